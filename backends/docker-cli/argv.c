@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* From a spec to the arguments of `create`. Pure. */
+#include "cli.h"
+
+#include <string.h>
+
+#define OOM_SCORE_ADJ 500 /* the kernel takes the sandbox before anything of the host */
+#define LIMITS                                                                                                         \
+    (DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS))
+
+void dsbc_add(GPtrArray *argv, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_ptr_array_add(argv, g_strdup_vprintf(format, args));
+    va_end(args);
+}
+
+const char *dsbc_spec_refusal(const struct dsb_spec *spec, const struct dsbc_facts *facts)
+{
+    if ((spec->required & ~(DSBC_ENFORCES | DSB_CONTROLS_CORE)) != 0)
+        return "a required control is not known to this backend";
+    uint64_t lacking = spec->required & LIMITS & ~facts->info.limits_available;
+    if ((lacking & DSB_BIT(DSB_CONTROL_MEMORY)) != 0)
+        return "the engine cannot limit memory here";
+    if ((lacking & DSB_BIT(DSB_CONTROL_SWAP)) != 0)
+        return "the engine cannot limit swap here";
+    if ((lacking & DSB_BIT(DSB_CONTROL_CPU)) != 0)
+        return "the engine cannot limit cpu here";
+    if ((lacking & DSB_BIT(DSB_CONTROL_PIDS)) != 0)
+        return "the engine cannot limit the number of processes here";
+    if (spec->seccomp_path == NULL && (spec->required & DSB_BIT(DSB_CONTROL_SECCOMP)) != 0)
+        return "the seccomp profile is not available as a file";
+    if (spec->n_binds == 0)
+        return "there is no session directory";
+    return NULL;
+}
+
+static void add_tmpfs(GPtrArray *argv, const char *target, uint64_t bytes, const char *mode, gboolean podman)
+{
+    dsbc_add(argv, "--tmpfs=%s:rw,noexec,nosuid,nodev,size=%" G_GUINT64_FORMAT ",mode=%s%s", target, (guint64) bytes,
+             mode, podman ? ",notmpcopyup" : "");
+}
+
+/** The session directory gets a private SELinux label, everything shared a shared one. */
+static void add_bind(GPtrArray *argv, const struct dsb_bind *bind, gboolean first, const struct dsbc_facts *facts)
+{
+    const char *label = !facts->selinux ? "" : first ? ",Z" : ",z";
+    if (facts->podman)
+        dsbc_add(argv, "--volume=%s:%s:%s,nosuid,nodev,rprivate%s", bind->source, bind->target,
+                 bind->read_only ? "ro" : "rw", label);
+    else if (facts->selinux)
+        dsbc_add(argv, "--volume=%s:%s:%s,rprivate%s", bind->source, bind->target, bind->read_only ? "ro" : "rw",
+                 label);
+    else
+        dsbc_add(argv, "--mount=type=bind,source=%s,target=%s,bind-propagation=rprivate%s", bind->source, bind->target,
+                 bind->read_only ? ",readonly" : "");
+}
+
+static void add_limits(GPtrArray *argv, const struct dsb_spec *spec, uint64_t available)
+{
+    if ((available & DSB_BIT(DSB_CONTROL_MEMORY)) != 0)
+        dsbc_add(argv, "--memory=%" G_GUINT64_FORMAT, (guint64) spec->memory_bytes);
+    if ((available & DSB_BIT(DSB_CONTROL_MEMORY)) != 0 && (available & DSB_BIT(DSB_CONTROL_SWAP)) != 0)
+        dsbc_add(argv, "--memory-swap=%" G_GUINT64_FORMAT, (guint64) (spec->memory_bytes + spec->swap_bytes));
+    if ((available & DSB_BIT(DSB_CONTROL_CPU)) != 0) {
+        dsbc_add(argv, "--cpu-period=%" G_GUINT64_FORMAT, (guint64) spec->cpu_period_us);
+        dsbc_add(argv, "--cpu-quota=%" G_GUINT64_FORMAT, (guint64) spec->cpu_quota_us);
+    }
+    if ((available & DSB_BIT(DSB_CONTROL_PIDS)) != 0)
+        dsbc_add(argv, "--pids-limit=%" G_GUINT64_FORMAT, (guint64) spec->pids);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } ulimits[] = {{"nofile", spec->nofile}, {"core", spec->core}, {"fsize", spec->fsize}};
+    for (gsize i = 0; i < G_N_ELEMENTS(ulimits); i++)
+        dsbc_add(argv, "--ulimit=%s=%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, ulimits[i].name,
+                 (guint64) ulimits[i].value, (guint64) ulimits[i].value);
+    dsbc_add(argv, "--shm-size=%" G_GUINT64_FORMAT, (guint64) spec->shm_bytes);
+    dsbc_add(argv, "--oom-score-adj=%d", OOM_SCORE_ADJ);
+}
+
+static void add_isolation(GPtrArray *argv, const struct dsb_spec *spec, const struct dsbc_facts *facts)
+{
+    dsbc_add(argv, "--privileged=false");
+    dsbc_add(argv, "--cap-drop=ALL");
+    if (spec->no_new_privs)
+        dsbc_add(argv, "--security-opt=no-new-privileges");
+    if (spec->seccomp_path != NULL)
+        dsbc_add(argv, "--security-opt=seccomp=%s", spec->seccomp_path);
+    if (spec->rootfs_read_only)
+        dsbc_add(argv, "--read-only");
+    dsbc_add(argv, "--user=%u:%u", spec->uid, spec->gid);
+    dsbc_add(argv, "--ipc=private");
+    dsbc_add(argv, "--cgroupns=private");
+    if (spec->network == DSB_NETWORK_NONE)
+        dsbc_add(argv, "--network=none");
+    else
+        dsbc_add(argv, "--network=%s", facts->podman ? "private" : "bridge");
+}
+
+/** Podman's defaults can come from containers.conf: state what must hold. */
+static void add_podman(GPtrArray *argv, const struct dsb_spec *spec, const struct dsbc_facts *facts)
+{
+    dsbc_add(argv, "--pid=private");
+    dsbc_add(argv, "--uts=private");
+    dsbc_add(argv, "--http-proxy=false");
+    dsbc_add(argv, "--env-host=false");
+    dsbc_add(argv, "--image-volume=ignore");
+    dsbc_add(argv, "--systemd=false");
+    dsbc_add(argv, "--sdnotify=ignore");
+    dsbc_add(argv, "--no-hosts");
+    dsbc_add(argv, "--init=false");
+    if (spec->rootfs_read_only)
+        dsbc_add(argv, "--read-only-tmpfs=true");
+    if (spec->life_seconds > 0)
+        dsbc_add(argv, "--timeout=%" G_GUINT64_FORMAT, (guint64) spec->life_seconds);
+    if (spec->keep_id && facts->info.rootless)
+        dsbc_add(argv, "--userns=keep-id:uid=%u,gid=%u", spec->uid, spec->gid);
+}
+
+GPtrArray *dsbc_create_argv(const struct dsb_spec *spec, const struct dsbc_facts *facts)
+{
+    GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
+    if (facts->podman && spec->runtime != NULL)
+        dsbc_add(argv, "--runtime=%s", spec->runtime);
+    dsbc_add(argv, "create");
+    dsbc_add(argv, "--interactive");
+    dsbc_add(argv, "--pull=never");
+    dsbc_add(argv, "--name=%s", spec->name);
+    dsbc_add(argv, "--hostname=%s", spec->hostname);
+    for (gsize i = 0; i < spec->n_labels; i++)
+        dsbc_add(argv, "--label=%s=%s", spec->labels[i].name, spec->labels[i].value);
+    for (gsize i = 0; i < spec->n_env; i++)
+        dsbc_add(argv, "--env=%s=%s", spec->env[i].name, spec->env[i].value);
+    add_isolation(argv, spec, facts);
+    add_limits(argv, spec, facts->info.limits_available);
+    add_tmpfs(argv, "/tmp", spec->tmp_bytes, "1777", facts->podman);
+    add_tmpfs(argv, "/run", spec->small_tmp_bytes, "0755", facts->podman);
+    add_tmpfs(argv, "/var/tmp", spec->small_tmp_bytes, "0755", facts->podman);
+    for (gsize i = 0; i < spec->n_binds; i++)
+        add_bind(argv, &spec->binds[i], i == 0, facts);
+    dsbc_add(argv, "--log-driver=none");
+    dsbc_add(argv, "--restart=no");
+    dsbc_add(argv, "--no-healthcheck");
+    dsbc_add(argv, "--stop-signal=SIGKILL");
+    dsbc_add(argv, "--stop-timeout=0");
+    if (facts->podman)
+        add_podman(argv, spec, facts);
+    else if (spec->runtime != NULL)
+        dsbc_add(argv, "--runtime=%s", spec->runtime);
+    dsbc_add(argv, "--workdir=%s", spec->workdir);
+    dsbc_add(argv, "--entrypoint=%s", spec->argv[0]);
+    dsbc_add(argv, "%s", spec->image);
+    for (gsize i = 1; spec->argv[i] != NULL; i++)
+        dsbc_add(argv, "%s", spec->argv[i]);
+    g_ptr_array_add(argv, NULL);
+    return argv;
+}
+
+char *dsbc_compact_json(const char *text)
+{
+    GString *out = g_string_sized_new(strlen(text));
+    gboolean quoted = FALSE;
+    for (const char *c = text; *c != '\0'; c++) {
+        if (!quoted && strchr(" \t\r\n", *c) != NULL)
+            continue;
+        g_string_append_c(out, *c);
+        if (quoted && *c == '\\' && c[1] != '\0')
+            g_string_append_c(out, *++c);
+        else if (*c == '"')
+            quoted = !quoted;
+    }
+    return g_string_free(out, FALSE);
+}

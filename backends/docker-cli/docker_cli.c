@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/* The operations, and the descriptor. */
+#include "cli.h"
+
+#include "engine.h"
+
+#include <string.h>
+
+#define ID_HEX 64
+#define MAX_LEFTOVERS 10000
+
+static void op_close(void *backend)
+{
+    struct dsbc_cli *cli = backend;
+    dsbc_teardown(cli);
+    g_free(cli);
+}
+
+static gboolean op_open(const struct dsb_open_params *params, void **backend, GError **error)
+{
+    struct dsbc_cli *cli = g_new0(struct dsbc_cli, 1);
+    if (!dsbc_setup(cli, params, error)) {
+        op_close(cli);
+        return FALSE;
+    }
+    *backend = cli;
+    return TRUE;
+}
+
+static gboolean op_describe(void *backend, struct dsb_engine_info *info, GError **error)
+{
+    struct dsbc_facts facts;
+    if (!dsbc_identify(backend, &facts, error))
+        return FALSE;
+    uint32_t size = info->struct_size;
+    *info = facts.info;
+    info->struct_size = size;
+    return TRUE;
+}
+
+/* ---- images ---- */
+
+static void forward_line(void *data, const char *line)
+{
+    const struct dsbc_cli *cli = data;
+    dsbc_log(cli, "%s", line);
+}
+
+static gboolean pull(const struct dsbc_cli *cli, const char *image, GError **error)
+{
+    GPtrArray *argv = dsbc_argv(cli);
+    dsbc_add(argv, "pull");
+    dsbc_add(argv, "%s", image);
+    g_auto(dsbc_output) output = {.line = forward_line, .line_data = (void *) cli};
+    return dsbc_call(cli, argv, "pull", &output, error);
+}
+
+/** First element of the array that `inspect` prints. */
+static json_object *first_of(const struct dsbc_output *output, GError **error)
+{
+    g_autoptr(json_object) root = dsbe_json_parse(output->text->str, output->text->len, error);
+    if (root == NULL)
+        return NULL;
+    json_object *first = NULL;
+    if (json_object_is_type(root, json_type_array) && json_object_array_length(root) == 1)
+        first = json_object_array_get_idx(root, 0);
+    if (!json_object_is_type(first, json_type_object)) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "inspect: the answer is not one object");
+        return NULL;
+    }
+    return json_object_get(first);
+}
+
+static json_object *inspect_image(const struct dsbc_cli *cli, const char *image, GError **error)
+{
+    GPtrArray *argv = dsbc_argv(cli);
+    dsbc_add(argv, "image");
+    dsbc_add(argv, "inspect");
+    dsbc_add(argv, "%s", image);
+    g_auto(dsbc_output) output = {0};
+    g_autofree char *what = g_strdup_printf("image %s", image);
+    if (!dsbc_call(cli, argv, what, &output, error))
+        return NULL;
+    return first_of(&output, error);
+}
+
+static gboolean op_prepare(void *backend, const char *image, gboolean may_pull, struct dsb_image_info *info,
+                           GError **error)
+{
+    struct dsbc_cli *cli = backend;
+    struct dsbc_facts facts;
+    if (!dsbc_identify(cli, &facts, error))
+        return FALSE;
+    g_autoptr(GError) local = NULL;
+    g_autoptr(json_object) root = inspect_image(cli, image, &local);
+    if (root == NULL && may_pull && g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
+        g_clear_error(&local);
+        if (!pull(cli, image, error))
+            return FALSE;
+        root = inspect_image(cli, image, &local);
+    }
+    if (root == NULL) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    const char *id = dsbe_json_string(root, "Id", "");
+    if (*id == '\0' || strlen(id) >= sizeof info->id) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "image %s: the answer has no usable Id", image);
+        return FALSE;
+    }
+    g_strlcpy(info->id, id, sizeof info->id);
+    info->n_volumes = facts.podman ? 0 : dsbe_json_count(root, "Config.Volumes");
+    return TRUE;
+}
+
+static gboolean op_image_make(void *backend, const struct dsb_image_source *source, GError **error)
+{
+    struct dsbc_cli *cli = backend;
+    GPtrArray *argv = dsbc_argv(cli);
+    if (source->tarball != NULL) {
+        dsbc_add(argv, "import");
+        dsbc_add(argv, "%s", source->tarball);
+        dsbc_add(argv, "%s", source->name);
+    } else {
+        g_autofree char *parent = g_path_get_dirname(source->dockerfile);
+        dsbc_add(argv, "build");
+        dsbc_add(argv, "--tag=%s", source->name);
+        dsbc_add(argv, "--file=%s", source->dockerfile);
+        dsbc_add(argv, "%s", source->context != NULL ? source->context : parent);
+    }
+    g_auto(dsbc_output) output = {.line = forward_line, .line_data = cli};
+    return dsbc_call(cli, argv, "making the image", &output, error);
+}
+
+/* ---- containers ---- */
+
+/** The id on the last line of what `create` printed (new), NULL when there is none. */
+static char *parse_id(const char *text)
+{
+    g_autofree char *copy = g_strdup(text);
+    g_strchomp(copy);
+    const char *line = strrchr(copy, '\n');
+    line = line != NULL ? line + 1 : copy;
+    if (strlen(line) != ID_HEX || strspn(line, "0123456789abcdef") != ID_HEX)
+        return NULL;
+    return g_strdup(line);
+}
+
+static gboolean remove_container(const struct dsbc_cli *cli, const char *id, GError **error)
+{
+    GPtrArray *argv = dsbc_argv(cli);
+    dsbc_add(argv, "rm");
+    dsbc_add(argv, "--force");
+    dsbc_add(argv, "--volumes");
+    dsbc_add(argv, "%s", id);
+    g_auto(dsbc_output) output = {0};
+    g_autoptr(GError) local = NULL;
+    if (dsbc_call(cli, argv, "remove", &output, &local) || g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND) ||
+        strstr(local->message, "already in progress") != NULL)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&local));
+    return FALSE;
+}
+
+static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+{
+    struct dsbc_cli *cli = backend;
+    struct dsbc_facts facts;
+    if (!dsbc_identify(cli, &facts, error))
+        return FALSE;
+    const char *refusal = dsbc_spec_refusal(spec, &facts);
+    if (refusal != NULL) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_REFUSED, "%s %s: %s", facts.info.product, facts.info.version, refusal);
+        return FALSE;
+    }
+    g_autoptr(GPtrArray) words = dsbc_create_argv(spec, &facts);
+    GPtrArray *argv = dsbc_argv(cli);
+    for (guint i = 0; words->pdata[i] != NULL; i++)
+        dsbc_add(argv, "%s", (const char *) words->pdata[i]);
+    g_auto(dsbc_output) output = {0};
+    g_autoptr(GError) local = NULL;
+    g_autofree char *made = NULL;
+    if (dsbc_call(cli, argv, "create", &output, &local)) {
+        made = parse_id(output.text->str);
+        if (made == NULL)
+            g_set_error_literal(&local, DSB_ERROR, DSB_ERROR_PROTOCOL, "create: the answer is no container id");
+    }
+    if (made == NULL) {
+        if (local->code != DSB_ERROR_CONFLICT && local->code != DSB_ERROR_NOT_FOUND)
+            remove_container(cli, spec->name, NULL); /* after a deadline it may be there */
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    if (output.errors->len > 0)
+        dsbc_log(cli, "create: %s", g_strchomp(output.errors->str));
+    *id = g_steal_pointer(&made);
+    return TRUE;
+}
+
+static gboolean op_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                           GError **error)
+{
+    struct dsbc_cli *cli = backend;
+    struct dsbc_facts facts;
+    if (!dsbc_identify(cli, &facts, error))
+        return FALSE;
+    GPtrArray *argv = dsbc_argv(cli);
+    dsbc_add(argv, "container");
+    dsbc_add(argv, "inspect");
+    dsbc_add(argv, "%s", id);
+    g_auto(dsbc_output) output = {0};
+    if (!dsbc_call(cli, argv, "inspect", &output, error))
+        return FALSE;
+    g_autoptr(json_object) root = first_of(&output, error);
+    if (root == NULL)
+        return FALSE;
+    if (facts.podman) {
+        dsbe_libpod.observe(root, spec, observed);
+        return TRUE;
+    }
+    /* The program sends the profile without white space, and the engine gives back what it got. */
+    g_autofree char *compact = spec->seccomp_json != NULL ? dsbc_compact_json(spec->seccomp_json) : NULL;
+    struct dsb_spec sent = *spec;
+    sent.seccomp_json = compact;
+    dsbe_docker.observe(root, &sent, observed);
+    return TRUE;
+}
+
+static gboolean op_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+{
+    struct dsbc_cli *cli = backend;
+    struct dsbc_facts facts;
+    if (!dsbc_identify(cli, &facts, error))
+        return FALSE;
+    GPtrArray *argv = dsbc_argv(cli);
+    dsbc_add(argv, "start");
+    dsbc_add(argv, "--attach");
+    dsbc_add(argv, "--interactive");
+    if (facts.podman)
+        dsbc_add(argv, "--sig-proxy=false");
+    dsbc_add(argv, "%s", id);
+    return dsbc_stream_open(cli, argv, stream, error);
+}
+
+static gboolean op_kill(void *backend, const char *id, GError **error)
+{
+    static const char *const harmless[] = {"is not running", "can only kill running", "state improper",
+                                           "not running"};
+    struct dsbc_cli *cli = backend;
+    GPtrArray *argv = dsbc_argv(cli);
+    dsbc_add(argv, "kill");
+    dsbc_add(argv, "--signal=KILL");
+    dsbc_add(argv, "%s", id);
+    g_auto(dsbc_output) output = {0};
+    g_autoptr(GError) local = NULL;
+    if (dsbc_call(cli, argv, "kill", &output, &local) || g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND))
+        return TRUE;
+    for (gsize i = 0; i < G_N_ELEMENTS(harmless); i++) {
+        if (strstr(local->message, harmless[i]) != NULL)
+            return TRUE;
+    }
+    g_propagate_error(error, g_steal_pointer(&local));
+    return FALSE;
+}
+
+static gboolean op_destroy(void *backend, const char *id, GError **error)
+{
+    return remove_container(backend, id, error);
+}
+
+/* ---- leftovers ---- */
+
+static gboolean add_leftover(GPtrArray *list, json_object *root)
+{
+    struct dsb_leftover *one = g_new0(struct dsb_leftover, 1);
+    g_ptr_array_add(list, one);
+    json_object *labels = dsbe_json_at(root, "Config.Labels");
+    json_object *value = NULL;
+    g_strlcpy(one->id, dsbe_json_string(root, "Id", ""), sizeof one->id);
+    if (json_object_object_get_ex(labels, DSB_LABEL_OWNER, &value))
+        g_strlcpy(one->owner, json_object_get_string(value), sizeof one->owner);
+    if (json_object_object_get_ex(labels, DSB_LABEL_SESSION, &value))
+        g_strlcpy(one->session, json_object_get_string(value), sizeof one->session);
+    if (json_object_object_get_ex(labels, DSB_LABEL_DEADLINE, &value))
+        one->deadline = g_ascii_strtoll(json_object_get_string(value), NULL, 10);
+    one->running = dsbe_json_bool(root, "State.Running");
+    return one->id[0] != '\0';
+}
+
+/** Ids of our containers, one a line. */
+static GStrv list_ids(const struct dsbc_cli *cli, const char *owner, GError **error)
+{
+    GPtrArray *argv = dsbc_argv(cli);
+    dsbc_add(argv, "ps");
+    dsbc_add(argv, "--all");
+    dsbc_add(argv, "--quiet");
+    dsbc_add(argv, "--no-trunc");
+    if (owner != NULL)
+        dsbc_add(argv, "--filter=label=" DSB_LABEL_OWNER "=%s", owner);
+    else
+        dsbc_add(argv, "--filter=label=" DSB_LABEL_OWNER);
+    g_auto(dsbc_output) output = {0};
+    if (!dsbc_call(cli, argv, "list", &output, error))
+        return NULL;
+    g_strstrip(output.text->str);
+    return g_strsplit(output.text->str, "\n", MAX_LEFTOVERS);
+}
+
+/**
+ * Asks for the details of all in one call. One that vanished meanwhile makes the program fail, but the
+ * others are in the answer all the same.
+ */
+static gboolean op_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+{
+    struct dsbc_cli *cli = backend;
+    g_auto(GStrv) ids = list_ids(cli, owner, error);
+    if (ids == NULL)
+        return FALSE;
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
+    if (ids[0] == NULL || *ids[0] == '\0') {
+        *leftovers = g_steal_pointer(&list);
+        return TRUE;
+    }
+    GPtrArray *argv = dsbc_argv(cli);
+    dsbc_add(argv, "container");
+    dsbc_add(argv, "inspect");
+    for (guint i = 0; ids[i] != NULL; i++)
+        dsbc_add(argv, "%s", ids[i]);
+    g_auto(dsbc_output) output = {0};
+    g_autoptr(GError) local = NULL;
+    if (!dsbc_call(cli, argv, "list", &output, &local) && !g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    g_autoptr(json_object) root = dsbe_json_parse(output.text->str, output.text->len, error);
+    if (root == NULL)
+        return FALSE;
+    gsize n = json_object_is_type(root, json_type_array) ? json_object_array_length(root) : 0;
+    for (gsize i = 0; i < n; i++) {
+        if (!add_leftover(list, json_object_array_get_idx(root, i))) {
+            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "list: a container without an id");
+            return FALSE;
+        }
+    }
+    *leftovers = g_steal_pointer(&list);
+    return TRUE;
+}
+
+static const struct dsb_plugin plugin = {
+    DSB_PLUGIN_HEADER,
+    .thread_model = DSB_THREADS_PARALLEL,
+    .enforces = DSBC_ENFORCES,
+    .name = "docker-cli",
+    .version = DSBC_VERSION,
+    .description = "Docker through its command line client",
+    .open = op_open,
+    .close = op_close,
+    .describe = op_describe,
+    .create = op_create,
+    .inspect = op_inspect,
+    .start = op_start,
+    .kill = op_kill,
+    .destroy = op_destroy,
+    .list = op_list,
+    .prepare = op_prepare,
+    .image_make = op_image_make,
+};
+
+DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void);
+
+const struct dsb_plugin *dsb_plugin_entry(void)
+{
+    return &plugin;
+}

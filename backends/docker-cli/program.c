@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/* Which program, which endpoint, which environment. */
+#include "cli.h"
+
+#include "engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
+#define DEFAULT_TIMEOUT_MS 30000
+#define CONFIG_MAX (1024 * 1024)
+
+/** All that a call gets of our environment, besides PATH and LANG. */
+static const char *const passed[] = {
+    "HOME",
+    "DOCKER_HOST",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_API_VERSION",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "SSH_AUTH_SOCK",
+    "CONTAINERS_CONF",
+    "CONTAINERS_STORAGE_CONF",
+    "CONTAINERS_REGISTRIES_CONF",
+};
+
+void dsbc_log(const struct dsbc_cli *cli, const char *format, ...)
+{
+    if (cli->log == NULL)
+        return;
+    va_list args;
+    va_start(args, format);
+    g_autofree char *line = g_strdup_vprintf(format, args);
+    va_end(args);
+    cli->log(cli->log_data, line);
+}
+
+/** Whether programs of this directory may be run: absolute, and not writable by everybody. */
+static gboolean directory_ok(const char *path)
+{
+    struct stat st;
+    return g_path_is_absolute(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & S_IWOTH) == 0;
+}
+
+static gboolean program_ok(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH) == 0 && access(path, X_OK) == 0;
+}
+
+/** `path_list` without the directories that are not safe. */
+static char *safe_path(const char *path_list)
+{
+    g_auto(GStrv) directories = g_strsplit(path_list, ":", 256);
+    g_autoptr(GString) safe = g_string_new(NULL);
+    for (guint i = 0; directories[i] != NULL; i++) {
+        if (directory_ok(directories[i]))
+            g_string_append_printf(safe, "%s%s", safe->len > 0 ? ":" : "", directories[i]);
+    }
+    return g_string_free(g_steal_pointer(&safe), FALSE);
+}
+
+char *dsbc_find_program(const char *name, const char *path_list)
+{
+    g_autofree char *safe = safe_path(path_list);
+    g_auto(GStrv) directories = g_strsplit(safe, ":", 256);
+    for (guint i = 0; directories[i] != NULL; i++) {
+        g_autofree char *path = g_build_filename(directories[i], name, NULL);
+        if (*directories[i] != '\0' && program_ok(path))
+            return g_steal_pointer(&path);
+    }
+    return NULL;
+}
+
+static gboolean choose_program(struct dsbc_cli *cli, const char *endpoint, const char *path_list, GError **error)
+{
+    if (endpoint != NULL && g_path_is_absolute(endpoint)) {
+        g_autofree char *directory = g_path_get_dirname(endpoint);
+        if (!program_ok(endpoint) || !directory_ok(directory)) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND,
+                        "%s is not a program that can be used: it must be executable, and neither it nor its directory "
+                        "writable by everybody",
+                        endpoint);
+            return FALSE;
+        }
+        cli->program = g_strdup(endpoint);
+        return TRUE;
+    }
+    cli->program = dsbc_find_program("docker", path_list);
+    if (cli->program != NULL)
+        return TRUE;
+    g_autofree char *podman = dsbc_find_program("podman", path_list);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
+                "there is no program \"docker\" in PATH (directories that everybody can write are not searched); %s",
+                podman != NULL ? "Podman is there: use --backend podman"
+                               : "install Docker's command line client, or use another backend");
+    return FALSE;
+}
+
+static char *user_config_dir(void)
+{
+    const char *given = g_getenv("DOCKER_CONFIG");
+    if (given != NULL && g_path_is_absolute(given))
+        return g_strdup(given);
+    return g_build_filename(g_get_home_dir(), ".docker", NULL);
+}
+
+/** A small JSON file of the user, NULL when there is none that can be read. */
+static json_object *read_json(const char *path)
+{
+    g_auto(dsbc_fd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > CONFIG_MAX)
+        return NULL;
+    g_autofree char *text = g_malloc((gsize) st.st_size);
+    gssize n = read(fd, text, (gsize) st.st_size);
+    return n > 0 ? dsbe_json_parse(text, (gsize) n, NULL) : NULL;
+}
+
+/** Name of the Docker context in use, NULL for the default one. DOCKER_HOST goes before it. */
+static char *current_context(const char *config_dir)
+{
+    const char *host = g_getenv("DOCKER_HOST");
+    if (host != NULL && *host != '\0')
+        return NULL;
+    g_autofree char *name = g_strdup(g_getenv("DOCKER_CONTEXT"));
+    if (name == NULL || *name == '\0') {
+        g_autofree char *file = g_build_filename(config_dir, "config.json", NULL);
+        g_autoptr(json_object) config = read_json(file);
+        g_free(name);
+        name = g_strdup(dsbe_json_string(config, "currentContext", ""));
+    }
+    if (*name == '\0' || g_str_equal(name, "default"))
+        return NULL;
+    return g_steal_pointer(&name);
+}
+
+static char *context_endpoint(const char *config_dir, const char *context)
+{
+    g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, context, -1);
+    g_autofree char *file = g_build_filename(config_dir, "contexts", "meta", hash, "meta.json", NULL);
+    g_autoptr(json_object) meta = read_json(file);
+    const char *host = dsbe_json_string(meta, "Endpoints.docker.Host", "");
+    return *host != '\0' ? g_strdup(host) : g_strconcat("context:", context, NULL);
+}
+
+static gboolean make_directory(const char *path, GError **error)
+{
+    struct stat st;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot create %s: %s", path, g_strerror(errno));
+        return FALSE;
+    }
+    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0)
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED, "%s must be a directory of yours with mode 0700", path);
+    return FALSE;
+}
+
+static gboolean make_state_dir(struct dsbc_cli *cli, const char *runtime_dir, GError **error)
+{
+    if (runtime_dir != NULL) {
+        cli->state_dir = g_build_filename(runtime_dir, "docker-cli", NULL);
+        return make_directory(cli->state_dir, error);
+    }
+    g_autoptr(GError) local = NULL;
+    cli->state_dir = g_dir_make_tmp("dsandbox-cli-XXXXXX", &local);
+    cli->own_state = cli->state_dir != NULL;
+    if (cli->state_dir == NULL)
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot create a directory: %s", local->message);
+    return cli->state_dir != NULL;
+}
+
+/**
+ * An empty configuration directory for the program, but for the contexts: the user's own can put proxies
+ * with passwords into each container, and run hooks.
+ */
+static char *make_config_dir(const struct dsbc_cli *cli, const char *user_config, GError **error)
+{
+    g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, user_config, -1);
+    g_autofree char *name = g_strdup_printf("config-%.16s", hash);
+    g_autofree char *path = g_build_filename(cli->state_dir, name, NULL);
+    if (!make_directory(path, error))
+        return NULL;
+    g_autofree char *link = g_build_filename(path, "contexts", NULL);
+    g_autofree char *target = g_build_filename(user_config, "contexts", NULL);
+    if (symlink(target, link) != 0 && errno != EEXIST) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot create %s: %s", link, g_strerror(errno));
+        return NULL;
+    }
+    return g_steal_pointer(&path);
+}
+
+static GStrv make_env(const char *path_list, const char *config_dir, const char *cert_dir, const char *context,
+                      gboolean host_given)
+{
+    g_autofree char *safe = safe_path(path_list);
+    GStrv env = g_environ_setenv(NULL, "PATH", safe, TRUE);
+    env = g_environ_setenv(env, "LANG", "C.UTF-8", TRUE);
+    for (gsize i = 0; i < G_N_ELEMENTS(passed); i++) {
+        const char *value = g_getenv(passed[i]);
+        if (value != NULL)
+            env = g_environ_setenv(env, passed[i], value, TRUE);
+    }
+    env = g_environ_setenv(env, "DOCKER_CONFIG", config_dir, TRUE);
+    env = g_environ_setenv(env, "DOCKER_CLI_HINTS", "false", TRUE);
+    env = g_environ_setenv(env, "DOCKER_CERT_PATH", cert_dir, FALSE);
+    if (host_given)
+        env = g_environ_unsetenv(env, "DOCKER_HOST");
+    else if (context != NULL)
+        env = g_environ_setenv(env, "DOCKER_CONTEXT", context, TRUE);
+    return env;
+}
+
+gboolean dsbc_setup(struct dsbc_cli *cli, const struct dsb_open_params *params, GError **error)
+{
+    const char *path_list = g_getenv("PATH");
+    if (path_list == NULL || *path_list == '\0')
+        path_list = DEFAULT_PATH;
+    g_mutex_init(&cli->lock);
+    cli->log = params->log;
+    cli->log_data = params->log_data;
+    cli->timeout_ms = params->call_timeout_ms > 0 ? params->call_timeout_ms : DEFAULT_TIMEOUT_MS;
+    if (!choose_program(cli, params->endpoint, path_list, error) ||
+        !make_state_dir(cli, params->runtime_dir, error))
+        return FALSE;
+
+    gboolean host_given = params->endpoint != NULL && *params->endpoint != '\0' && *params->endpoint != '/';
+    g_autofree char *user_config = user_config_dir();
+    g_autofree char *config = make_config_dir(cli, user_config, error);
+    if (config == NULL)
+        return FALSE;
+    g_autofree char *context = host_given ? NULL : current_context(user_config);
+    const char *host = g_getenv("DOCKER_HOST");
+    if (host_given)
+        cli->endpoint = g_strdup(params->endpoint);
+    else if (context != NULL)
+        cli->endpoint = context_endpoint(user_config, context);
+    else
+        cli->endpoint = g_strdup(host != NULL && *host != '\0' ? host : "unix:///var/run/docker.sock");
+    cli->host = host_given ? g_strdup(params->endpoint) : NULL;
+    cli->env = make_env(path_list, config, user_config, context, host_given);
+    cli->user_env = make_env(path_list, user_config, user_config, context, host_given);
+    return TRUE;
+}
+
+/** Removes what make_config_dir and the cache put into a state directory of our own. */
+static void remove_state(const char *state_dir)
+{
+    g_autoptr(GDir) dir = g_dir_open(state_dir, 0, NULL);
+    for (const char *name = dir != NULL ? g_dir_read_name(dir) : NULL; name != NULL; name = g_dir_read_name(dir)) {
+        g_autofree char *path = g_build_filename(state_dir, name, NULL);
+        g_autofree char *link = g_build_filename(path, "contexts", NULL);
+        unlink(link);
+        if (unlink(path) != 0)
+            rmdir(path);
+    }
+    rmdir(state_dir);
+}
+
+void dsbc_teardown(struct dsbc_cli *cli)
+{
+    if (cli->own_state)
+        remove_state(cli->state_dir);
+    g_strfreev(cli->env);
+    g_strfreev(cli->user_env);
+    g_free(cli->program);
+    g_free(cli->host);
+    g_free(cli->endpoint);
+    g_free(cli->state_dir);
+    g_mutex_clear(&cli->lock);
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TEXT_MAX (16 * 1024 * 1024)
+#define ERRORS_MAX (64 * 1024)
+#define LINE_MAX_BYTES 4096
+#define STATUS_UNKNOWN 255
+
+void dsbc_fd_clear(dsbc_fd *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static gboolean prepare_attributes(posix_spawnattr_t *attributes)
+{
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    return posix_spawnattr_setsigmask(attributes, &none) == 0 && posix_spawnattr_setsigdefault(attributes, &all) == 0 &&
+           posix_spawnattr_setpgroup(attributes, 0) == 0 &&
+           posix_spawnattr_setflags(attributes,
+                                    POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP) == 0;
+}
+
+static int spawn_with(posix_spawn_file_actions_t *actions, char *const *argv, char *const *env, int in, int out,
+                      int err, pid_t *pid)
+{
+    const int from[] = {in, out, err};
+    for (int i = 0; i < 3; i++) {
+        int code = posix_spawn_file_actions_adddup2(actions, from[i], i);
+        if (code != 0)
+            return code;
+    }
+    int code = posix_spawn_file_actions_addclosefrom_np(actions, 3);
+    if (code != 0)
+        return code;
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    code = prepare_attributes(&attributes) ? posix_spawn(pid, argv[0], actions, &attributes, argv, env) : EINVAL;
+    posix_spawnattr_destroy(&attributes);
+    return code;
+}
+
+gboolean dsbc_spawn(char *const *argv, char *const *env, int in, int out, int err, struct dsbc_child *child,
+                    GError **error)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    pid_t pid = -1;
+    int code = spawn_with(&actions, argv, env, in, out, err, &pid);
+    posix_spawn_file_actions_destroy(&actions);
+    if (code != 0) {
+        g_set_error(error, DSB_ERROR, code == EACCES ? DSB_ERROR_DENIED : DSB_ERROR_FAILED, "cannot run %s: %s",
+                    argv[0], g_strerror(code));
+        return FALSE;
+    }
+    struct dsbc_child made = {.pid = pid, .pidfd = (int) syscall(SYS_pidfd_open, pid, 0)};
+    if (made.pidfd < 0) {
+        code = errno;
+        dsbc_child_end(&made);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pidfd_open: %s", g_strerror(code));
+        return FALSE;
+    }
+    *child = made;
+    return TRUE;
+}
+
+static void reap(struct dsbc_child *child, int *status)
+{
+    int raw = 0;
+    pid_t got;
+    do
+        got = waitpid(child->pid, &raw, 0);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        *status = STATUS_UNKNOWN; /* somebody else waits for all children of this process */
+    else
+        *status = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+    dsbc_fd_clear(&child->pidfd);
+    child->pid = -1;
+}
+
+static int poll_again(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    int ready;
+    do
+        ready = poll(fds, n, timeout_ms);
+    while (ready < 0 && errno == EINTR);
+    return ready;
+}
+
+gboolean dsbc_child_wait(struct dsbc_child *child, int timeout_ms, int *status)
+{
+    struct pollfd fd = {.fd = child->pidfd, .events = POLLIN};
+    if (poll_again(&fd, 1, timeout_ms) <= 0)
+        return FALSE;
+    reap(child, status);
+    return TRUE;
+}
+
+void dsbc_child_end(struct dsbc_child *child)
+{
+    if (child->pid <= 0)
+        return;
+    int status;
+    kill(-child->pid, SIGKILL);
+    kill(child->pid, SIGKILL);
+    reap(child, &status);
+}
+
+void dsbc_output_clear(struct dsbc_output *output)
+{
+    if (output->text != NULL)
+        g_string_free(output->text, TRUE);
+    if (output->errors != NULL)
+        g_string_free(output->errors, TRUE);
+    output->text = output->errors = NULL;
+}
+
+/** One of the two pipes, and what came through it. */
+struct source {
+    dsbc_fd fd;
+    GString *all;
+    gsize limit;
+    GString *line;
+};
+
+static void emit_lines(struct source *source, struct dsbc_output *output, const char *data, gsize size)
+{
+    for (gsize i = 0; i < size; i++) {
+        if (data[i] != '\n' && data[i] != '\r' && source->line->len < LINE_MAX_BYTES) {
+            g_string_append_c(source->line, data[i]);
+            continue;
+        }
+        if (source->line->len > 0)
+            output->line(output->line_data, source->line->str);
+        g_string_truncate(source->line, 0);
+    }
+}
+
+/** Keeps the newest `limit` bytes for stderr; FALSE when stdout has more than fits. */
+static gboolean keep(struct source *source, gboolean is_text, const char *data, gsize size)
+{
+    g_string_append_len(source->all, data, (gssize) size);
+    if (source->all->len <= source->limit)
+        return TRUE;
+    if (is_text)
+        return FALSE;
+    g_string_erase(source->all, 0, (gssize) (source->all->len - source->limit));
+    return TRUE;
+}
+
+/** Reads what is there. FALSE when a limit was passed. At the end of the stream the fd is closed. */
+static gboolean drain(struct source *source, gboolean is_text, struct dsbc_output *output)
+{
+    char buffer[16384];
+    for (;;) {
+        gssize n = read(source->fd, buffer, sizeof buffer);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return TRUE;
+        if (n <= 0) {
+            dsbc_fd_clear(&source->fd);
+            return TRUE;
+        }
+        if (output->line != NULL)
+            emit_lines(source, output, buffer, (gsize) n);
+        if ((output->line == NULL || !is_text) && !keep(source, is_text, buffer, (gsize) n))
+            return FALSE;
+    }
+}
+
+static int milliseconds_left(gint64 deadline)
+{
+    if (deadline < 0)
+        return -1;
+    gint64 left = (deadline - g_get_monotonic_time() + 999) / 1000;
+    return left < 0 ? 0 : (int) MIN(left, G_MAXINT);
+}
+
+/** Pumps both pipes until the child ended. FALSE with *error on a limit or the deadline. */
+static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 deadline, struct dsbc_output *output,
+                     GError **error)
+{
+    for (;;) {
+        struct pollfd fds[3] = {
+            {.fd = sources[0].fd, .events = POLLIN},
+            {.fd = sources[1].fd, .events = POLLIN},
+            {.fd = child->pidfd, .events = POLLIN},
+        };
+        if (poll_again(fds, G_N_ELEMENTS(fds), milliseconds_left(deadline)) == 0) {
+            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "no answer in time");
+            return FALSE;
+        }
+        for (int i = 0; i < 2; i++) {
+            if (sources[i].fd >= 0 && fds[i].revents != 0 && !drain(&sources[i], i == 0, output)) {
+                g_set_error_literal(error, DSB_ERROR, DSB_ERROR_LIMIT, "the answer is too large");
+                return FALSE;
+            }
+        }
+        if (fds[2].revents == 0)
+            continue;
+        /* It ended. Who holds the pipes now (a background process) does not matter. */
+        for (int i = 0; i < 2; i++) {
+            if (sources[i].fd >= 0 && !drain(&sources[i], i == 0, output)) {
+                g_set_error_literal(error, DSB_ERROR, DSB_ERROR_LIMIT, "the answer is too large");
+                return FALSE;
+            }
+            if (output->line != NULL && sources[i].line->len > 0)
+                output->line(output->line_data, sources[i].line->str);
+        }
+        reap(child, &output->status);
+        return TRUE;
+    }
+}
+
+gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, struct dsbc_output *output,
+                      GError **error)
+{
+    int out[2], err[2];
+    g_auto(dsbc_fd) null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null < 0 || pipe2(out, O_CLOEXEC) != 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", g_strerror(errno));
+        return FALSE;
+    }
+    g_auto(dsbc_fd) out_read = out[0], out_write = out[1];
+    if (pipe2(err, O_CLOEXEC) != 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", g_strerror(errno));
+        return FALSE;
+    }
+    g_auto(dsbc_fd) err_read = err[0], err_write = err[1];
+    fcntl(out_read, F_SETFL, O_NONBLOCK);
+    fcntl(err_read, F_SETFL, O_NONBLOCK);
+
+    struct dsbc_child child;
+    if (!dsbc_spawn(argv, env, null, out_write, err_write, &child, error))
+        return FALSE;
+    dsbc_fd_clear(&out_write);
+    dsbc_fd_clear(&err_write);
+    dsbc_output_clear(output);
+    output->text = g_string_new(NULL);
+    output->errors = g_string_new(NULL);
+    g_autoptr(GString) line0 = g_string_new(NULL);
+    g_autoptr(GString) line1 = g_string_new(NULL);
+    struct source sources[2] = {
+        {.fd = out_read, .all = output->text, .limit = TEXT_MAX, .line = line0},
+        {.fd = err_read, .all = output->errors, .limit = ERRORS_MAX, .line = line1},
+    };
+    out_read = err_read = -1;
+    gint64 deadline = timeout_ms > 0 ? g_get_monotonic_time() + (gint64) timeout_ms * 1000 : -1;
+    gboolean ok = pump(&child, sources, deadline, output, error);
+    dsbc_child_end(&child);
+    dsbc_fd_clear(&sources[0].fd);
+    dsbc_fd_clear(&sources[1].fd);
+    return ok;
+}

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operations of a backend over HTTP, the same for every engine; the dialect has the words. All
+ * state after `identify` is constant, so operations may run in parallel.
+ */
+#include "engine.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#define DEFAULT_TIMEOUT_MS 30000
+#define KILL_TIMEOUT_MS 20000 /* Docker answers a SIGKILL when the process is gone, up to 12 s */
+#define LIST_MAX 10000
+
+struct dsbe_client *dsbe_client_new(const struct dsbe_dialect *dialect, struct dsbe_endpoint *endpoint,
+                                    const struct dsb_open_params *params)
+{
+    struct dsbe_client *client = g_new0(struct dsbe_client, 1);
+    client->dialect = dialect;
+    client->http = dsbe_http_new(endpoint);
+    client->timeout_ms = params->call_timeout_ms ? params->call_timeout_ms : DEFAULT_TIMEOUT_MS;
+    client->runtime_dir = g_strdup(params->runtime_dir);
+    client->log = params->log;
+    client->log_data = params->log_data;
+    return client;
+}
+
+void dsbe_client_free(struct dsbe_client *client)
+{
+    if (!client)
+        return;
+    if (client->revive_free)
+        client->revive_free(client->revive_data);
+    dsbe_http_free(client->http);
+    g_free(client->prefix);
+    g_free(client->runtime_dir);
+    g_free(client);
+}
+
+void dsbe_client_log(struct dsbe_client *client, const char *format, ...)
+{
+    if (!client->log)
+        return;
+    va_list list;
+    va_start(list, format);
+    g_autofree char *line = g_strdup_vprintf(format, list);
+    va_end(list);
+    client->log(client->log_data, line);
+}
+
+/* Say what to do next, once, where the reader can do something. */
+static void advise(const struct dsbe_client *client, GError **error)
+{
+    const char *hint = g_error_matches(*error, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ? client->dialect->start_hint
+                       : g_error_matches(*error, DSB_ERROR, DSB_ERROR_DENIED)    ? client->dialect->denied_hint
+                                                                                 : NULL;
+    if (!hint)
+        return;
+    GError *more = g_error_new(DSB_ERROR, (*error)->code, "%s: %s", (*error)->message, hint);
+    g_error_free(*error);
+    *error = more;
+}
+
+static gboolean exchange(struct dsbe_client *client, const struct dsbe_request *request, struct dsbe_response *response,
+                         GError **error)
+{
+    GError *local = NULL;
+    if (dsbe_http_call(client->http, request, response, &local))
+        return TRUE;
+    gboolean again = client->revive && !request->upload && g_error_matches(local, DSB_ERROR, DSB_ERROR_UNAVAILABLE);
+    if (again) {
+        g_clear_error(&local);
+        if (!client->revive(client->revive_data, error))
+            return FALSE;
+        if (dsbe_http_call(client->http, request, response, &local))
+            return TRUE;
+    }
+    advise(client, &local);
+    g_propagate_error(error, local);
+    return FALSE;
+}
+
+gboolean dsbe_client_call(struct dsbe_client *client, const struct dsbe_request *request, long also, const char *what,
+                          struct dsbe_response *response, GError **error)
+{
+    if (!exchange(client, request, response, error))
+        return FALSE;
+    if (response->status / 100 == 2 || (also && response->status == also))
+        return TRUE;
+    g_autofree char *message = dsbe_http_message(response->body->str, response->body->len);
+    g_set_error(error, DSB_ERROR, client->dialect->error_code(response->status, message), "%s: %s (HTTP %ld)", what,
+                message, response->status);
+    return FALSE;
+}
+
+json_object *dsbe_client_json(struct dsbe_client *client, const char *method, const char *path, const char *what,
+                              GError **error)
+{
+    g_auto(dsbe_response) response = {0};
+    struct dsbe_request request = {.method = method, .path = path, .timeout_ms = client->timeout_ms};
+    if (!dsbe_client_call(client, &request, 0, what, &response, error))
+        return NULL;
+    return dsbe_json_parse(response.body->str, response.body->len, error);
+}
+
+gboolean dsbe_client_identify(struct dsbe_client *client, GError **error)
+{
+    struct dsb_engine_info *info = &client->facts.info;
+    const struct dsbe_endpoint *endpoint = dsbe_http_endpoint(client->http);
+    memset(info, 0, sizeof *info);
+    info->struct_size = sizeof *info;
+    info->local = endpoint->scheme == DSBE_UNIX;
+    g_strlcpy(info->product, client->dialect->product, sizeof info->product);
+    g_strlcpy(info->endpoint, endpoint->text, sizeof info->endpoint);
+
+    g_auto(dsbe_response) ping = {0};
+    struct dsbe_request request = {.method = "GET", .path = "/_ping", .timeout_ms = client->timeout_ms};
+    if (!dsbe_client_call(client, &request, 0, "asking the engine who it is", &ping, error))
+        return FALSE;
+    client->prefix = client->dialect->negotiate(&ping, info, error);
+    if (!client->prefix)
+        return FALSE;
+    g_autoptr(json_object) known = dsbe_facts_recall(client);
+    if (known) {
+        client->dialect->parse_info(known, info);
+        return TRUE;
+    }
+    g_autofree char *path = g_strconcat(client->prefix, "/info", NULL);
+    g_autoptr(json_object) root = dsbe_client_json(client, "GET", path, "reading the engine's facts", error);
+    if (!root)
+        return FALSE;
+    client->dialect->parse_info(root, info);
+    dsbe_facts_remember(client, root);
+    return TRUE;
+}
+
+void dsbe_op_close(void *backend)
+{
+    dsbe_client_free(backend);
+}
+
+gboolean dsbe_op_describe(void *backend, struct dsb_engine_info *info, GError **error)
+{
+    (void) error;
+    const struct dsbe_client *client = backend;
+    *info = client->facts.info;
+    return TRUE;
+}
+
+static gboolean check_word(const char *text, const char *extra, const char *what, GError **error)
+{
+    gboolean good = g_ascii_isalnum(text[0]) && strlen(text) <= 512;
+    for (const char *c = text; good && *c; c++)
+        good = g_ascii_isalnum(*c) || strchr(extra, *c);
+    if (!good)
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "not a usable %s", what);
+    return good;
+}
+
+/* PREFIX/containers/ID[/VERB][?QUERY], or NULL for an id that cannot be one. */
+static char *container_path(const struct dsbe_client *client, const char *id, const char *verb, const char *query,
+                            GError **error)
+{
+    if (!check_word(id, "_.-", "container id", error))
+        return NULL;
+    return g_strconcat(client->prefix, "/containers/", id, verb ? "/" : "", verb ? verb : "", query ? "?" : "",
+                       query ? query : "", NULL);
+}
+
+static gboolean pull_line(void *data, const char *line, gsize size, GError **error)
+{
+    struct dsbe_client *client = data;
+    g_autoptr(json_object) root = dsbe_json_parse(line, size, NULL);
+    const char *failure = dsbe_json_string(root, "error", "");
+    const char *status = dsbe_json_string(root, "status", dsbe_json_string(root, "stream", NULL));
+    if (*failure) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "pulling the image failed: %s", failure);
+        return FALSE;
+    }
+    if (status)
+        dsbe_client_log(client, "%s", status);
+    return TRUE;
+}
+
+static gboolean pull_image(struct dsbe_client *client, const char *image, GError **error)
+{
+    g_auto(dsbe_response) response = {0};
+    /* Without a tag Docker would pull every tag there is. */
+    const char *slash = strrchr(image, '/');
+    gboolean bare = !strchr(slash ? slash : image, ':') && !strchr(image, '@');
+    g_autofree char *full = g_strconcat(image, bare ? ":latest" : "", NULL);
+    g_autofree char *name = g_uri_escape_string(full, NULL, FALSE);
+    g_autofree char *path = g_strconcat(client->prefix, client->dialect->pull_path, name, NULL);
+    struct dsbe_request request = {.method = "POST", .path = path, .line = pull_line, .line_data = client};
+    return dsbe_client_call(client, &request, 0, "pulling the image", &response, error);
+}
+
+static gsize count_volumes(const struct dsbe_client *client, json_object *root)
+{
+    json_object *volumes = dsbe_json_at(root, "Config.Volumes");
+    if (client->dialect->volumes_ignored || !json_object_is_type(volumes, json_type_object))
+        return 0;
+    gsize count = 0;
+    static const char *const covered[] = {"/sandbox", "/tmp", "/run", "/var/tmp", NULL};
+    json_object_object_foreach(volumes, target, value)
+    {
+        (void) value;
+        count += !g_strv_contains(covered, target);
+    }
+    return count;
+}
+
+gboolean dsbe_op_prepare(void *backend, const char *image, gboolean pull, struct dsb_image_info *info, GError **error)
+{
+    struct dsbe_client *client = backend;
+    if (!check_word(image, "_.-/:@", "image name", error))
+        return FALSE;
+    g_autofree char *path = g_strconcat(client->prefix, "/images/", image, "/json", NULL);
+    GError *local = NULL;
+    g_autoptr(json_object) root = dsbe_client_json(client, "GET", path, "looking up the image", &local);
+    if (!root && pull && g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
+        g_clear_error(&local);
+        if (!pull_image(client, image, error))
+            return FALSE;
+        root = dsbe_client_json(client, "GET", path, "looking up the image", &local);
+    }
+    if (g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
+        g_clear_error(&local);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND,
+                    "image \"%s\" is not on this engine: make it with dsandbox image build, or name one with --image",
+                    image);
+        return FALSE;
+    }
+    if (!root) {
+        g_propagate_error(error, local);
+        return FALSE;
+    }
+    const char *id = dsbe_json_string(root, "Id", "");
+    if (strlen(id) < 12 || strlen(id) >= sizeof info->id) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine gave no id for image \"%s\"", image);
+        return FALSE;
+    }
+    g_strlcpy(info->id, id, sizeof info->id);
+    info->n_volumes = count_volumes(client, root);
+    return TRUE;
+}
+
+static void log_warnings(struct dsbe_client *client, json_object *root)
+{
+    json_object *warnings = dsbe_json_at(root, "Warnings");
+    if (!json_object_is_type(warnings, json_type_array))
+        return;
+    for (gsize i = 0; i < json_object_array_length(warnings); i++)
+        dsbe_client_log(client, "engine: %s", json_object_get_string(json_object_array_get_idx(warnings, i)));
+}
+
+gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+{
+    struct dsbe_client *client = backend;
+    uint64_t missing = spec->required & ~(DSBE_ENFORCES | DSB_CONTROLS_CORE);
+    if (missing) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_REFUSED, "controls 0x%" G_GINT64_MODIFIER "x are not known here",
+                    missing);
+        return FALSE;
+    }
+    if (!check_word(spec->name, "_.-", "container name", error))
+        return FALSE;
+    g_autoptr(json_object) body = client->dialect->create_body(spec, &client->facts);
+    g_autofree char *text = dsbe_json_text(body);
+    g_autofree char *path = g_strconcat(client->prefix, "/containers/create",
+                                        client->dialect->name_in_query ? "?name=" : "",
+                                        client->dialect->name_in_query ? spec->name : "", NULL);
+    struct dsbe_request request = {
+        .method = "POST",
+        .path = path,
+        .body = text,
+        .body_size = strlen(text),
+        .content_type = "application/json",
+        .timeout_ms = MAX(client->timeout_ms, client->dialect->create_timeout_ms),
+    };
+    g_auto(dsbe_response) response = {0};
+    if (!dsbe_client_call(client, &request, 0, "creating the container", &response, error))
+        return FALSE;
+    g_autoptr(json_object) root = dsbe_json_parse(response.body->str, response.body->len, error);
+    if (!root)
+        return FALSE;
+    const char *made = dsbe_json_string(root, "Id", "");
+    g_autoptr(GError) ignored = NULL;
+    if (strlen(made) < 12 || !check_word(made, "", "container id", &ignored)) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine gave no id for the container");
+        return FALSE;
+    }
+    log_warnings(client, root);
+    *id = g_strdup(made);
+    return TRUE;
+}
+
+gboolean dsbe_op_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                         GError **error)
+{
+    struct dsbe_client *client = backend;
+    g_autofree char *path = container_path(client, id, "json", NULL, error);
+    if (!path)
+        return FALSE;
+    g_autoptr(json_object) root = dsbe_client_json(client, "GET", path, "inspecting the container", error);
+    if (!root)
+        return FALSE;
+    struct dsb_observed result = {.struct_size = sizeof result};
+    client->dialect->observe(root, spec, &result);
+    *observed = result;
+    return TRUE;
+}
+
+gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+{
+    struct dsbe_client *client = backend;
+    g_autofree char *attach = container_path(client, id, "attach", client->dialect->attach_query, error);
+    g_autofree char *start = attach ? container_path(client, id, "start", NULL, error) : NULL;
+    if (!start)
+        return FALSE;
+    if (client->revive && !client->revive(client->revive_data, error))
+        return FALSE;
+    GError *local = NULL;
+    long status = 0;
+    struct dsb_stream made = {.struct_size = sizeof made};
+    if (!dsbe_hijack(client->http, attach, client->timeout_ms, &made, &status, &local)) {
+        if (status)
+            local->code = (int) client->dialect->error_code(status, local->message);
+        advise(client, &local);
+        g_propagate_prefixed_error(error, local, "attaching to the container: ");
+        return FALSE;
+    }
+    g_auto(dsbe_response) response = {0};
+    struct dsbe_request request = {.method = "POST", .path = start, .timeout_ms = client->timeout_ms};
+    if (!dsbe_client_call(client, &request, 304, "starting the container", &response, error)) {
+        made.close(made.state);
+        return FALSE;
+    }
+    *stream = made;
+    return TRUE;
+}
+
+/* Success also when the container is gone or not in a state for it. */
+static gboolean act(struct dsbe_client *client, const char *method, const char *path, const char *what, GError **error)
+{
+    g_auto(dsbe_response) response = {0};
+    struct dsbe_request request = {
+        .method = method, .path = path, .timeout_ms = MAX(client->timeout_ms, KILL_TIMEOUT_MS)};
+    GError *local = NULL;
+    if (dsbe_client_call(client, &request, 304, what, &response, &local))
+        return TRUE;
+    if (g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND) ||
+        g_error_matches(local, DSB_ERROR, DSB_ERROR_CONFLICT)) {
+        g_error_free(local);
+        return TRUE;
+    }
+    g_propagate_error(error, local);
+    return FALSE;
+}
+
+gboolean dsbe_op_kill(void *backend, const char *id, GError **error)
+{
+    struct dsbe_client *client = backend;
+    g_autofree char *path = container_path(client, id, "kill", client->dialect->kill_query, error);
+    return path && act(client, "POST", path, "killing the container", error);
+}
+
+gboolean dsbe_op_destroy(void *backend, const char *id, GError **error)
+{
+    struct dsbe_client *client = backend;
+    g_autofree char *path = container_path(client, id, NULL, client->dialect->delete_query, error);
+    return path && act(client, "DELETE", path, "removing the container", error);
+}
+
+static const char *label(json_object *labels, const char *name)
+{
+    json_object *value = NULL;
+    if (!json_object_is_type(labels, json_type_object) || !json_object_object_get_ex(labels, name, &value) ||
+        !json_object_is_type(value, json_type_string))
+        return "";
+    return json_object_get_string(value);
+}
+
+static struct dsb_leftover *parse_leftover(json_object *item)
+{
+    json_object *labels = dsbe_json_at(item, "Labels");
+    struct dsb_leftover *leftover = g_new0(struct dsb_leftover, 1);
+    g_strlcpy(leftover->id, dsbe_json_string(item, "Id", ""), sizeof leftover->id);
+    g_strlcpy(leftover->owner, label(labels, DSB_LABEL_OWNER), sizeof leftover->owner);
+    g_strlcpy(leftover->session, label(labels, DSB_LABEL_SESSION), sizeof leftover->session);
+    leftover->deadline = MAX(0, g_ascii_strtoll(label(labels, DSB_LABEL_DEADLINE), NULL, 10));
+    leftover->running = g_ascii_strcasecmp(dsbe_json_string(item, "State", ""), "running") == 0;
+    return leftover;
+}
+
+gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+{
+    struct dsbe_client *client = backend;
+    g_autofree char *word = g_strconcat(DSB_LABEL_OWNER, owner ? "=" : "", owner ? owner : "", NULL);
+    g_autoptr(json_object) filter = json_object_new_object();
+    dsbe_put(filter, "label", dsbe_strings(word, NULL));
+    g_autofree char *text = dsbe_json_text(filter);
+    g_autofree char *escaped = g_uri_escape_string(text, NULL, FALSE);
+    g_autofree char *path = g_strconcat(client->prefix, "/containers/json?all=true&filters=", escaped, NULL);
+    g_autoptr(json_object) root = dsbe_client_json(client, "GET", path, "listing containers", error);
+    if (!root)
+        return FALSE;
+    if (!json_object_is_type(root, json_type_array) || json_object_array_length(root) > LIST_MAX) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine's list of containers is not one");
+        return FALSE;
+    }
+    GPtrArray *result = g_ptr_array_new_with_free_func(g_free);
+    for (gsize i = 0; i < json_object_array_length(root); i++)
+        g_ptr_array_add(result, parse_leftover(json_object_array_get_idx(root, i)));
+    *leftovers = result;
+    return TRUE;
+}
+
+gboolean dsbe_op_usage(void *backend, const char *id, struct dsb_usage *usage, GError **error)
+{
+    struct dsbe_client *client = backend;
+    struct dsb_usage result = {sizeof result, DSB_UNLIMITED, DSB_UNLIMITED, DSB_UNLIMITED};
+    g_autofree char *inspect = container_path(client, id, "json", NULL, error);
+    g_autofree char *path = inspect ? container_path(client, id, "stats", client->dialect->stats_query, error) : NULL;
+    if (!path)
+        return FALSE;
+    g_autoptr(json_object) state = dsbe_client_json(client, "GET", inspect, "inspecting the container", error);
+    if (!state)
+        return FALSE;
+    /* Only a "yes" says something: engines miss kills. */
+    if (dsbe_json_bool(state, "State.OOMKilled"))
+        result.oom_kills = 1;
+    /* Engines without statistics (rootless on cgroup v1) refuse; then nothing is known. */
+    g_autoptr(json_object) stats = dsbe_client_json(client, "GET", path, "reading statistics", NULL);
+    int64_t number = 0;
+    if (dsbe_json_int(stats, "memory_stats.max_usage", &number) && number > 0)
+        result.memory_peak_bytes = (uint64_t) number;
+    if (dsbe_json_int(stats, "cpu_stats.cpu_usage.total_usage", &number) && number > 0)
+        result.cpu_us = (uint64_t) number / 1000;
+    *usage = result;
+    return TRUE;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* Engine addresses. Knows spellings, not where a backend looks for them. */
+#include "engine.h"
+
+#include <string.h>
+#include <sys/un.h>
+
+static gboolean host_is_sane(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if ((guchar) *c <= ' ' || (guchar) *c >= 0x7f || strchr("\"'\\<>#?@", *c))
+            return FALSE;
+    return *text != '\0' && *text != '/' && *text != ':';
+}
+
+static struct dsbe_endpoint *parse_unix(const char *text, const char *path, GError **error)
+{
+    if (path[0] != '/') {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "engine address \"%s\": the socket path must be absolute",
+                    text);
+        return NULL;
+    }
+    if (strlen(path) >= sizeof(((struct sockaddr_un *) NULL)->sun_path)) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                    "engine address \"%s\": a socket path has at most 107 characters", text);
+        return NULL;
+    }
+    struct dsbe_endpoint *endpoint = g_new0(struct dsbe_endpoint, 1);
+    endpoint->scheme = DSBE_UNIX;
+    endpoint->text = g_strdup_printf("unix://%s", path);
+    endpoint->socket_path = g_strdup(path);
+    endpoint->base_url = g_strdup("http://localhost");
+    return endpoint;
+}
+
+static struct dsbe_endpoint *parse_tcp(const char *text, const char *rest, gboolean tls, GError **error)
+{
+    g_autofree char *host = g_strdup(rest);
+    gsize length = strlen(host);
+    while (length > 0 && host[length - 1] == '/')
+        host[--length] = '\0';
+    if (!host_is_sane(host)) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "engine address \"%s\" has no usable host", text);
+        return NULL;
+    }
+    struct dsbe_endpoint *endpoint = g_new0(struct dsbe_endpoint, 1);
+    endpoint->scheme = tls ? DSBE_HTTPS : DSBE_HTTP;
+    endpoint->text = g_strdup(text);
+    endpoint->base_url = g_strconcat(tls ? "https://" : "http://", host, NULL);
+    return endpoint;
+}
+
+struct dsbe_endpoint *dsbe_endpoint_parse(const char *text, gboolean tls, GError **error)
+{
+    if (text[0] == '/')
+        return parse_unix(text, text, error);
+    if (g_str_has_prefix(text, "unix://"))
+        return parse_unix(text, text + strlen("unix://"), error);
+    if (g_str_has_prefix(text, "tcp://"))
+        return parse_tcp(text, text + strlen("tcp://"), tls, error);
+    if (g_str_has_prefix(text, "http://"))
+        return parse_tcp(text, text + strlen("http://"), FALSE, error);
+    if (g_str_has_prefix(text, "https://"))
+        return parse_tcp(text, text + strlen("https://"), TRUE, error);
+    if (g_str_has_prefix(text, "ssh://") || g_str_has_prefix(text, "npipe://")) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED,
+                    "engine address \"%s\" needs the engine's own client: use --backend docker-cli", text);
+        return NULL;
+    }
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                "engine address \"%s\" is not unix:///PATH, tcp://HOST:PORT, http:// or https://", text);
+    return NULL;
+}
+
+void dsbe_endpoint_free(struct dsbe_endpoint *endpoint)
+{
+    if (!endpoint)
+        return;
+    g_free(endpoint->text);
+    g_free(endpoint->socket_path);
+    g_free(endpoint->base_url);
+    g_free(endpoint->ca);
+    g_free(endpoint->cert);
+    g_free(endpoint->key);
+    g_free(endpoint);
+}
+
+static void set_file(char **slot, const char *dir, const char *name)
+{
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+    if (!g_file_test(path, G_FILE_TEST_IS_REGULAR))
+        return;
+    g_free(*slot);
+    *slot = g_steal_pointer(&path);
+}
+
+void dsbe_endpoint_set_tls_dir(struct dsbe_endpoint *endpoint, const char *dir)
+{
+    set_file(&endpoint->ca, dir, "ca.pem");
+    set_file(&endpoint->cert, dir, "cert.pem");
+    set_file(&endpoint->key, dir, "key.pem");
+}

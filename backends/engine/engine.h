@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared parts of the backends that speak HTTP to a container engine. The client owns the sequence of
+ * calls; a dialect (data and pure functions) knows the engine's words. Nothing here knows dsandbox's core.
+ */
+#ifndef DSBE_ENGINE_H
+#define DSBE_ENGINE_H
+
+#include <dsandbox/plugin.h>
+#include <json-c/json.h>
+
+G_BEGIN_DECLS
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(json_object, json_object_put)
+
+/* --- endpoint.c ------------------------------------------------------------------------------- */
+
+enum dsbe_scheme { DSBE_UNIX, DSBE_HTTP, DSBE_HTTPS };
+
+/** Where an engine listens. */
+struct dsbe_endpoint {
+    enum dsbe_scheme scheme;
+    char *text;        /**< as the user knows it, for messages */
+    char *socket_path; /**< unix only */
+    char *base_url;    /**< `http://localhost`, `https://host:port`; no slash at the end */
+    char *ca, *cert, *key; /**< PEM files, https only, may be NULL */
+    gboolean skip_verify;
+};
+
+/**
+ * Parse unix://, tcp://, http://, https:// or an absolute socket path. tcp:// becomes https when `tls`.
+ * INVALID for anything malformed, UNSUPPORTED for ssh:// and npipe://.
+ */
+struct dsbe_endpoint *dsbe_endpoint_parse(const char *text, gboolean tls, GError **error);
+void dsbe_endpoint_free(struct dsbe_endpoint *endpoint);
+/** Use DIR/ca.pem, DIR/cert.pem and DIR/key.pem, those that exist. */
+void dsbe_endpoint_set_tls_dir(struct dsbe_endpoint *endpoint, const char *dir);
+typedef struct dsbe_endpoint dsbe_endpoint;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsbe_endpoint, dsbe_endpoint_free)
+
+/* --- json.c ----------------------------------------------------------------------------------- */
+
+/** Parse one JSON value; PROTOCOL when it is not one. Depth is limited. */
+json_object *dsbe_json_parse(const char *text, gsize size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** Value at a dotted path (`HostConfig.Memory`), NULL when absent. Borrowed. */
+json_object *dsbe_json_at(json_object *root, const char *path);
+const char *dsbe_json_string(json_object *root, const char *path, const char *fallback);
+gboolean dsbe_json_bool(json_object *root, const char *path);
+/** FALSE when absent or not a number. */
+gboolean dsbe_json_int(json_object *root, const char *path, int64_t *value);
+/** Number of elements of an array or members of an object at path; 0 when absent or null. */
+gsize dsbe_json_count(json_object *root, const char *path);
+/** The array at path holds the string (ASCII case ignored). */
+gboolean dsbe_json_has(json_object *root, const char *path, const char *word);
+
+/* builders: add to an object, which takes ownership */
+void dsbe_put(json_object *object, const char *key, json_object *value);
+void dsbe_put_string(json_object *object, const char *key, const char *value);
+void dsbe_put_bool(json_object *object, const char *key, gboolean value);
+void dsbe_put_uint(json_object *object, const char *key, uint64_t value);
+json_object *dsbe_strings(const char *first, ...) G_GNUC_NULL_TERMINATED;
+char *dsbe_json_text(json_object *object);
+
+/* --- http.c ----------------------------------------------------------------------------------- */
+
+#define DSBE_BODY_MAX (16 * 1024 * 1024)
+#define DSBE_HEADERS_MAX (64 * 1024)
+
+/** Connections to one endpoint; calls may come from any thread. */
+struct dsbe_http;
+
+struct dsbe_request {
+    const char *method;
+    const char *path; /**< absolute, escaped, with query */
+    const char *body; /**< NULL: an empty body for POST */
+    gsize body_size;
+    const char *content_type;
+    int upload_fd;          /**< when `upload`: the body is read from here until its end */
+    gboolean upload;
+    int64_t upload_size;    /**< -1: not known (chunked) */
+    guint timeout_ms;       /**< 0: none */
+    /** Gets the body of a 2xx answer line by line instead of collecting it; FALSE stops with *error. */
+    gboolean (*line)(void *data, const char *line, gsize size, GError **error);
+    void *line_data;
+};
+
+struct dsbe_response {
+    long status;
+    GString *body;
+    char *api_version;    /**< header Api-Version */
+    char *libpod_version; /**< header Libpod-API-Version */
+};
+
+struct dsbe_http *dsbe_http_new(struct dsbe_endpoint *endpoint);
+void dsbe_http_free(struct dsbe_http *http);
+const struct dsbe_endpoint *dsbe_http_endpoint(const struct dsbe_http *http);
+/**
+ * One exchange; any status is success. UNAVAILABLE nobody answers, DENIED socket permission, TIMEOUT,
+ * LIMIT answer too large, PROTOCOL.
+ */
+gboolean dsbe_http_call(struct dsbe_http *http, const struct dsbe_request *request, struct dsbe_response *response,
+                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
+void dsbe_response_clear(struct dsbe_response *response);
+typedef struct dsbe_response dsbe_response;
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsbe_response, dsbe_response_clear)
+/** The engine's own words in an error body, one line, printable (new). */
+char *dsbe_http_message(const char *body, gsize size);
+/** A connected easy handle (CURL *) for hand-written requests. */
+void *dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, int *fd, GError **error);
+
+/* --- head.c ----------------------------------------------------------------------------------- */
+
+/** What matters of an HTTP/1.1 answer's head. */
+struct dsbe_head {
+    int status;
+    gsize size;             /**< bytes of the head with the empty line */
+    int64_t content_length; /**< -1 unknown */
+    gboolean chunked;
+};
+
+/** 1 parsed, 0 more bytes needed, -1 not HTTP. */
+int dsbe_head_parse(const char *data, gsize size, struct dsbe_head *head);
+
+/* --- demux.c ---------------------------------------------------------------------------------- */
+
+#define DSBE_DIAGNOSTIC_MAX 4096
+
+/** State of the engine's 8-byte framing: {type, 0, 0, 0, length big endian}. Start with all zero. */
+struct dsbe_demux {
+    guint8 head[8];
+    guint head_len;
+    guint32 left;
+    guint8 type;
+    guint8 ring[DSBE_DIAGNOSTIC_MAX];
+    gsize ring_total;
+    char text[DSBE_DIAGNOSTIC_MAX + 1];
+};
+
+/** Take framed bytes, give stream bytes; stops when either buffer is used up. PROTOCOL on a bad head. */
+gboolean dsbe_demux_run(struct dsbe_demux *demux, const guint8 *in, gsize in_size, gsize *consumed, guint8 *out,
+                        gsize out_size, gsize *produced, GError **error);
+/** The last bytes that were not stream data, printable. */
+const char *dsbe_demux_diagnostic(struct dsbe_demux *demux);
+
+/* --- hijack.c --------------------------------------------------------------------------------- */
+
+/** POST `path` with an upgrade and give the framed connection as a stream. HTTP errors set *status. */
+gboolean dsbe_hijack(struct dsbe_http *http, const char *path, guint timeout_ms, struct dsb_stream *stream,
+                     long *status, GError **error);
+
+/* --- dialects --------------------------------------------------------------------------------- */
+
+/** What a dialect may know besides the spec. */
+struct dsbe_facts {
+    struct dsb_engine_info info;
+    char runtime[64];       /**< runtime to ask for when the spec names none; "" the engine's default */
+    uint64_t nproc;         /**< hard RLIMIT_NPROC of the engine's process */
+};
+
+struct dsbe_dialect {
+    const char *product;
+    const char *start_hint;  /**< what to do when nobody answers */
+    const char *denied_hint; /**< what to do about EACCES on the socket */
+    guint create_timeout_ms; /**< at least; a first create can copy an image */
+    guint facts_seconds; /**< how long the engine's facts may be remembered in runtime_dir; 0: not */
+    gboolean volumes_ignored; /**< create never makes a volume of an image's VOLUME */
+
+    /** Check the `_ping` headers and give the path prefix (new). */
+    char *(*negotiate)(const struct dsbe_response *ping, struct dsb_engine_info *info, GError **error);
+    void (*parse_info)(json_object *root, struct dsb_engine_info *info);
+    json_object *(*create_body)(const struct dsb_spec *spec, const struct dsbe_facts *facts);
+    void (*observe)(json_object *root, const struct dsb_spec *spec, struct dsb_observed *observed);
+    enum dsb_error_code (*error_code)(long status, const char *message);
+
+    gboolean name_in_query;
+    const char *attach_query;
+    const char *kill_query;
+    const char *delete_query;
+    const char *stats_query;
+    const char *import_path; /**< with query up to the place of the name */
+    gboolean import_split;   /**< the name is given as repo= and tag= */
+    const char *import_type;
+    const char *build_path;
+    const char *pull_path;
+};
+
+extern const struct dsbe_dialect dsbe_docker;
+extern const struct dsbe_dialect dsbe_libpod;
+
+/** Shared pieces of `observe`. */
+void dsbe_observe_mounts(json_object *root, const struct dsb_spec *spec, struct dsb_observed *observed);
+void dsbe_observe_limits(json_object *root, struct dsb_observed *observed);
+void dsbe_observe_tmpfs(json_object *root, struct dsb_observed *observed);
+void dsbe_observe_rest(json_object *root, const struct dsb_spec *spec, struct dsb_observed *observed);
+enum dsb_error_code dsbe_status_code(long status);
+uint64_t dsbe_parse_size(const char *text);
+/**
+ * A limit goes into the request when it is required or the engine can do it. One that the user gave up and
+ * the engine cannot do must stay out: some engines fail the start over it.
+ */
+gboolean dsbe_wants(const struct dsb_spec *spec, const struct dsbe_facts *facts, enum dsb_control control);
+char *dsbe_tmpfs_options(uint64_t bytes, const char *mode, const char *more);
+
+/* --- client.c --------------------------------------------------------------------------------- */
+
+struct dsbe_client {
+    const struct dsbe_dialect *dialect;
+    struct dsbe_http *http;
+    char *prefix;
+    guint timeout_ms;
+    char *runtime_dir; /**< may be NULL */
+    struct dsbe_facts facts;
+    void (*log)(void *log_data, const char *line);
+    void *log_data;
+    /** Bring the engine back when it does not answer; NULL: it cannot. */
+    gboolean (*revive)(void *data, GError **error);
+    void *revive_data;
+    void (*revive_free)(void *data);
+};
+
+/** Takes the endpoint. On failure the client is NULL. */
+struct dsbe_client *dsbe_client_new(const struct dsbe_dialect *dialect, struct dsbe_endpoint *endpoint,
+                                    const struct dsb_open_params *params);
+/** Ping, negotiate, read the engine's facts. */
+gboolean dsbe_client_identify(struct dsbe_client *client, GError **error);
+void dsbe_client_free(struct dsbe_client *client);
+typedef struct dsbe_client dsbe_client;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsbe_client, dsbe_client_free)
+void dsbe_client_log(struct dsbe_client *client, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/** Exchange and status check: 2xx or `also` (0: none) is success. Errors carry `what`. */
+gboolean dsbe_client_call(struct dsbe_client *client, const struct dsbe_request *request, long also, const char *what,
+                          struct dsbe_response *response, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** Same, and parse the body. */
+json_object *dsbe_client_json(struct dsbe_client *client, const char *method, const char *path, const char *what,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* facts.c: the answer of `/info`, remembered where the engine needs long for it */
+json_object *dsbe_facts_recall(struct dsbe_client *client);
+void dsbe_facts_remember(struct dsbe_client *client, json_object *root);
+
+/* operations of struct dsb_plugin; `backend` is a struct dsbe_client */
+void dsbe_op_close(void *backend);
+gboolean dsbe_op_describe(void *backend, struct dsb_engine_info *info, GError **error);
+gboolean dsbe_op_prepare(void *backend, const char *image, gboolean pull, struct dsb_image_info *info, GError **error);
+gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, GError **error);
+gboolean dsbe_op_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                         GError **error);
+gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream, GError **error);
+gboolean dsbe_op_kill(void *backend, const char *id, GError **error);
+gboolean dsbe_op_destroy(void *backend, const char *id, GError **error);
+gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error);
+gboolean dsbe_op_usage(void *backend, const char *id, struct dsb_usage *usage, GError **error);
+gboolean dsbe_op_image_make(void *backend, const struct dsb_image_source *source, GError **error);
+
+/** Controls that both dialects translate. */
+#define DSBE_ENFORCES (DSB_CONTROLS_ALL & ~DSB_CONTROLS_CORE)
+
+G_END_DECLS
+#endif

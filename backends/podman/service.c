@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Podman needs no daemon, but its HTTP interface does: where nobody listens, a service is started that
+ * leaves by itself when idle. A lock file keeps several processes from starting one each.
+ */
+#include "endpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define IDLE_SECONDS "30"
+#define START_TIMEOUT_US (30 * G_USEC_PER_SEC)
+#define POLL_US 20000
+#define LOG_TAIL 512
+
+struct dsb_podman_service {
+    char *program, *socket, *log, *lock;
+    pid_t child; /* the service we started last, until it was reaped; guarded by the lock file */
+};
+
+struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir)
+{
+    g_autofree char *program = g_find_program_in_path("podman");
+    if (!program || !g_path_is_absolute(program) || !runtime_dir)
+        return NULL;
+    struct dsb_podman_service *service = g_new0(struct dsb_podman_service, 1);
+    service->program = g_steal_pointer(&program);
+    service->socket = g_build_filename(runtime_dir, "podman.sock", NULL);
+    service->log = g_build_filename(runtime_dir, "podman.log", NULL);
+    service->lock = g_build_filename(runtime_dir, "podman.lock", NULL);
+    if (strlen(service->socket) < sizeof(((struct sockaddr_un *) NULL)->sun_path))
+        return service;
+    dsb_podman_service_free(service);
+    return NULL;
+}
+
+void dsb_podman_service_free(void *data)
+{
+    struct dsb_podman_service *service = data;
+    if (!service)
+        return;
+    g_free(service->program);
+    g_free(service->socket);
+    g_free(service->log);
+    g_free(service->lock);
+    g_free(service);
+}
+
+const char *dsb_podman_service_socket(const struct dsb_podman_service *service)
+{
+    return service->socket;
+}
+
+static gboolean answers(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    gboolean good = fd >= 0 && connect(fd, (struct sockaddr *) &address, sizeof address) == 0;
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+/* What Podman needs of our environment, and nothing else. */
+static GStrv make_environment(void)
+{
+    static const char *const names[] = {
+        "HOME", "USER", "LOGNAME", "PATH", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME", "XDG_CACHE_HOME", "DBUS_SESSION_BUS_ADDRESS", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF",
+        "CONTAINERS_REGISTRIES_CONF", "REGISTRY_AUTH_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy",
+        "https_proxy", "no_proxy"};
+    GStrv environment = g_new0(char *, 1);
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (g_getenv(names[i]))
+            environment = g_environ_setenv(environment, names[i], g_getenv(names[i]), TRUE);
+    return environment;
+}
+
+/* In a session of its own: it outlives us, and a terminal's signals do not reach it. */
+static int spawn_service(const struct dsb_podman_service *service, pid_t *pid)
+{
+    g_auto(GStrv) environment = make_environment();
+    g_autofree char *url = g_strconcat("unix://", service->socket, NULL);
+    char *const argv[] = {(char *) "podman", (char *) "system", (char *) "service", (char *) "--time",
+                          (char *) IDLE_SECONDS, url, NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, service->log,
+                                     O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    posix_spawn_file_actions_addchdir_np(&actions, "/");
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    int failed = posix_spawn(pid, service->program, &actions, &attributes, argv, environment);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return failed;
+}
+
+static char *log_tail(const struct dsb_podman_service *service)
+{
+    g_autofree char *text = NULL;
+    gsize size = 0;
+    if (!g_file_get_contents(service->log, &text, &size, NULL) || size == 0)
+        return g_strdup("no message");
+    g_autofree char *tail = g_utf8_make_valid(text + (size > LOG_TAIL ? size - LOG_TAIL : 0), -1);
+    for (char *c = tail; *c; c++)
+        if ((guchar) *c < ' ' || *c == 0x7f)
+            *c = ' ';
+    return g_strdup(g_strstrip(tail));
+}
+
+static gboolean start_and_wait(struct dsb_podman_service *service, GError **error)
+{
+    if (service->child > 0)
+        (void) waitpid(service->child, NULL, WNOHANG); /* the one before left when it was idle */
+    pid_t pid = 0;
+    int failed = spawn_service(service, &pid);
+    if (failed) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "cannot run %s: %s", service->program,
+                    g_strerror(failed));
+        return FALSE;
+    }
+    service->child = pid;
+    gint64 deadline = g_get_monotonic_time() + START_TIMEOUT_US;
+    while (!answers(service->socket)) {
+        int status = 0;
+        gboolean ended = waitpid(pid, &status, WNOHANG) == pid;
+        if (!ended && g_get_monotonic_time() < deadline) {
+            g_usleep(POLL_US);
+            continue;
+        }
+        service->child = 0;
+        if (!ended) {
+            kill(pid, SIGKILL);
+            waitpid(pid, &status, 0);
+        }
+        g_autofree char *tail = log_tail(service);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "podman system service did not start: %s", tail);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean dsb_podman_service_ensure(void *data, GError **error)
+{
+    struct dsb_podman_service *service = data;
+    if (answers(service->socket))
+        return TRUE;
+    int lock = open(service->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock < 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED, "cannot use \"%s\": %s", service->lock, g_strerror(errno));
+        return FALSE;
+    }
+    while (flock(lock, LOCK_EX) != 0 && errno == EINTR)
+        continue;
+    gboolean good = answers(service->socket) || start_and_wait(service, error);
+    close(lock);
+    return good;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage_text[] =
+    "Usage: dsandbox [OPTIONS] VERB [OPERANDS]\n"
+    "\n"
+    "  run [FILE | - | -c CODE] [-- ARGS]   run Python code in a fresh sandbox (no verb: from standard input)\n"
+    "  backend ls | backend show NAME       container backends and whether their engine answers\n"
+    "  policy show | policy check FILE      the effective policy and where each value comes from\n"
+    "  image build                          make the sandbox image\n"
+    "  doctor                               check this machine\n"
+    "  gc                                   remove what dead runs left\n"
+    "  version\n";
+
+/* Options that are policy keys: one row here is all that they need. */
+static const struct {
+    const char *option, *key, *argument, *help;
+} policy_options[] = {
+    { "memory", "memory", "SIZE", "memory limit (512MiB)" },
+    { "swap", "swap", "SIZE", "swap beyond memory (0)" },
+    { "cpus", "cpus", "N", "CPUs (1)" },
+    { "pids", "pids", "N", "processes and threads (128)" },
+    { "tmp-size", "tmp_size", "SIZE", "size of /tmp (100MiB)" },
+    { "disk", "disk", "SIZE", "bytes in /sandbox (1GiB)" },
+    { "output-limit", "output_limit", "SIZE", "bytes kept of each stream (1MiB)" },
+    { "timeout", "timeout", "TIME", "time limit of the code (30s)" },
+    { "network", "network", "none|full", "network (none)" },
+    { "user", "user", "UID[:GID]", "user inside (auto)" },
+    { "runtime", "runtime", "NAME", "OCI runtime: runc, crun, runsc (the engine's default)" },
+};
+
+static struct cli cli = { 0 };
+static GPtrArray *set_list;
+
+static gboolean on_policy_option(const char *name, const char *value, gpointer data, GError **error)
+{
+    (void) data;
+    (void) error;
+    for (gsize i = 0; i < G_N_ELEMENTS(policy_options); i++)
+        if (strcmp(name + 2, policy_options[i].option) == 0) {
+            g_ptr_array_add(set_list, g_strdup(policy_options[i].key));
+            g_ptr_array_add(set_list, g_strdup(value));
+            g_ptr_array_add(set_list, g_strdup(name));
+        }
+    return TRUE;
+}
+
+static gboolean on_code(const char *name, const char *value, gpointer data, GError **error)
+{
+    (void) name;
+    (void) data;
+    if (cli.code != NULL) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "-c is given twice");
+        return FALSE;
+    }
+    cli.code = g_strdup(value);
+    return TRUE;
+}
+
+static GOptionContext *make_context(void)
+{
+    static const GOptionEntry entries[] = {
+        { "backend", 'b', 0, G_OPTION_ARG_STRING, &cli.backend, "backend: docker-api, docker-cli, podman, auto", "NAME" },
+        { "plugin", 0, 0, G_OPTION_ARG_STRING, &cli.plugin, "backend from this plugin file (absolute path)", "PATH" },
+        { "host", 'H', 0, G_OPTION_ARG_STRING, &cli.host, "engine address: unix:///…, tcp://…", "URL" },
+        { "code", 'c', 0, G_OPTION_ARG_CALLBACK, (gpointer) (void (*)(void)) on_code, "run this code", "CODE" },
+        { "session", 's', 0, G_OPTION_ARG_STRING, &cli.session, "session id: keep the files", "ID" },
+        { "base-dir", 0, 0, G_OPTION_ARG_STRING, &cli.base_dir, "where session directories are (/tmp/sandboxes)", "DIR" },
+        { "image", 0, 0, G_OPTION_ARG_STRING, &cli.image, "image (dsandbox-sandbox:latest)", "REF" },
+        { "env", 'e', 0, G_OPTION_ARG_STRING_ARRAY, &cli.env, "environment variable for the code", "K=V" },
+        { "stdin", 0, 0, G_OPTION_ARG_STRING, &cli.stdin_file, "standard input of the code (-: ours)", "FILE" },
+        { "policy", 0, 0, G_OPTION_ARG_STRING, &cli.policy_file, "policy file", "FILE" },
+        { "allow-unenforced", 0, 0, G_OPTION_ARG_STRING, &cli.allow, "controls that may be missing", "NAMES" },
+        { "engine-timeout", 0, 0, G_OPTION_ARG_INT, &cli.engine_timeout, "deadline of one engine call (60)", "SECONDS" },
+        { "no-service", 0, 0, G_OPTION_ARG_NONE, &cli.no_service, "do not use the per-user service", NULL },
+        { "json", 0, 0, G_OPTION_ARG_NONE, &cli.json, "one JSON object on standard output", NULL },
+        { "verbose", 'v', 0, G_OPTION_ARG_NONE, &cli.verbose, "say what is done and why", NULL },
+        { "from-packages", 0, 0, G_OPTION_ARG_NONE, &cli.from_packages, "image build: from the distribution's packages", NULL },
+        { "tag", 't', 0, G_OPTION_ARG_STRING, &cli.tag, "image build: name to give", "NAME" },
+        { "file", 'f', 0, G_OPTION_ARG_STRING, &cli.file, "image build: Dockerfile or root tarball", "FILE" },
+        { "dry-run", 'n', 0, G_OPTION_ARG_NONE, &cli.dry_run, "gc: only say what would go", NULL },
+        { "help", 'h', 0, G_OPTION_ARG_NONE, &cli.help, "this text", NULL },
+        { "version", 'V', 0, G_OPTION_ARG_NONE, &cli.version, "the version", NULL },
+        { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &cli.args, NULL, NULL },
+        G_OPTION_ENTRY_NULL,
+    };
+    static GOptionEntry keys[G_N_ELEMENTS(policy_options) + 1];
+    for (gsize i = 0; i < G_N_ELEMENTS(policy_options); i++)
+        keys[i] = (GOptionEntry){ policy_options[i].option, 0, 0, G_OPTION_ARG_CALLBACK,
+                                  (gpointer) (void (*)(void)) on_policy_option, policy_options[i].help,
+                                  policy_options[i].argument };
+    GOptionContext *context = g_option_context_new("VERB [OPERANDS]");
+    g_option_context_add_main_entries(context, entries, NULL);
+    g_option_context_add_main_entries(context, keys, NULL);
+    g_option_context_set_help_enabled(context, FALSE);
+    return context;
+}
+
+int cli_fail(const struct cli *from, const GError *error)
+{
+    if (from->json) {
+        g_autoptr(dsb_result) result = dsb_result_from_error(error);
+        g_autofree char *text = dsb_result_json(result, FALSE);
+        puts(text);
+    }
+    g_printerr("dsandbox: %s\n", error->message);
+    return g_error_matches(error, DSB_ERROR, DSB_ERROR_REFUSED) ? 126 : EXIT_OURS;
+}
+
+gboolean cli_operands(const struct cli *from, guint least, guint most, GError **error)
+{
+    guint n = from->args != NULL ? g_strv_length(from->args) : 0;
+    if (n >= least && n <= most)
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s '%s'; see 'dsandbox --help'",
+                n < least ? "an operand is missing after" : "unexpected operand",
+                n < least ? (n > 0 ? from->args[n - 1] : "dsandbox") : from->args[most]);
+    return FALSE;
+}
+
+static int dispatch(GOptionContext *context)
+{
+    static const struct {
+        const char *verb;
+        int (*run)(const struct cli *);
+    } verbs[] = { { "run", cli_run },     { "backend", cli_backend }, { "policy", cli_policy_verb },
+                  { "image", cli_image }, { "doctor", cli_doctor },   { "gc", cli_gc } };
+    if (cli.help) {
+        g_autofree char *help = g_option_context_get_help(context, TRUE, NULL);
+        const char *options = strstr(help, "\n\n");
+        printf("%s%s", usage_text, options != NULL ? options + 1 : "");
+        return 0;
+    }
+    const char *verb = cli.args != NULL ? cli.args[0] : NULL;
+    if (cli.version || g_strcmp0(verb, "version") == 0) {
+        printf("dsandbox %s\n", dsb_version());
+        return 0;
+    }
+    if (verb == NULL)
+        return cli_run(&cli);
+    for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
+        if (strcmp(verb, verbs[i].verb) == 0)
+            return verbs[i].run(&cli);
+    g_autoptr(GError) error = NULL;
+    g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "there is no verb '%s'; to run a file: dsandbox run %s", verb, verb);
+    return cli_fail(&cli, error);
+}
+
+/* "--" is ours to handle: what follows it belongs to the code, whatever it looks like. */
+static char **split_program_args(char **argv)
+{
+    for (char **arg = argv + 1; *arg != NULL; arg++)
+        if (strcmp(*arg, "--") == 0) {
+            char **rest = g_strdupv(arg + 1);
+            for (char **old = arg; *old != NULL; old++)
+                g_clear_pointer(old, g_free);
+            return rest;
+        }
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    (void) argc;
+    setlocale(LC_ALL, "");
+    signal(SIGPIPE, SIG_IGN);
+    g_set_prgname("dsandbox");
+    set_list = g_ptr_array_new();
+    g_auto(GStrv) args = g_strdupv(argv);
+    cli.program_args = split_program_args(args);
+    gboolean json = g_strv_contains((const char *const *) args, "--json");
+    GOptionContext *context = make_context();
+    g_autoptr(GError) error = NULL;
+    int status;
+    if (g_option_context_parse_strv(context, &args, &error)) {
+        g_ptr_array_add(set_list, NULL);
+        cli.set = (char **) set_list->pdata;
+        status = dispatch(context);
+    } else {
+        cli.json = json;
+        g_prefix_error(&error, "bad option: ");
+        status = cli_fail(&cli, error);
+    }
+    g_option_context_free(context);
+    if (fflush(stdout) != 0 && status == 0)
+        status = EXIT_OURS;
+    return status;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void say(void *data, const char *line)
+{
+    (void) data;
+    g_printerr("dsandbox: %s\n", line);
+}
+
+gboolean cli_options(const struct cli *cli, struct dsb_run_options *options, GError **error)
+{
+    *options = (struct dsb_run_options){
+        .struct_size = sizeof *options,
+        .backend = cli->backend,
+        .plugin_path = cli->plugin,
+        .endpoint = cli->host,
+        .base_dir = cli->base_dir,
+        .session = cli->session,
+        .image = cli->image,
+        .cancel_fd = -1,
+        .log = cli->verbose ? say : NULL,
+    };
+    if (cli->engine_timeout < 0 || cli->engine_timeout > 3600) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "--engine-timeout %d: from 1 to 3600 seconds",
+                    cli->engine_timeout);
+        return FALSE;
+    }
+    options->engine_timeout_ms = (uint32_t) cli->engine_timeout * 1000;
+    if (cli->backend != NULL && cli->plugin != NULL) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--backend and --plugin exclude each other");
+        return FALSE;
+    }
+    return cli->allow == NULL || dsb_controls_parse(cli->allow, &options->allow_unenforced, error);
+}
+
+dsb_policy *cli_policy(const struct cli *cli, GError **error)
+{
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    if (cli->policy_file != NULL && !dsb_policy_load_file(policy, cli->policy_file, error))
+        return NULL;
+    for (char **set = cli->set; set != NULL && *set != NULL; set += 3)
+        if (!dsb_policy_set(policy, set[0], set[1], set[2], error))
+            return NULL;
+    return g_steal_pointer(&policy);
+}

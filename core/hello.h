@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_HELLO_H
+#define DSB_HELLO_H
+
+#include <dsandbox/error.h>
+#include <dsandbox/observed.h>
+
+/** What the host knows, to compare with. 0 is unknown. */
+struct dsb_host_facts {
+    uint64_t volume_dev, volume_ino; /**< of the session directory */
+    uint64_t ns_ino[6];              /**< of this process: pid, ipc, uts, net, mnt, cgroup */
+};
+
+/**
+ * Pid 1's hello (guest/PROTOCOL.md) as facts. Strict about types and sizes: PROTOCOL when it is not the format.
+ * A fact that is missing, or that the host cannot compare, leaves its control's bit out of `known`.
+ * *out is untouched on failure.
+ */
+gboolean dsb_hello_parse(const char *json, gsize size, const struct dsb_spec *spec, const struct dsb_host_facts *host,
+                         struct dsb_observed *out, GError **error);
+
+/**
+ * For the message after a refused volume: the mounts that dsb_hello_parse counts as foreign, "TARGET (FSTYPE)",
+ * comma-separated, or NULL when there are none or the text does not parse (g_free).
+ */
+char *dsb_hello_foreign(const char *json, gsize size, const struct dsb_spec *spec);
+
+#endif

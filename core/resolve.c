@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+#include "resolve.h"
+
+#include "fields.h"
+#include "strictjson.h"
+
+#include <dsandbox/plugin.h>
+#include <string.h>
+
+#define SANDBOX_DIR "/sandbox"
+#define GUEST_DIR "/opt/dsandbox"
+#define SMALL_TMP_BYTES UINT64_C(65536)
+#define INSIDE_ID 1000u   /* rootless: the invoker's id inside */
+#define SERVICE_ID 65532u /* rootful and the invoker is root: nobody's id */
+#define MAX_ENV 256
+#define MAX_ENV_BYTES 65536
+
+struct dsb_resolved_store {
+    GStringChunk *strings;
+    GArray *env;    /* struct dsb_pair */
+    GArray *labels; /* struct dsb_pair */
+    GArray *binds;  /* struct dsb_bind */
+    const char *argv[2];
+};
+
+void dsb_resolved_free(struct dsb_resolved *resolved)
+{
+    if (resolved == NULL)
+        return;
+    g_string_chunk_free(resolved->store->strings);
+    g_array_unref(resolved->store->env);
+    g_array_unref(resolved->store->labels);
+    g_array_unref(resolved->store->binds);
+    g_free(resolved->store);
+    g_free(resolved);
+}
+
+static struct dsb_resolved *resolved_new(void)
+{
+    struct dsb_resolved *resolved = g_new0(struct dsb_resolved, 1);
+    resolved->store = g_new0(struct dsb_resolved_store, 1);
+    resolved->store->strings = g_string_chunk_new(4096);
+    resolved->store->env = g_array_new(FALSE, TRUE, sizeof(struct dsb_pair));
+    resolved->store->labels = g_array_new(FALSE, TRUE, sizeof(struct dsb_pair));
+    resolved->store->binds = g_array_new(FALSE, TRUE, sizeof(struct dsb_bind));
+    return resolved;
+}
+
+static const char *keep(struct dsb_resolved *resolved, const char *text)
+{
+    return g_string_chunk_insert(resolved->store->strings, text);
+}
+
+static gboolean invalid(const char *what, const char *text, const char *why, GError **error)
+{
+    g_autofree char *quoted = dsb_quoted(text != NULL ? text : "");
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s: %s %s", what, quoted, why);
+    return FALSE;
+}
+
+static uint64_t number_of(const dsb_policy *policy, enum dsb_field_id id)
+{
+    return dsb_policy_value(policy, id)->number;
+}
+
+/* Names end up in engine URLs, argument lists and labels. */
+static gboolean check_word(const char *what, const char *word, const char *allowed, GError **error)
+{
+    if (word == NULL || !g_ascii_isalnum(word[0]) || strlen(word) > 255)
+        return invalid(what, word, "must start with a letter or digit and have at most 255 characters", error);
+    for (const char *p = word; *p != '\0'; p++) {
+        if (!g_ascii_isalnum(*p) && strchr(allowed, *p) == NULL)
+            return invalid(what, word, "has a character that is not possible in it", error);
+    }
+    return TRUE;
+}
+
+static gboolean check_path(const char *what, const char *path, GError **error)
+{
+    const char *problem = path != NULL ? dsb_path_problem(path) : "must be an absolute path";
+    if (problem == NULL && path[1] == '\0')
+        problem = "must not be the whole file system";
+    return problem == NULL || invalid(what, path, problem, error);
+}
+
+static gboolean has_text(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+static gboolean check_input(const struct dsb_resolve_input *input, GError **error)
+{
+    if (!check_path("session directory", input->workdir, error) ||
+        !check_path("guest directory", input->guest_dir, error) ||
+        !check_word("image", input->image, "._-/:@", error) || !check_word("container name", input->name, "._-", error) ||
+        !check_word("owner", input->owner, "._-:/@", error))
+        return FALSE;
+    if (has_text(input->session) && !check_word("session", input->session, "._-", error))
+        return FALSE;
+    if (dsb_path_below(input->workdir, input->guest_dir) || dsb_path_below(input->guest_dir, input->workdir))
+        return invalid("session directory", input->workdir, "must be apart from the guest directory", error);
+    if (input->deadline <= 0) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "deadline: must be after 1970");
+        return FALSE;
+    }
+    if (input->seccomp_json == NULL || input->seccomp_json[0] != '{')
+        return invalid("system call profile", "", "is missing; the guest directory must have seccomp.json", error);
+    return TRUE;
+}
+
+static void put_pair(struct dsb_resolved *resolved, GArray *pairs, const char *name, const char *value)
+{
+    for (unsigned i = 0; i < pairs->len; i++) {
+        struct dsb_pair *pair = &g_array_index(pairs, struct dsb_pair, i);
+        if (strcmp(pair->name, name) == 0) {
+            pair->value = keep(resolved, value);
+            return;
+        }
+    }
+    struct dsb_pair pair = {keep(resolved, name), keep(resolved, value)};
+    g_array_append_val(pairs, pair);
+}
+
+static void default_env(struct dsb_resolved *resolved)
+{
+    /* Maths libraries start a thread per host core otherwise, which the task limit and the quota both punish. */
+    uint64_t threads = (resolved->spec.cpu_quota_us + DSB_CPU_PERIOD_US - 1) / DSB_CPU_PERIOD_US;
+    g_autofree char *count = g_strdup_printf("%" G_GUINT64_FORMAT, threads);
+    const struct dsb_pair defaults[] = {
+        {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+        {"HOME", "/tmp"},
+        {"TMPDIR", "/tmp"},
+        {"LANG", "C.UTF-8"},
+        {"PYTHONDONTWRITEBYTECODE", "1"},
+        {"MPLBACKEND", "Agg"},
+        {"MPLCONFIGDIR", "/tmp/.mpl"},
+        {"OMP_NUM_THREADS", count},
+        {"OPENBLAS_NUM_THREADS", count},
+        {"MKL_NUM_THREADS", count},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(defaults); i++)
+        put_pair(resolved, resolved->store->env, defaults[i].name, defaults[i].value);
+}
+
+static gboolean add_variable(struct dsb_resolved *resolved, const char *variable, GError **error)
+{
+    const char *equals = strchr(variable, '=');
+    if (equals == NULL)
+        return invalid("environment", variable, "must be NAME=VALUE", error);
+    if (strlen(variable) > MAX_ENV_BYTES || !g_utf8_validate(variable, -1, NULL))
+        return invalid("environment", variable, "must be UTF-8 of at most 65536 bytes", error);
+    g_autofree char *name = g_strndup(variable, (gsize) (equals - variable));
+    gsize good = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+    if (name[0] == '\0' || g_ascii_isdigit(name[0]) || name[good] != '\0')
+        return invalid("environment", variable, "must have a name of letters, digits and _, not starting with a digit",
+                       error);
+    put_pair(resolved, resolved->store->env, name, equals + 1);
+    return TRUE;
+}
+
+static gboolean add_env(struct dsb_resolved *resolved, const char *const *env, GError **error)
+{
+    default_env(resolved);
+    for (unsigned i = 0; env != NULL && env[i] != NULL; i++) {
+        if (i == MAX_ENV) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "environment: at most %d variables are possible", MAX_ENV);
+            return FALSE;
+        }
+        if (!add_variable(resolved, env[i], error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void add_labels(struct dsb_resolved *resolved, const struct dsb_resolve_input *input)
+{
+    GArray *labels = resolved->store->labels;
+    g_autofree char *deadline = g_strdup_printf("%" G_GINT64_FORMAT, (gint64) input->deadline);
+    put_pair(resolved, labels, "dsandbox", "1");
+    put_pair(resolved, labels, DSB_LABEL_OWNER, input->owner);
+    put_pair(resolved, labels, DSB_LABEL_SESSION, has_text(input->session) ? input->session : input->name);
+    put_pair(resolved, labels, DSB_LABEL_DEADLINE, deadline);
+}
+
+static void add_bind(struct dsb_resolved *resolved, const char *source, const char *target, gboolean read_only)
+{
+    struct dsb_bind bind = {keep(resolved, source), keep(resolved, target), read_only};
+    g_array_append_val(resolved->store->binds, bind);
+}
+
+/* The bind that `target` is equal to, inside or around, or NULL. [0] and [1] are checked as fixed targets already. */
+static const struct dsb_bind *crossing(const struct dsb_resolved *resolved, const char *target)
+{
+    const GArray *binds = resolved->store->binds;
+    for (unsigned i = 2; i < binds->len; i++) {
+        const struct dsb_bind *bind = &g_array_index(binds, struct dsb_bind, i);
+        if (dsb_path_below(bind->target, target) || dsb_path_below(target, bind->target))
+            return bind;
+    }
+    return NULL;
+}
+
+static gboolean add_same_path(struct dsb_resolved *resolved, const char *workdir, GError **error)
+{
+    /* below /tmp is fine: the engine mounts ours into that tmpfs */
+    const char *problem = dsb_target_problem(workdir, TRUE);
+    if (problem == NULL && crossing(resolved, workdir) != NULL)
+        problem = "is also the target of one of binds";
+    if (problem != NULL) {
+        g_autofree char *quoted = dsb_quoted(workdir);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                    "same_path: %s %s; choose another base directory or leave same_path out", quoted, problem);
+        return FALSE;
+    }
+    add_bind(resolved, workdir, workdir, FALSE);
+    return TRUE;
+}
+
+/* A bind must not be a second, writable way to the files that pid 1 comes from, or to other sessions. */
+static gboolean check_bind_source(const struct dsb_resolve_input *input, const char *source, GError **error)
+{
+    g_autofree char *base = g_path_get_dirname(input->workdir);
+    if (dsb_path_below(source, input->guest_dir) || dsb_path_below(input->guest_dir, source))
+        return invalid("binds", source, "crosses the guest directory; bind something else", error);
+    if (dsb_path_below(source, base) || dsb_path_below(base, source))
+        return invalid("binds", source, "crosses the directory of all sessions; bind something else", error);
+    return TRUE;
+}
+
+static gboolean add_binds(struct dsb_resolved *resolved, const dsb_policy *policy, const struct dsb_resolve_input *input,
+                          GError **error)
+{
+    add_bind(resolved, input->workdir, SANDBOX_DIR, FALSE);
+    add_bind(resolved, input->guest_dir, GUEST_DIR, TRUE);
+    const GPtrArray *extra = dsb_policy_value(policy, DSB_FIELD_BINDS)->binds;
+    for (unsigned i = 0; i < extra->len; i++) {
+        const struct dsb_policy_bind *bind = g_ptr_array_index(extra, i);
+        if (!check_bind_source(input, bind->source, error))
+            return FALSE;
+        add_bind(resolved, bind->source, bind->target, bind->read_only);
+    }
+    return number_of(policy, DSB_FIELD_SAME_PATH) == 0 || add_same_path(resolved, input->workdir, error);
+}
+
+static gboolean choose_user(struct dsb_spec *spec, const dsb_policy *policy, const struct dsb_resolve_input *input,
+                            GError **error)
+{
+    spec->keep_id = input->rootless;
+    if (dsb_value_user(dsb_policy_value(policy, DSB_FIELD_USER), &spec->uid, &spec->gid))
+        return TRUE;
+    gboolean root = input->invoker_uid == 0;
+    spec->uid = input->rootless ? INSIDE_ID : root ? SERVICE_ID : (uint32_t) input->invoker_uid;
+    spec->gid = input->rootless ? INSIDE_ID : root ? SERVICE_ID : (uint32_t) input->invoker_gid;
+    if (spec->gid != 0)
+        return TRUE;
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                        "user: your group is 0, and auto would pass it on; name user as UID:GID");
+    return FALSE;
+}
+
+static void copy_limits(struct dsb_resolved *resolved, const dsb_policy *policy)
+{
+    struct dsb_spec *spec = &resolved->spec;
+    spec->network = number_of(policy, DSB_FIELD_NETWORK) == 0 ? DSB_NETWORK_NONE : DSB_NETWORK_FULL;
+    spec->tmp_bytes = number_of(policy, DSB_FIELD_TMP_SIZE);
+    spec->small_tmp_bytes = SMALL_TMP_BYTES;
+    spec->shm_bytes = number_of(policy, DSB_FIELD_SHM_SIZE);
+    spec->memory_bytes = number_of(policy, DSB_FIELD_MEMORY);
+    spec->swap_bytes = number_of(policy, DSB_FIELD_SWAP);
+    spec->cpu_quota_us = number_of(policy, DSB_FIELD_CPUS);
+    spec->cpu_period_us = DSB_CPU_PERIOD_US;
+    spec->pids = number_of(policy, DSB_FIELD_PIDS);
+    spec->nofile = number_of(policy, DSB_FIELD_NOFILE);
+    spec->core = number_of(policy, DSB_FIELD_CORE);
+    spec->fsize = number_of(policy, DSB_FIELD_FSIZE);
+    resolved->disk_bytes = number_of(policy, DSB_FIELD_DISK);
+    resolved->disk_inodes = number_of(policy, DSB_FIELD_DISK_INODES);
+    resolved->output_limit = number_of(policy, DSB_FIELD_OUTPUT_LIMIT);
+    resolved->output_kill = number_of(policy, DSB_FIELD_OUTPUT_OVERFLOW) == 0; /* the first choice is kill */
+}
+
+static void copy_times(struct dsb_resolved *resolved, const dsb_policy *policy, gboolean one_shot)
+{
+    resolved->timeout_ms = number_of(policy, DSB_FIELD_TIMEOUT);
+    resolved->idle_ms = number_of(policy, DSB_FIELD_IDLE_TIMEOUT);
+    resolved->life_ms = number_of(policy, DSB_FIELD_LIFE_TIME);
+    resolved->start_timeout_ms = number_of(policy, DSB_FIELD_START_TIMEOUT);
+    resolved->grace_ms = number_of(policy, DSB_FIELD_GRACE);
+    uint64_t once = resolved->timeout_ms + resolved->start_timeout_ms + resolved->grace_ms;
+    if (one_shot)
+        resolved->life_ms = MIN(resolved->life_ms, once);
+    resolved->spec.life_seconds = (resolved->life_ms + 999) / 1000;
+}
+
+static void choose_runtime(struct dsb_resolved *resolved, const dsb_policy *policy)
+{
+    const char *runtime = dsb_policy_value(policy, DSB_FIELD_RUNTIME)->text;
+    gboolean named = strcmp(runtime, "default") != 0;
+    resolved->spec.runtime = named ? keep(resolved, runtime) : NULL;
+    resolved->spec.required = named ? DSB_CONTROLS_ALL : DSB_CONTROLS_ALL & ~DSB_BIT(DSB_CONTROL_RUNTIME);
+}
+
+static void point_spec(struct dsb_resolved *resolved, const struct dsb_resolve_input *input)
+{
+    struct dsb_spec *spec = &resolved->spec;
+    struct dsb_resolved_store *store = resolved->store;
+    g_autofree char *seccomp_path = g_build_filename(input->guest_dir, "seccomp.json", NULL);
+    spec->struct_size = (uint32_t) sizeof(*spec);
+    spec->name = keep(resolved, input->name);
+    spec->image = keep(resolved, input->image);
+    store->argv[0] = GUEST_DIR "/dsb-init";
+    spec->argv = store->argv;
+    spec->workdir = SANDBOX_DIR;
+    spec->hostname = "sandbox";
+    spec->labels = (const struct dsb_pair *) (void *) store->labels->data;
+    spec->n_labels = store->labels->len;
+    spec->env = (const struct dsb_pair *) (void *) store->env->data;
+    spec->n_env = store->env->len;
+    spec->binds = (const struct dsb_bind *) (void *) store->binds->data;
+    spec->n_binds = store->binds->len;
+    spec->rootfs_read_only = TRUE;
+    spec->no_new_privs = TRUE;
+    spec->seccomp_json = keep(resolved, input->seccomp_json);
+    spec->seccomp_path = keep(resolved, seccomp_path);
+}
+
+gboolean dsb_resolve(const dsb_policy *policy, const struct dsb_resolve_input *input, struct dsb_resolved **out,
+                     GError **error)
+{
+    if (!check_input(input, error))
+        return FALSE;
+    g_autoptr(dsb_resolved) resolved = resolved_new();
+    copy_limits(resolved, policy);
+    copy_times(resolved, policy, input->one_shot);
+    choose_runtime(resolved, policy);
+    if (!choose_user(&resolved->spec, policy, input, error) || !add_binds(resolved, policy, input, error) ||
+        !add_env(resolved, input->env, error))
+        return FALSE;
+    add_labels(resolved, input);
+    /* Last: the arrays do not move any more. */
+    point_spec(resolved, input);
+    *out = g_steal_pointer(&resolved);
+    return TRUE;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_RESOLVE_H
+#define DSB_RESOLVE_H
+
+#include <dsandbox/policy.h>
+#include <dsandbox/spec.h>
+#include <sys/types.h>
+
+/** What the policy does not know. Strings belong to the caller for the call. */
+struct dsb_resolve_input {
+    const char *workdir;   /**< session directory on the host, absolute */
+    const char *guest_dir; /**< guest directory on the host, absolute; has seccomp.json */
+    const char *image;     /**< as `prepare` resolved it */
+    const char *name;      /**< container name */
+    const char *owner;     /**< label: who gc must find alive */
+    const char *session;   /**< label; NULL or "": the container's name */
+    int64_t deadline;      /**< label: seconds since the epoch */
+    gboolean rootless;     /**< of the engine */
+    uid_t invoker_uid;
+    gid_t invoker_gid;
+    const char *seccomp_json;
+    gboolean one_shot;
+    const char *const *env; /**< "K=V" on top of the defaults, NULL-terminated, or NULL */
+};
+
+/** A total spec, and what the core itself enforces. Owns everything the spec points to. */
+struct dsb_resolved {
+    struct dsb_spec spec;
+    uint64_t timeout_ms, idle_ms, life_ms, start_timeout_ms, grace_ms;
+    uint64_t output_limit; /**< bytes per stream */
+    gboolean output_kill;
+    uint64_t disk_bytes, disk_inodes;
+    struct dsb_resolved_store *store; /**< private */
+};
+
+/** Pure. INVALID names what cannot be used and what to do; *out is new (dsb_resolved_free). */
+gboolean dsb_resolve(const dsb_policy *policy, const struct dsb_resolve_input *input, struct dsb_resolved **out,
+                     GError **error);
+void dsb_resolved_free(struct dsb_resolved *resolved);
+typedef struct dsb_resolved dsb_resolved;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_resolved, dsb_resolved_free)
+
+#endif

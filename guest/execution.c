@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* One execution: its pipes, its end, its answer. */
+#include "state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHUNK (64 * KIB)
+#define REPORT_HEADER 8
+#define REPORT_MAX (8 * MIB)
+
+void sample_pids(void)
+{
+    int64_t n = cgroup_pids_current(&g.cg);
+
+    if (n > g.pids_peak)
+        g.pids_peak = n;
+}
+
+static void signal_main(int signal)
+{
+    /* Never 0 or -1: outside a pid namespace of our own that would reach foreign processes. */
+    if (g.kernel.pid > 1)
+        kill(g.kernel.pid, signal);
+}
+
+void stop_execution(enum reason reason)
+{
+    if (g.phase != RUNNING || g.interrupted)
+        return;
+    g.reason = reason;
+    g.interrupted = true;
+    g.kill_at = now_ms() + (reason == REASON_OUTPUT ? 0 : g.grace_ms);
+    signal_main(reason == REASON_OUTPUT ? SIGKILL : SIGINT);
+}
+
+void check_grace(int64_t now)
+{
+    if (g.interrupted && now >= g.kill_at)
+        signal_main(SIGKILL);
+}
+
+/*
+ * The report is memory that the interpreter maps and we read when it is dead: user code then has no descriptor beyond
+ * 0, 1, 2, and cannot make us wait. -1 when there is no room for it; the answer has no report then.
+ */
+static int report_memory(void)
+{
+    struct rlimit fsize;
+    off_t size = REPORT_MAX;
+
+    if (getrlimit(RLIMIT_FSIZE, &fsize) == 0 && fsize.rlim_cur < (rlim_t) size)
+        size = (off_t) fsize.rlim_cur;
+    int fd = memfd_create("report", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -1;
+    if (size <= REPORT_HEADER || ftruncate(fd, size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd_high(fd);
+}
+
+void start_execution(void)
+{
+    int in[2], out[2], err[2];
+
+    if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
+        fail("cannot make pipes", strerror(errno));
+    g.report_fd = report_memory();
+    g.phase = RUNNING;
+    g.pending = false;
+    g.oom_before = cgroup_oom_kills(&g.cg);
+    g.cpu_before = cgroup_cpu_usec(&g.cg);
+    g.started = now_ms();
+    g.deadline = g.started + g.timeout_ms;
+    g.pids_peak = 0;
+    int fds[] = {in[0], out[1], err[1], g.report_fd};
+    if (!kernel_send(&g.kernel, 'E', buf_head(&g.code), buf_len(&g.code), fds, g.report_fd < 0 ? 3 : 4))
+        fail_kernel("the interpreter does not take the code");
+    buf_free(&g.code);
+    close(in[0]);
+    close(out[1]);
+    close(err[1]);
+    g.stdin_fd = fd_high(in[1]);
+    g.stdout_ = (struct stream){.fd = fd_high(out[0]), .type = FRAME_STDOUT};
+    g.stderr_ = (struct stream){.fd = fd_high(err[0]), .type = FRAME_STDERR};
+    fd_nonblock(g.stdin_fd);
+    fd_nonblock(g.stdout_.fd);
+    fd_nonblock(g.stderr_.fd);
+    sample_pids();
+    relay_stdin();
+    if (g.cancel_early)
+        stop_execution(REASON_CANCELLED);
+}
+
+bool relay_stream(struct stream *s)
+{
+    unsigned char chunk[CHUNK];
+    ssize_t n = s->fd < 0 ? -1 : read(s->fd, chunk, sizeof chunk);
+
+    if (n < 0)
+        return s->fd >= 0 && errno == EINTR;
+    if (n == 0) {
+        fd_close(&s->fd);
+        return false;
+    }
+    int64_t room = g.output_limit - s->bytes;
+    s->bytes += n;
+    if (n > room) {
+        s->truncated = true;
+        n = room > 0 ? (ssize_t) room : 0;
+        if (g.output_kill)
+            stop_execution(REASON_OUTPUT);
+    }
+    if (n > 0)
+        send_frame(s->type, g.id, chunk, (size_t) n);
+    return true;
+}
+
+static void send_report(void)
+{
+    unsigned char head[REPORT_HEADER];
+    uint64_t n = 0;
+
+    if (g.report_fd < 0 || pread(g.report_fd, head, sizeof head, 0) != REPORT_HEADER)
+        return;
+    for (int i = REPORT_HEADER; i-- > 0;)
+        n = n << 8 | head[i];
+    if (n == 0 || n > REPORT_MAX - REPORT_HEADER)
+        return;
+    struct buf report = {0};
+    unsigned char *to = buf_reserve(&report, n);
+    if (pread(g.report_fd, to, n, REPORT_HEADER) == (ssize_t) n)
+        send_frame(FRAME_REPORT, g.id, to, n);
+    buf_free(&report);
+}
+
+void relay_stdin(void)
+{
+    while (g.stdin_fd >= 0 && buf_len(&g.in_data) > 0) {
+        ssize_t n = write(g.stdin_fd, buf_head(&g.in_data), buf_len(&g.in_data));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n < 0)
+            fd_close(&g.stdin_fd); /* the code has closed its end */
+        else
+            buf_consume(&g.in_data, (size_t) n);
+    }
+    if (g.stdin_fd < 0)
+        buf_free(&g.in_data);
+    if (g.in_end && buf_len(&g.in_data) == 0)
+        fd_close(&g.stdin_fd);
+}
+
+static const char *final_status(int64_t oom_kills)
+{
+    switch (g.reason) {
+    case REASON_TIMEOUT:
+        return "timeout";
+    case REASON_CANCELLED:
+        return "cancelled";
+    case REASON_OUTPUT:
+        return "output_limit";
+    case REASON_NONE:
+        break;
+    }
+    if (!WIFSIGNALED(g.main_status))
+        return "exited";
+    return oom_kills > 0 && WTERMSIG(g.main_status) == SIGKILL ? "oom" : "signal";
+}
+
+static void send_done(void)
+{
+    struct buf out = {0};
+    struct rusage usage = {0};
+    int64_t oom = cgroup_oom_kills(&g.cg), cpu = cgroup_cpu_usec(&g.cg);
+    int64_t memory = cgroup_memory_peak(&g.cg), pids = cgroup_pids_peak(&g.cg);
+
+    getrusage(RUSAGE_CHILDREN, &usage);
+    oom = oom < 0 || g.oom_before < 0 ? 0 : oom - g.oom_before;
+    if (cpu >= 0 && g.cpu_before >= 0)
+        cpu = (cpu - g.cpu_before) / 1000;
+    else
+        cpu = (int64_t) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+              (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+    if (memory < 0)
+        memory = (int64_t) usage.ru_maxrss * 1024;
+    buf_printf(&out, "{\"status\":\"%s\",\"exit_code\":%d,\"signal\":%d", final_status(oom),
+               WIFEXITED(g.main_status) ? WEXITSTATUS(g.main_status) : -1,
+               WIFSIGNALED(g.main_status) ? WTERMSIG(g.main_status) : 0);
+    buf_printf(&out, ",\"wall_ms\":%" PRId64 ",\"cpu_ms\":%" PRId64 ",\"memory_peak_bytes\":%" PRId64, g.wall_ms, cpu,
+               memory);
+    buf_printf(&out, ",\"pids_peak\":%" PRId64 ",\"oom_kills\":%" PRId64, pids > g.pids_peak ? pids : g.pids_peak, oom);
+    buf_printf(&out, ",\"stdout_bytes\":%" PRId64 ",\"stderr_bytes\":%" PRId64, g.stdout_.bytes, g.stderr_.bytes);
+    buf_printf(&out, ",\"stdout_truncated\":%s,\"stderr_truncated\":%s}", g.stdout_.truncated ? "true" : "false",
+               g.stderr_.truncated ? "true" : "false");
+    send_frame(FRAME_DONE, g.id, buf_head(&out), buf_len(&out));
+    buf_free(&out);
+}
+
+void finish_execution(void)
+{
+    g.wall_ms = now_ms() - g.started;
+    sample_pids();
+    kill_everything();
+    while (relay_stream(&g.stdout_))
+        ;
+    while (relay_stream(&g.stderr_))
+        ;
+    fd_close(&g.stdout_.fd);
+    fd_close(&g.stderr_.fd);
+    fd_close(&g.stdin_fd);
+    fd_close(&g.kernel.control);
+    fd_close(&g.kernel.log);
+    buf_free(&g.in_data);
+    if (!g.user_started && g.reason == REASON_NONE)
+        fail_kernel("the interpreter ended before the code could start");
+    send_report();
+    fd_close(&g.report_fd);
+    send_done();
+    g.phase = ANSWERED;
+    g.deadline = now_ms() + ACK_WAIT_MS;
+}
+

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_GUEST_H
+#define DSB_GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifndef DSB_VERSION
+#define DSB_VERSION "0.1.0"
+#endif
+
+#define KIB ((size_t) 1024)
+#define MIB (KIB * KIB)
+
+enum frame_type {
+    FRAME_HELLO = 1,
+    FRAME_CONFIG = 2,
+    FRAME_EXEC = 3,
+    FRAME_STDIN = 4,
+    FRAME_STDOUT = 5,
+    FRAME_STDERR = 6,
+    FRAME_DONE = 7,
+    FRAME_ACK = 8,
+    FRAME_CANCEL = 9,
+    FRAME_FAILURE = 10,
+    FRAME_REPORT = 11,
+};
+
+#define FRAME_HEADER 9
+#define FRAME_MAX_CONTROL (1 * MIB)
+#define FRAME_MAX_EXEC (16 * MIB)
+
+/* --- buf.c: a byte queue; an allocation that fails ends the program, since pid 1 has nothing left to offer --- */
+
+struct buf {
+    unsigned char *data;
+    size_t start, end, size;
+};
+
+static inline size_t buf_len(const struct buf *b) { return b->end - b->start; }
+static inline const unsigned char *buf_head(const struct buf *b) { return b->data + b->start; }
+/** Room for `n` more bytes at the returned place; count them with buf_added(). */
+unsigned char *buf_reserve(struct buf *b, size_t n);
+void buf_added(struct buf *b, size_t n);
+void buf_add(struct buf *b, const void *data, size_t n);
+void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buf_consume(struct buf *b, size_t n);
+void buf_free(struct buf *b);
+
+/* --- json.c --- */
+
+/** Adds `text` as a JSON string; bytes that are not UTF-8 become '?'. */
+void json_string(struct buf *b, const char *text, size_t n);
+
+enum json_kind { JSON_INT, JSON_BOOL };
+
+/** A top-level member to look for. `value` keeps what it had when the member is absent. */
+struct json_member {
+    const char *key;
+    enum json_kind kind;
+    int64_t value;
+    bool seen;
+};
+
+/**
+ * Reads the wanted members of one JSON object. What a string or a nested value contains never counts.
+ * Returns NULL, or what is wrong: not one object, a duplicate, a wanted member of another kind.
+ */
+const char *json_scan(const unsigned char *text, size_t n, struct json_member *want, size_t count);
+
+/* --- cgroup.c --- */
+
+struct cgroup {
+    int version; /**< 0: none that can be read */
+    char memory[256], pids[256], cpu[256], cpuacct[256];
+    int oom_fd, pids_fd, cpu_fd; /**< kept open: user code may use up every descriptor the container has */
+};
+
+void cgroup_open(struct cgroup *cg);
+void cgroup_facts(const struct cgroup *cg, struct buf *out);
+int64_t cgroup_oom_kills(const struct cgroup *cg);    /**< -1: not known */
+int64_t cgroup_cpu_usec(const struct cgroup *cg);     /**< -1: not known */
+int64_t cgroup_memory_peak(const struct cgroup *cg);  /**< -1: not known */
+int64_t cgroup_pids_peak(const struct cgroup *cg);    /**< -1: not known */
+int64_t cgroup_pids_current(const struct cgroup *cg); /**< -1: not known */
+
+/** Reads a small file whole, zero-terminated. Returns its length or -1. */
+ssize_t read_file(const char *path, char *text, size_t size);
+
+/* --- facts.c --- */
+
+/** The path of python3, looked up in PATH but never in a place that user code can write. */
+bool find_python(char *path, size_t size);
+void facts_write(struct buf *out, const struct cgroup *cg, const char *python);
+
+/* --- child.c --- */
+
+struct kernel {
+    pid_t pid;
+    int control; /**< to the kernel, until it lets go of it just before user code */
+    int log;     /**< what the interpreter says on stderr before user code */
+};
+
+/** Moves `fd` to 10 or above, close-on-exec. */
+int fd_high(int fd);
+void fd_close(int *fd);
+void fd_nonblock(int fd);
+/** Starts the interpreter with nothing but a control socket (fd 3) and a log pipe (fd 2). */
+bool kernel_start(struct kernel *k, const char *python, const char *script);
+/** One message, `fds` go with it. */
+bool kernel_send(const struct kernel *k, char type, const unsigned char *data, size_t n, const int *fds, int nfds);
+/** SIGKILL to every process but ourselves, and waits for them; bounded. */
+void kill_everything(void);
+
+int64_t now_ms(void);
+
+#endif

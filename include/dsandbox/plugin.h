@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSANDBOX_PLUGIN_H
+#define DSANDBOX_PLUGIN_H
+
+#include <dsandbox/error.h>
+#include <dsandbox/observed.h>
+#include <dsandbox/spec.h>
+
+G_BEGIN_DECLS
+
+#define DSB_PLUGIN_MAGIC UINT32_C(0x44534250) /* "DSBP" */
+#define DSB_PLUGIN_ABI_MAJOR 1
+#define DSB_PLUGIN_ABI_MINOR 0
+
+/** Labels that `create` puts on a container (spec.labels has them) and `list` filters by. */
+#define DSB_LABEL_OWNER "dsandbox.owner"
+#define DSB_LABEL_SESSION "dsandbox.session"
+#define DSB_LABEL_DEADLINE "dsandbox.deadline"
+
+/** How operations of one opened backend may be called at the same time. */
+enum dsb_thread_model {
+    DSB_THREADS_SERIAL = 1,   /**< one at a time, `kill` excepted */
+    DSB_THREADS_PARALLEL = 2, /**< any operations on different containers */
+};
+
+/** What `open` gets. Strings may be NULL; they belong to the caller and live until `close`. */
+struct dsb_open_params {
+    uint32_t struct_size;
+    const char *endpoint;    /**< engine address from the user (unix://, tcp://, https://, program path) */
+    const char *runtime_dir; /**< private directory (0700) for sockets, exists */
+    uint32_t call_timeout_ms; /**< deadline of one engine call */
+    /** One line of diagnostics, for -v. May be NULL. */
+    void (*log)(void *log_data, const char *line);
+    void *log_data;
+};
+
+/** What the engine is. Filled by `describe`; strings are truncated, never NULL. */
+struct dsb_engine_info {
+    uint32_t struct_size;
+    char product[32]; /**< "docker", "podman": the real one behind the socket or program */
+    char version[64];
+    char api[32];
+    char endpoint[256];
+    gboolean rootless;
+    uint32_t cgroup_version;       /**< 1, 2; 0 unknown */
+    uint64_t limits_available;     /**< bits among MEMORY, SWAP, CPU, PIDS that the engine can limit */
+    char runtime[64];              /**< default OCI runtime */
+    gboolean local;                /**< the engine sees this host's files */
+};
+
+/** What `prepare` found out about an image. */
+struct dsb_image_info {
+    uint32_t struct_size;
+    char id[128]; /**< what to create from: id or digest */
+    uint64_t n_volumes; /**< VOLUME entries that the backend masks or the core must refuse */
+};
+
+/**
+ * The byte stream to and from pid 1, engine framing removed.
+ * `read` and `write` never block: they return > 0 bytes done, 0 at the end of the stream (read only),
+ * or -1 with *error set, DSB_ERROR_WOULD_BLOCK meaning: poll read_fd for POLLIN (write_fd for POLLOUT).
+ * Poll only after WOULD_BLOCK, since bytes may be buffered. `close` frees the state and both
+ * descriptors. `diagnostic` gives what the engine said outside the stream (may be NULL or ""), for
+ * error messages; it lives until the next call.
+ */
+struct dsb_stream {
+    uint32_t struct_size;
+    void *state;
+    int read_fd, write_fd;
+    gssize (*read)(void *state, void *buffer, gsize size, GError **error);
+    gssize (*write)(void *state, const void *buffer, gsize size, GError **error);
+    const char *(*diagnostic)(void *state);
+    void (*close)(void *state);
+};
+
+/** A container of ours found by `list`. */
+struct dsb_leftover {
+    char id[128];
+    char owner[128];
+    char session[80];
+    int64_t deadline; /**< seconds since the epoch, 0 unknown */
+    gboolean running;
+};
+
+/** Engine-side usage. Fields that are not known are DSB_UNLIMITED. */
+struct dsb_usage {
+    uint32_t struct_size;
+    uint64_t memory_peak_bytes;
+    uint64_t cpu_us;
+    uint64_t oom_kills;
+};
+
+/** Source of `image_make`: a root file system tarball (its path), or a Dockerfile and its directory. */
+struct dsb_image_source {
+    uint32_t struct_size;
+    const char *tarball;    /**< absolute path, or NULL */
+    const char *dockerfile; /**< absolute path, or NULL */
+    const char *context;    /**< absolute path of the build context, or NULL */
+    const char *name;       /**< name:tag to give */
+};
+
+/**
+ * The one thing a plugin exports: `const struct dsb_plugin *dsb_plugin_entry(void)`.
+ * Use DSB_PLUGIN_HEADER for the first members. Operations are only ever appended.
+ *
+ * Errors: a GError in DSB_ERROR; FALSE if and only if *error is set; out-parameters are untouched on
+ * failure. `backend` is what `open` returned. Container ids are what `create` returned.
+ */
+struct dsb_plugin {
+    uint32_t magic;
+    uint16_t abi_major, abi_minor;
+    uint32_t struct_size;
+    uint32_t thread_model; /**< enum dsb_thread_model */
+    uint64_t enforces;     /**< bits of the controls it translates */
+    const char *name;      /**< [a-z0-9-]{1,32}, as in libdsandbox-NAME.so */
+    const char *version;
+    const char *description;
+
+    /* mandatory */
+    /** Connect and identify the engine. UNAVAILABLE, DENIED, UNSUPPORTED, TIMEOUT. */
+    gboolean (*open)(const struct dsb_open_params *params, void **backend, GError **error);
+    void (*close)(void *backend);
+    gboolean (*describe)(void *backend, struct dsb_engine_info *info, GError **error);
+    /** Create without starting; *id is new (g_free). */
+    gboolean (*create)(void *backend, const struct dsb_spec *spec, char **id, GError **error);
+    /** The engine's claim about a container. `spec` tells which mounts are expected, nothing else. */
+    gboolean (*inspect)(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                        GError **error);
+    /** Attach, then start. */
+    gboolean (*start)(void *backend, const char *id, struct dsb_stream *stream, GError **error);
+    /** SIGKILL; a container that is gone or not running is success. Any thread. */
+    gboolean (*kill)(void *backend, const char *id, GError **error);
+    /** Remove with volumes, running or not; gone is success. Takes a name as well as an id. */
+    gboolean (*destroy)(void *backend, const char *id, GError **error);
+    /** Containers with our owner label (any owner: NULL); elements struct dsb_leftover (g_free). */
+    gboolean (*list)(void *backend, const char *owner, GPtrArray **leftovers, GError **error);
+
+    /* optional, may be NULL */
+    /** Resolve `image`; never pulls unless `pull`. NOT_FOUND when it is not there. */
+    gboolean (*prepare)(void *backend, const char *image, gboolean pull, struct dsb_image_info *info, GError **error);
+    gboolean (*usage)(void *backend, const char *id, struct dsb_usage *usage, GError **error);
+    /** Make an image. Engine output goes line by line to params.log. No call timeout applies. */
+    gboolean (*image_make)(void *backend, const struct dsb_image_source *source, GError **error);
+};
+
+/** The first members, so that magic, versions and size are never written by hand. */
+#define DSB_PLUGIN_HEADER                                                                                              \
+    .magic = DSB_PLUGIN_MAGIC, .abi_major = DSB_PLUGIN_ABI_MAJOR, .abi_minor = DSB_PLUGIN_ABI_MINOR,                   \
+    .struct_size = (uint32_t) sizeof(struct dsb_plugin)
+
+#define DSB_PLUGIN_ENTRY "dsb_plugin_entry"
+typedef const struct dsb_plugin *(*dsb_plugin_entry_fn)(void);
+
+#if defined(__GNUC__)
+#define DSB_PLUGIN_EXPORT __attribute__((visibility("default")))
+#else
+#define DSB_PLUGIN_EXPORT
+#endif
+
+G_END_DECLS
+#endif

@@ -1,0 +1,115 @@
+#!/bin/sh
+# Install on Debian or Ubuntu what is missing, and nothing else.
+#
+#   install.sh GROUP...
+#     build    compiler, meson and the libraries dsandbox is built with
+#     check    what the test suite needs besides (analysers, test tools)
+#     engine   Docker, enough to try dsandbox out
+#     engines  Docker, Podman, both runtimes and the image maker: the test rig
+#
+# apt-get runs only when dpkg says that something is missing. Engine services
+# that the packages would start are not started for `engines` (the rig starts
+# its own); for `engine` the Docker service is what the user wants.
+set -eu
+
+die() {
+	echo "install: $*" >&2
+	exit 1
+}
+
+group() {
+	case $1 in
+	build)
+		echo build-essential meson ninja-build pkg-config \
+			libglib2.0-dev libcurl4-openssl-dev libjson-c-dev \
+			libcmocka-dev libseccomp-dev libsoup-3.0-dev
+		;;
+	check)
+		echo clang python3 curl jq valgrind
+		;;
+	engine)
+		echo docker.io
+		;;
+	engines)
+		echo docker.io podman runc crun conmon uidmap catatonit netavark \
+			mmdebstrap debian-archive-keyring gpg curl util-linux passwd
+		;;
+	*) die "unknown group '$1' (build, check, engine, engines)" ;;
+	esac
+}
+
+installed() {
+	dpkg -s "$1" 2>/dev/null | grep -q '^Status: install ok installed'
+}
+
+# Packages that newer releases split off or older ones do not have.
+available() {
+	apt-cache show "$1" >/dev/null 2>&1
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "needs root (or sudo) to install: $missing"
+	fi
+}
+
+# Run apt-get install with service starts forbidden, and put things back.
+install_quietly() {
+	# shellcheck disable=SC2016
+	as_root env DEBIAN_FRONTEND=noninteractive sh -c '
+		set -e
+		hook=/usr/sbin/policy-rc.d
+		if [ ! -e "$hook" ] && [ ! -L "$hook" ]; then
+			trap "rm -f \"$hook\"" EXIT
+			trap "exit 1" HUP INT TERM
+			printf "#!/bin/sh\nexit 101\n" >"$hook"
+			chmod 0755 "$hook"
+		fi
+		apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@"' sh "$@"
+}
+
+[ $# -gt 0 ] || die "usage: install.sh GROUP... (build, check, engine, engines)"
+command -v dpkg >/dev/null && command -v apt-get >/dev/null ||
+	die "this script knows Debian and Ubuntu only; see README.md for the list"
+
+quiet=no wanted=
+for g in "$@"; do
+	[ "$g" != engines ] || quiet=yes
+	wanted="$wanted $(group "$g")"
+done
+
+missing=
+for p in $wanted; do
+	installed "$p" || missing="$missing $p"
+done
+# the client is a package of its own since Debian 13
+case $wanted in
+*docker.io*) command -v docker >/dev/null || missing="$missing docker-cli" ;;
+esac
+if [ -z "$missing" ]; then
+	echo "install: nothing is missing"
+	exit
+fi
+
+as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+get=
+for p in $missing; do
+	if available "$p"; then
+		get="$get $p"
+	elif [ "$p" != docker-cli ]; then
+		echo "install: this release has no package '$p', going on without" >&2
+	fi
+done
+[ -n "$get" ] || exit 0
+echo "install:$get"
+# shellcheck disable=SC2086
+if [ $quiet = yes ]; then
+	install_quietly $get
+else
+	as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends $get
+fi

@@ -1,0 +1,342 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# All tests, from nothing: installs what is missing, builds, starts private engines, runs, stops them.
+#
+#   sh tests/run.sh [SET-UP...]     default: docker-api docker-cli podman podman-rootless
+#
+#   DSB_TEST_BUILD      build directory (build-test)
+#   DSB_TEST_MUST_RUN   set-ups that may not be skipped, "docker-api podman"
+#   DSB_TEST_ONLY       steps to run: "unit install cli conformance"
+#   DSB_TEST_RUNS       runs in the leak test of tests/cli (10)
+#   DSB_RIG_DIR         where tests/rig keeps its image cache
+#
+# The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed and something passed.
+# What a step printed is in BUILD/test-logs/.
+set -u
+umask 022
+cd "$(dirname "$0")/.." || exit 1
+
+top=$PWD
+build=${DSB_TEST_BUILD:-build-test}
+only=${DSB_TEST_ONLY:-unit install cli conformance}
+must=${DSB_TEST_MUST_RUN:-}
+rig=tests/rig/rig.sh
+setups=${*:-docker-api docker-cli podman podman-rootless}
+passed=0 failed=0 skipped=0
+child='' stop_rig='' ended='' work=''
+logs=$build/test-logs
+
+for s in $setups $must; do
+	case $s in
+	docker-api | docker-cli | podman | podman-rootless) ;;
+	*)
+		echo "tests/run.sh: unknown set-up '$s' (docker-api docker-cli podman podman-rootless)" >&2
+		exit 2
+		;;
+	esac
+done
+
+has() { # word list...
+	word=$1
+	shift
+	case " $* " in *" $word "*) return 0 ;; esac
+	return 1
+}
+
+fail() {
+	echo "FAIL $*"
+	failed=$((failed + 1))
+}
+
+skip() { # set-up reason...
+	if has "$1" "$must"; then
+		fail "$*: skipped, and DSB_TEST_MUST_RUN names it"
+	else
+		echo "SKIP $*"
+		skipped=$((skipped + 1))
+	fi
+}
+
+# --- end --------------------------------------------------------------------
+
+# End the running step: it is the leader of a process group of its own (timeout makes one).
+end_child() {
+	[ -n "$child" ] || return 0
+	kill -TERM "$child" 2>/dev/null
+	n=0
+	while kill -0 "$child" 2>/dev/null && [ $n -lt 50 ]; do
+		n=$((n + 1))
+		sleep 0.1
+	done
+	kill -KILL -- "-$child" 2>/dev/null
+	child=''
+}
+
+finish() {
+	[ -z "$ended" ] || return 0
+	ended=1
+	end_child
+	if [ -n "$stop_rig" ]; then
+		echo "== stop the engines"
+		timeout -s KILL 180 sh $rig down >"$logs/rig-down.log" 2>&1 || fail "tests/rig/rig.sh down, see $logs/rig-down.log"
+	fi
+	[ -z "$work" ] || rm -rf --one-file-system "$work"
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ $failed -eq 0 ] && [ $passed -gt 0 ]
+}
+
+interrupted() {
+	trap '' INT TERM HUP
+	fail "interrupted"
+	finish
+	exit "$1"
+}
+trap 'finish; exit $?' EXIT
+trap 'interrupted 130' INT
+trap 'interrupted 143' TERM
+trap 'interrupted 129' HUP
+
+# --- steps ------------------------------------------------------------------
+
+# step NAME SECONDS COMMAND...: run with a hard end, output to a log; shows the log's end when it fails.
+step() {
+	name=$1 seconds=$2
+	shift 2
+	log=$logs/$name.log
+	echo "== $name"
+	# Background and wait, so that a signal is answered at once. INT would be ignored in the background.
+	timeout -s KILL "$seconds" env --default-signal=INT,QUIT "$@" >"$log" 2>&1 </dev/null &
+	child=$!
+	wait $child
+	rc=$?
+	child=''
+	[ $rc -ne 137 ] || echo "killed, or no end within $seconds s" >>"$log"
+	[ $rc -eq 0 ] || tail -n "${DSB_TEST_TAIL:-60}" "$log" | sed 's/^/   | /'
+	return $rc
+}
+
+# suite NAME SECONDS COMMAND...: a step whose log ends with "N passed, N failed, N skipped".
+suite() {
+	step "$@"
+	rc=$?
+	log=$logs/$1.log
+	grep -E '^ *(SKIP|\.\.\. skipped)|[.]{3} skipped' "$log" | sed 's/^/   /' | sort | uniq -c | sort -rn | head -n 40
+	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -n 1)
+	if [ -z "$line" ]; then
+		fail "$1: no summary (exit status $rc), see $log"
+		return
+	fi
+	echo "   $line"
+	# shellcheck disable=SC2086
+	set -- "$1" $line
+	passed=$((passed + $2))
+	failed=$((failed + $4))
+	skipped=$((skipped + $6))
+	if [ $rc -ne 0 ] && [ "$4" -eq 0 ]; then
+		fail "$1: exit status $rc, see $log"
+	elif [ "$2" -eq 0 ] && [ "$4" -eq 0 ]; then
+		fail "$1: nothing passed"
+	fi
+}
+
+unit() {
+	rm -f "$build/meson-logs/testlog.json"
+	step unit 900 meson test -C "$build" --no-rebuild --print-errorlogs
+	rc=$?
+	counts=$(python3 - "$build/meson-logs/testlog.json" <<-'END'
+	import json, sys
+	count = {"passed": 0, "failed": 0, "skipped": 0}
+	for line in open(sys.argv[1], encoding="utf-8"):
+	    test = json.loads(line)
+	    kind = {"OK": "passed", "EXPECTEDFAIL": "passed", "SKIP": "skipped"}.get(test["result"], "failed")
+	    count[kind] += 1
+	    if kind != "passed":
+	        print(f'   {"SKIP" if kind == "skipped" else "FAIL"} unit: {test["name"]}: {test["result"]}', file=sys.stderr)
+	print(count["passed"], count["failed"], count["skipped"])
+	END
+	) || {
+		fail "unit: no test log (exit status $rc), see $logs/unit.log"
+		return
+	}
+	# shellcheck disable=SC2086
+	set -- $counts
+	echo "   $1 passed, $2 failed, $3 skipped"
+	passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+	[ $rc -eq 0 ] || [ "$2" -gt 0 ] || fail "unit: exit status $rc, see $logs/unit.log"
+	[ "$1" -gt 0 ] || [ "$2" -gt 0 ] || fail "unit: nothing passed"
+}
+
+# Variables that describe set-up $1 to a suite.
+define() {
+	DSB_TEST_SETUP=$1 DSB_TEST_AS='' DSB_TEST_PROGRAM=$program
+	DSB_TEST_WORK=$work/$1 DSB_TEST_IMAGE=${DSB_RIG_IMAGE:-dsandbox-sandbox:latest}
+	case $1 in
+	docker-*) DSB_TEST_BACKEND=$1 DSB_TEST_ENDPOINT=${DSB_RIG_DOCKER_HOST:-} ;;
+	podman) DSB_TEST_BACKEND=podman DSB_TEST_ENDPOINT=${DSB_RIG_PODMAN_SOCKET:-} ;;
+	podman-rootless)
+		DSB_TEST_BACKEND=podman DSB_TEST_ENDPOINT=${DSB_RIG_ROOTLESS_SOCKET:-}
+		DSB_TEST_AS=${DSB_RIG_ROOTLESS_RUN:-}
+		;;
+	esac
+	export DSB_TEST_SETUP DSB_TEST_BACKEND DSB_TEST_ENDPOINT DSB_TEST_AS DSB_TEST_PROGRAM DSB_TEST_WORK DSB_TEST_IMAGE
+	[ -n "$DSB_TEST_ENDPOINT" ] || return 1
+	mkdir -p "$DSB_TEST_WORK"
+	[ -z "$DSB_TEST_AS" ] || chown "$DSB_RIG_ROOTLESS_USER:" "$DSB_TEST_WORK"
+}
+
+# The rootless user must be able to read the program. Where it cannot read this directory, a copy is built elsewhere.
+readable_copy() {
+	copy=$top
+	[ -n "${DSB_RIG_ROOTLESS_RUN:-}" ] || return 0
+	"$DSB_RIG_ROOTLESS_RUN" test -x "$program" 2>/dev/null && "$DSB_RIG_ROOTLESS_RUN" test -r "$top/examples/hello.py" && return
+	copy=$work/copy
+	# shellcheck disable=SC2016
+	step copy 600 sh -c '
+		mkdir "$1" && tar --exclude=./build* --exclude=./.git -cf - . | tar -C "$1" -xf - &&
+		meson setup "$1/build" "$1" -Dtests=enabled && meson compile -C "$1/build"' sh "$copy"
+}
+
+# An installation under a prefix of its own finds its plugins, its guest files and its manual pages.
+installation() {
+	# shellcheck disable=SC2016
+	step install 600 sh -eu -c '
+		prefix=$1/installed
+		meson setup "$1/build-install" --prefix="$prefix" --buildtype=release -Dtests=disabled
+		meson install -C "$1/build-install"
+		rm -rf "$1/build-install"
+		"$prefix/bin/dsandbox" version
+		"$prefix/bin/dsandbox" backend ls >"$1/ls"
+		for b in docker-api docker-cli podman; do grep "^$b " "$1/ls"; done
+		test -s "$prefix/share/man/man1/dsandbox.1"
+		export PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name "*.pc" | head -n 1)")
+		pkg-config --modversion dsandbox
+		test -d "$(pkg-config --variable=plugindir dsandbox)"
+		echo "#include <dsandbox/dsandbox.h>
+		int main(void) { return dsb_version() == NULL; }" >"$1/embed.c"
+		cc -o "$1/embed" "$1/embed.c" $(pkg-config --cflags --libs dsandbox)
+		LD_LIBRARY_PATH=$(pkg-config --variable=libdir dsandbox) "$1/embed"' sh "$work" &&
+		passed=$((passed + 1)) || fail "install"
+}
+
+# Controls that the engine of this set-up cannot hold here, as the program itself says. Rootless on cgroup v1 only.
+unenforced() {
+	[ "$DSB_TEST_SETUP" = podman-rootless ] || return 0
+	timeout -s KILL 120 "$DSB_TEST_AS" "$DSB_TEST_PROGRAM" --backend podman --host "$DSB_TEST_ENDPOINT" run --json \
+		--base-dir "$DSB_TEST_WORK/probe" -c pass 2>/dev/null | python3 -c '
+import json, sys
+result = json.load(sys.stdin)
+if result["status"] == "refused":
+    print(",".join(c["name"] for c in result["policy"]["controls"] if c["verdict"] == "refused"))'
+}
+
+# The conformance runner's JSON report as the summary that `suite` reads.
+summary='
+import json, sys
+report = json.load(open(sys.argv[1], encoding="utf-8"))
+for row in report["cases"]:
+    if row["verdict"] != "pass":
+        word = {"fail": "FAIL", "skipped": "SKIP", "waived": "SKIP (waived)"}[row["verdict"]]
+        print(word, row["id"], row["severity"], row["title"] + ":", row["reason"] or "")
+    if row["verdict"] in ("fail", "waived"):
+        print("     expected:", row["expected"], "\n     observed:", row["observed"])
+count = report["summary"]
+print(count["pass"], "passed,", count["fail"], "failed,", count["skipped"] + count["waived"], "skipped")
+sys.exit(count["fail"] != 0)'
+
+conformance() {
+	json=$logs/conformance-$1.json
+	rm -f "$json"
+	allow=$(unenforced)
+	# shellcheck disable=SC2016
+	suite "conformance-$1" 2700 sh -c 'json=$1 summary=$2
+		shift 2
+		"$@" >"$json"
+		rc=$?
+		python3 -c "$summary" "$json" || rc=1
+		exit $rc' sh "$json" "$summary" \
+		${DSB_TEST_AS:+"$DSB_TEST_AS"} "${DSB_TEST_PROGRAM%/cli/dsandbox}/tests/conformance/dsandbox-conformance" \
+		--backend "$DSB_TEST_BACKEND" --endpoint "$DSB_TEST_ENDPOINT" --image "$DSB_TEST_IMAGE" --setup "$1" \
+		--waivers "$copy/tests/conformance/waivers.json" ${allow:+--allow-unenforced "$allow"} --json
+	reports="$reports $json"
+}
+
+# The same questions have the same answers on every set-up, but for the waivers.
+compare() {
+	# shellcheck disable=SC2086
+	set -- $reports
+	[ $# -ge 2 ] || return 0
+	if step conformance-compare 60 "$build/tests/conformance/dsandbox-conformance" --compare \
+		--waivers tests/conformance/waivers.json "$@"; then
+		passed=$((passed + 1))
+	else
+		fail "conformance-compare: set-ups answer differently, see $logs/conformance-compare.log"
+	fi
+}
+
+# --- prepare ----------------------------------------------------------------
+
+mkdir -p "$logs" || exit 1
+work=$(mktemp -d /tmp/dsb-test.XXXXXX) && chmod 0755 "$work" || exit 1
+copy=$top reports=''
+
+step install-packages 1500 sh tests/rig/install.sh build engines || fail "install-packages: something is missing"
+if [ -e "$build/build.ninja" ]; then
+	step setup 300 meson setup --reconfigure "$build" -Dwerror=true -Dtests=enabled
+else
+	step setup 300 meson setup "$build" -Dwerror=true -Dtests=enabled
+fi && step compile 1200 meson compile -C "$build" || {
+	fail "the build"
+	exit 1
+}
+program=$(cd "$build" && pwd)/cli/dsandbox
+
+# --- without an engine ------------------------------------------------------
+
+if has unit "$only"; then unit; fi
+if has cli "$only"; then
+	unset DSB_TEST_SETUP DSB_TEST_ENDPOINT DSB_TEST_BACKEND DSB_TEST_AS
+	DSB_TEST_PROGRAM=$program DSB_TEST_WORK=$work/none
+	export DSB_TEST_PROGRAM DSB_TEST_WORK
+	mkdir -p "$DSB_TEST_WORK"
+	suite cli 900 python3 tests/cli/test_cli.py
+fi
+if has install "$only"; then installation; fi
+has cli "$only" || has conformance "$only" || exit 0
+
+# --- on real engines --------------------------------------------------------
+
+rig_only=''
+for s in $setups; do
+	case $s in
+	docker-*) e=docker ;;
+	podman) e=podman ;;
+	*) e=rootless ;;
+	esac
+	has $e "$rig_only" || rig_only="$rig_only $e"
+done
+# Engines that ran before are somebody else's: they are used, not stopped.
+case $(timeout -s KILL 60 sh $rig env 2>/dev/null) in
+*_HOST=* | *_SOCKET=*) echo "the rig's engines run already: they stay up at the end" ;;
+*) stop_rig=1 ;;
+esac
+step rig 2400 env DSB_RIG_ONLY="${rig_only# }" sh $rig up || fail "tests/rig/rig.sh up"
+grep '^SKIP' "$logs/rig.log"
+timeout -s KILL 60 sh $rig env >"$work/env" 2>/dev/null
+# shellcheck disable=SC1091
+. "$work/env"
+readable_copy || fail "copy: no build that the rootless user can read"
+
+for s in $setups; do
+	if ! define "$s"; then
+		skip "$s" "its engine does not run: $(grep '^SKIP' "$logs/rig.log" | tr '\n' ';')"
+		continue
+	fi
+	if [ "$s" = podman-rootless ] && [ "$copy" != "$top" ]; then
+		DSB_TEST_PROGRAM=$copy/build/cli/dsandbox DSB_TEST_EXAMPLES=$copy/examples
+		export DSB_TEST_EXAMPLES
+	fi
+	if has cli "$only"; then suite "cli-$s" 1800 python3 tests/cli/test_cli.py; fi
+	if has conformance "$only"; then conformance "$s"; fi
+done
+compare
+exit

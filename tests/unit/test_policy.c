@@ -1,0 +1,691 @@
+/* SPDX-License-Identifier: MIT */
+#include "fields.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void assert_error(GError *error, int code, const char *part)
+{
+    assert_non_null(error);
+    assert_int_equal(error->domain, DSB_ERROR);
+    if (error->code != code || (part != NULL && strstr(error->message, part) == NULL))
+        fail_msg("code %d (expected %d), \"%s\" (expected \"%s\")", error->code, code, error->message, part);
+    g_error_free(error);
+}
+
+static gboolean load(dsb_policy *policy, const char *text, GError **error)
+{
+    return dsb_policy_load(policy, text, strlen(text), "p.json", error);
+}
+
+static void assert_value(const dsb_policy *policy, const char *key, const char *expected)
+{
+    g_autofree char *value = dsb_policy_get(policy, key);
+    assert_non_null(value);
+    assert_string_equal(value, expected);
+}
+
+/* key, text, canonical text; NULL: refused */
+static const struct {
+    const char *key, *text, *value;
+} texts[] = {
+    {"memory", "512MiB", "512MiB"},
+    {"memory", "536870912", "512MiB"},
+    {"memory", "512M", "512MiB"},
+    {"memory", "512MB", "512MiB"},
+    {"memory", "512m", "512MiB"},
+    {"memory", "1g", "1GiB"},
+    {"memory", "1G", "1GiB"},
+    {"memory", "1GB", "1GiB"},
+    {"memory", "1GiB", "1GiB"},
+    {"memory", "524288k", "512MiB"},
+    {"memory", "524288K", "512MiB"},
+    {"memory", "524288KB", "512MiB"},
+    {"memory", "524289KiB", "524289KiB"},
+    {"memory", "33554433b", "33554433"},
+    {"memory", "33554433B", "33554433"},
+    {"memory", "32MiB", "32MiB"},
+    {"memory", "4096GiB", "4096GiB"},
+    {"memory", "33554431", NULL},
+    {"memory", "0", NULL},
+    {"memory", "4097GiB", NULL},
+    {"memory", "", NULL},
+    {"memory", " 512MiB", NULL},
+    {"memory", "512MiB ", NULL},
+    {"memory", "512 MiB", NULL},
+    {"memory", "512MiBx", NULL},
+    {"memory", "512Mib", NULL},
+    {"memory", "512mb", NULL},
+    {"memory", "512T", NULL},
+    {"memory", "512MiB\n", NULL},
+    {"memory", "-1", NULL},
+    {"memory", "+1g", NULL},
+    {"memory", "1.5g", NULL},
+    {"memory", "1e9", NULL},
+    {"memory", "0x40000000", NULL},
+    {"memory", "0512MiB", NULL},
+    {"memory", "NaN", NULL},
+    {"memory", "inf", NULL},
+    {"memory", "max", NULL},
+    {"memory", "unlimited", NULL},
+    {"memory", "MiB", NULL},
+    {"memory", "18446744073709551615", NULL},
+    {"memory", "18446744073709551616", NULL},
+    {"memory", "17179869184GiB", NULL}, /* 2^64 */
+    {"memory", "99999999999999999999999999", NULL},
+    {"swap", "0", "0"},
+    {"swap", "1GiB", "1GiB"},
+    {"swap", "unlimited", NULL},
+    {"swap", "-1", NULL},
+    {"cpus", "1", "1"},
+    {"cpus", "0.5", "0.5"},
+    {"cpus", "1.50", "1.5"},
+    {"cpus", "0.01", "0.01"},
+    {"cpus", "0.33333", "0.33333"},
+    {"cpus", "1024", "1024"},
+    {"cpus", "0", NULL},
+    {"cpus", "0.0", NULL},
+    {"cpus", "0.009", NULL},
+    {"cpus", "1024.1", NULL},
+    {"cpus", "18446744073709551615", NULL},
+    {"cpus", ".5", NULL},
+    {"cpus", "1.", NULL},
+    {"cpus", "1.000001", NULL},
+    {"cpus", "1,5", NULL},
+    {"cpus", "1e2", NULL},
+    {"cpus", "-1", NULL},
+    {"cpus", "NaN", NULL},
+    {"cpus", "Infinity", NULL},
+    {"cpus", "unlimited", NULL},
+    {"cpus", "", NULL},
+    {"cpus", "01", NULL},
+    {"cpus", "1 ", NULL},
+    {"pids", "8", "8"},
+    {"pids", "1048576", "1048576"},
+    {"pids", "7", NULL},
+    {"pids", "0", NULL},
+    {"pids", "-1", NULL},
+    {"pids", "1048577", NULL},
+    {"pids", "128k", NULL},
+    {"pids", "max", NULL},
+    {"pids", "unlimited", NULL},
+    {"nofile", "64", "64"},
+    {"nofile", "63", NULL},
+    {"tmp_size", "100M", "100MiB"},
+    {"tmp_size", "0", NULL},
+    {"shm_size", "64KiB", "64KiB"},
+    {"shm_size", "0", NULL},
+    {"disk", "1MiB", "1MiB"},
+    {"disk", "0", NULL},
+    {"disk_inodes", "15", NULL},
+    {"core", "0", "0"},
+    {"core", "2GiB", NULL},
+    {"fsize", "disk", "1GiB"},
+    {"fsize", "10MiB", "10MiB"},
+    {"fsize", "0", NULL},
+    {"fsize", "Disk", NULL},
+    {"timeout", "30", "30s"},
+    {"timeout", "30s", "30s"},
+    {"timeout", "500ms", "500ms"},
+    {"timeout", "2m", "2m"},
+    {"timeout", "90s", "90s"},
+    {"timeout", "24h", "24h"},
+    {"timeout", "10ms", "10ms"},
+    {"timeout", "9ms", NULL},
+    {"timeout", "25h", NULL},
+    {"timeout", "0", NULL},
+    {"timeout", "-5", NULL},
+    {"timeout", "1.5", NULL},
+    {"timeout", "30S", NULL},
+    {"timeout", "30 s", NULL},
+    {"timeout", "1d", NULL},
+    {"timeout", "18446744073709551615h", NULL},
+    {"timeout", "unlimited", NULL},
+    {"timeout", "", NULL},
+    {"idle_timeout", "15m", "15m"},
+    {"idle_timeout", "0", NULL},
+    {"life_time", "168h", "168h"},
+    {"life_time", "169h", NULL},
+    {"start_timeout", "60", "60s"},
+    {"start_timeout", "0", NULL},
+    {"grace", "0", "0s"},
+    {"grace", "61s", NULL},
+    {"output_limit", "1MiB", "1MiB"},
+    {"output_limit", "0", NULL},
+    {"output_overflow", "kill", "kill"},
+    {"output_overflow", "drop", NULL},
+    {"network", "none", "none"},
+    {"network", "full", "full"},
+    {"network", "host", NULL},
+    {"network", "Full", NULL},
+    {"network", "", NULL},
+    {"user", "auto", "auto"},
+    {"user", "1000", "1000:1000"},
+    {"user", "1000:2000", "1000:2000"},
+    {"user", "2147483647:1", "2147483647:1"},
+    {"user", "0", NULL},
+    {"user", "0:0", NULL},
+    {"user", "0:5", NULL},
+    {"user", "5:0", NULL},
+    {"user", "1000:", NULL},
+    {"user", ":1000", NULL},
+    {"user", "1:2:3", NULL},
+    {"user", "root", NULL},
+    {"user", "4294967296", NULL}, /* 0 in 32 bits */
+    {"user", "4294967295", NULL}, /* -1 */
+    {"user", "01", NULL},
+    {"user", "-1", NULL},
+    {"user", "1000 ", NULL},
+    {"user", "", NULL},
+    {"runtime", "default", "default"},
+    {"runtime", "runsc", "runsc"},
+    {"runtime", "io.containerd.runc.v2", "io.containerd.runc.v2"},
+    {"runtime", "/usr/bin/runc", NULL},
+    {"runtime", "RUNC", NULL},
+    {"runtime", "-runc", NULL},
+    {"runtime", "..", NULL},
+    {"runtime", "", NULL},
+    {"runtime", "a b", NULL},
+    {"rootfs", "ro", "ro"},
+    {"rootfs", "rw", NULL},
+    {"capabilities", "none", "none"},
+    {"capabilities", "SYS_ADMIN", NULL},
+    {"no_new_privs", "true", "true"},
+    {"no_new_privs", "false", NULL},
+    {"seccomp", "dsandbox", "dsandbox"},
+    {"seccomp", "unconfined", NULL},
+    {"namespaces", "private", "private"},
+    {"namespaces", "host", NULL},
+    {"devices", "none", "none"},
+    {"devices", "/dev/kvm", NULL},
+    {"same_path", "true", "true"},
+    {"same_path", "false", "false"},
+    {"same_path", "yes", NULL},
+    {"same_path", "1", NULL},
+    {"binds", "[]", NULL},
+    {"binds", "/a:/b", NULL},
+};
+
+static void test_texts(void **state)
+{
+    (void) state;
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autoptr(dsb_policy) policy = dsb_policy_new();
+        GError *error = NULL;
+        gboolean ok = dsb_policy_set(policy, texts[i].key, texts[i].text, "--here", &error);
+        if (ok != (texts[i].value != NULL))
+            fail_msg("%s=%s: %s", texts[i].key, texts[i].text, ok ? "taken" : error->message);
+        if (ok) {
+            assert_value(policy, texts[i].key, texts[i].value);
+            continue;
+        }
+        assert_non_null(strstr(error->message, "--here: "));
+        assert_error(error, DSB_ERROR_INVALID, texts[i].key);
+    }
+}
+
+/* What was set reads back from its own canonical text. */
+static void test_round_trip(void **state)
+{
+    (void) state;
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        if (texts[i].value == NULL)
+            continue;
+        g_autoptr(dsb_policy) a = dsb_policy_new();
+        g_autoptr(dsb_policy) b = dsb_policy_new();
+        assert_true(dsb_policy_set(a, texts[i].key, texts[i].text, "x", NULL));
+        assert_true(dsb_policy_set(b, texts[i].key, texts[i].value, "y", NULL));
+        g_autofree char *left = dsb_policy_sha256(a);
+        g_autofree char *right = dsb_policy_sha256(b);
+        assert_string_equal(left, right);
+        g_autoptr(dsb_policy) c = dsb_policy_new();
+        g_autofree char *canonical = dsb_policy_canonical(a);
+        assert_true(load(c, canonical, NULL));
+        g_autofree char *again = dsb_policy_canonical(c);
+        assert_string_equal(canonical, again);
+    }
+}
+
+static void test_unknown_key(void **state)
+{
+    (void) state;
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    GError *error = NULL;
+    assert_false(dsb_policy_set(policy, "mem\nory", "1", "--set", &error));
+    assert_error(error, DSB_ERROR_INVALID, "\"mem\\u000aory\"");
+    assert_null(dsb_policy_get(policy, "privileged"));
+}
+
+static const struct {
+    const char *json, *part;
+} bad_files[] = {
+    {"", "empty"},
+    {"  \n", "empty"},
+    {"{", "not valid JSON"},
+    {"[]", "object is expected"},
+    {"null", "JSON"},
+    {"3", "JSON"},
+    {"\"x\"", "object is expected"},
+    {"{} {}", "JSON"},
+    {"{}x", "JSON"},
+    {"{\"memory\":\"512MiB\",}", "JSON"},
+    {"{/* c */}", "JSON"},
+    {"{'memory':\"512MiB\"}", "quotes"},
+    {"{memory:1}", "JSON"},
+    {"{\"memory\":\"\xff\"}", "UTF-8"},
+    {"{\"nope\":1}", "unknown key \"nope\""},
+    {"{\"Memory\":\"512MiB\"}", "unknown key"},
+    {"{\"memory\\u0000\":\"512MiB\"}", "NUL"},
+    {"{\"memory\":\"512MiB\",\"memory\":\"4GiB\"}", "key \"memory\" is there twice"},
+    {"{\"memory\":\"512MiB\",\"m\\u0065mory\":\"4GiB\"}", "key \"memory\" is there twice"},
+    {"{\"memory\":\"512MiB\" , \"memory\" : \"512MiB\"}", "twice"},
+    {"{\"binds\":[{\"source\":\"/a\",\"target\":\"/b\"},{\"source\":\"/a\",\"source\":\"/b\",\"target\":\"/c\"}]}",
+     "\"binds[1].source\" is there twice"},
+    {"{\"memory\":null}", "memory: null"},
+    {"{\"memory\":true}", "memory: true"},
+    {"{\"memory\":[]}", "memory"},
+    {"{\"memory\":{}}", "memory"},
+    {"{\"memory\":-1}", "memory: -1"},
+    {"{\"memory\":0}", "memory: 0"},
+    {"{\"memory\":5e8}", "memory: 5e8"},
+    {"{\"memory\":536870912.0}", "memory"},
+    {"{\"memory\":NaN}", "p.json"},
+    {"{\"memory\":Infinity}", "p.json"},
+    {"{\"memory\":-Infinity}", "p.json"},
+    {"{\"memory\":99999999999999999999999999}", "memory"},
+    {"{\"memory\":\"1GiB\\u0000x\"}", "NUL"},
+    {"{\"cpus\":NaN}", "p.json"},
+    {"{\"cpus\":1e0}", "cpus: 1e0"},
+    {"{\"cpus\":-0.5}", "cpus"},
+    {"{\"network\":0}", "network"},
+    {"{\"no_new_privs\":false}", "no_new_privs: false"},
+    {"{\"no_new_privs\":\"true\"}", "no_new_privs"},
+    {"{\"same_path\":1}", "same_path"},
+    {"{\"version\":2}", "version"},
+    {"{\"version\":\"1\"}", "version"},
+    {"{\"$schema\":1}", "$schema"},
+    {"{\"locked\":false}", "locked"},
+    {"{\"locked\":\"memory\"}", "locked"},
+    {"{\"locked\":[1]}", "locked[0]"},
+    {"{\"locked\":[\"memory\",\"mem\"]}", "locked[1]: unknown key \"mem\""},
+    {"{\"locked\":[\"memory\",\"memory\"]}", "locked[1]"},
+    {"{\"binds\":{}}", "binds"},
+    {"{\"binds\":[1]}", "binds[0]"},
+    {"{\"binds\":[[[[[[[[]]]]]]]]}", "JSON"}, /* depth */
+    {"{\"binds\":[{\"source\":\"/a\"}]}", "source and target"},
+    {"{\"binds\":[{\"source\":\"/a\",\"target\":\"/b\",\"ro\":true}]}", "binds[0]: unknown key"},
+    {"{\"binds\":[{\"source\":\"/a\",\"target\":\"/b\",\"read_only\":\"true\"}]}", "binds[0].read_only"},
+    {"{\"binds\":[{\"source\":1,\"target\":\"/b\"}]}", "binds[0].source"},
+    {"{\"binds\":[{\"source\":\"/a\",\"target\":\"/b\"},{\"source\":\"/c\",\"target\":\"/b\"}]}", "binds[1].target"},
+    {"{\"binds\":[{\"source\":\"/a\",\"target\":\"/b\"},{\"source\":\"/c\",\"target\":\"/b/c\"}]}", "binds[1].target"},
+};
+
+static void test_bad_files(void **state)
+{
+    (void) state;
+    for (gsize i = 0; i < G_N_ELEMENTS(bad_files); i++) {
+        g_autoptr(dsb_policy) policy = dsb_policy_new();
+        g_autofree char *before = dsb_policy_canonical(policy);
+        GError *error = NULL;
+        if (load(policy, bad_files[i].json, &error))
+            fail_msg("taken: %s", bad_files[i].json);
+        assert_non_null(strstr(error->message, "p.json"));
+        assert_error(error, DSB_ERROR_INVALID, bad_files[i].part);
+        g_autofree char *after = dsb_policy_canonical(policy);
+        assert_string_equal(before, after);
+    }
+}
+
+/* One bad key at the end: nothing of the file counts. */
+static void test_load_is_atomic(void **state)
+{
+    (void) state;
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    GError *error = NULL;
+    assert_false(load(policy, "{\"memory\":\"1GiB\",\"locked\":true,\"pids\":1}", &error));
+    assert_error(error, DSB_ERROR_INVALID, "pids");
+    assert_value(policy, "memory", "512MiB");
+    assert_true(dsb_policy_set(policy, "memory", "2GiB", "x", NULL));
+    /* bytes beyond the size are not read; a NUL inside is no end */
+    assert_true(dsb_policy_load(policy, "{}garbage", 2, "x", NULL));
+    error = NULL;
+    assert_false(dsb_policy_load(policy, "{}\0", 3, "x", &error));
+    assert_error(error, DSB_ERROR_INVALID, "UTF-8");
+}
+
+static void test_good_file(void **state)
+{
+    (void) state;
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    assert_true(load(policy,
+                     "\n{\"$schema\":\"x\",\"version\":1,\"memory\":1073741824,\"cpus\":0.5,\"pids\":\"64\",\"timeout\":10,"
+                     "\"user\":1000,\"fsize\":\"disk\",\"disk\":\"2GiB\",\"no_new_privs\":true,\"same_path\":true,"
+                     "\"binds\":[{\"source\":\"/srv/b\",\"target\":\"/data/b\",\"read_only\":false},"
+                     "{\"target\":\"/data/a\",\"source\":\"/srv/a\"}]}\n",
+                     NULL));
+    assert_value(policy, "memory", "1GiB");
+    assert_value(policy, "cpus", "0.5");
+    assert_value(policy, "pids", "64");
+    assert_value(policy, "timeout", "10s");
+    assert_value(policy, "user", "1000:1000");
+    assert_value(policy, "fsize", "2GiB");
+    assert_value(policy, "same_path", "true");
+    assert_value(policy, "binds",
+                 "[{\"read_only\":true,\"source\":\"/srv/a\",\"target\":\"/data/a\"},"
+                 "{\"read_only\":false,\"source\":\"/srv/b\",\"target\":\"/data/b\"}]");
+}
+
+static void test_bind_paths(void **state)
+{
+    (void) state;
+    static const char *const sources[] = {
+        "/",          "/etc",        "/etc/shadow", "/proc",          "/proc/1/root", "/sys",     "/sys/fs",
+        "/dev",       "/dev/sda",    "/run",        "/run/user/1000", "/var/run",     "/var/run/x", "/var",
+        "/boot",      "relative",    "",            "/a/../etc",      "/a/./b",       "/a//b",    "/a/",
+        "//etc",      "/a,b",        "/a:b",        "/a'b",           "/a`b",         "/..",      "/home/u/docker.sock",
+        "/a\\\\b",    "/a\\\"b",     "/a\\nb",      "/a\\u007fb",     "/a\\u0000b",
+    };
+    static const char *const targets[] = {
+        "/",     "/sandbox",      "/sandbox/x",     "/tmp", "/tmp/x", "/proc",    "/proc/x",    "/sys",
+        "/dev",  "/dev/shm",      "/opt/dsandbox",  "/opt", "/opt/dsandbox/dsb-init", "/run", "/var/tmp", "/var",
+        "/a/..", "/run/x",        "rel",            "/a:ro", "/a,b",
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(sources) + G_N_ELEMENTS(targets); i++) {
+        gboolean is_source = i < G_N_ELEMENTS(sources);
+        const char *source = is_source ? sources[i] : "/srv/data";
+        const char *target = is_source ? "/data" : targets[i - G_N_ELEMENTS(sources)];
+        g_autofree char *json = g_strdup_printf("{\"binds\":[{\"source\":\"%s\",\"target\":\"%s\"}]}", source, target);
+        g_autoptr(dsb_policy) policy = dsb_policy_new();
+        GError *error = NULL;
+        if (load(policy, json, &error))
+            fail_msg("taken: %s", json);
+        assert_error(error, DSB_ERROR_INVALID, is_source ? "binds[0].source" : "binds[0].target");
+    }
+    static const char *const good[][2] = {
+        {"/etcetera", "/data"}, {"/srv/run", "/sandboxes"}, {"/home/u/data set", "/opt/data"}, {"/srv", "/usr/share/x"},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(good); i++) {
+        g_autofree char *json =
+            g_strdup_printf("{\"binds\":[{\"source\":\"%s\",\"target\":\"%s\"}]}", good[i][0], good[i][1]);
+        g_autoptr(dsb_policy) policy = dsb_policy_new();
+        assert_true(load(policy, json, NULL));
+    }
+}
+
+/* locked key, value in the file, a later value, taken? */
+static const struct {
+    const char *key, *json, *later;
+    gboolean ok;
+} locks[] = {
+    {"memory", "\"256MiB\"", "256MiB", TRUE},
+    {"memory", "\"256MiB\"", "128MiB", TRUE},
+    {"memory", "\"256MiB\"", "268435457", FALSE},
+    {"swap", "0", "1", FALSE},
+    {"cpus", "0.5", "0.50001", FALSE},
+    {"cpus", "0.5", "0.4", TRUE},
+    {"timeout", "10", "9s", TRUE},
+    {"timeout", "10", "10001ms", FALSE},
+    {"grace", "\"1s\"", "2s", FALSE},
+    {"network", "\"none\"", "full", FALSE},
+    {"network", "\"full\"", "none", TRUE},
+    {"output_overflow", "\"kill\"", "truncate", FALSE},
+    {"output_overflow", "\"truncate\"", "kill", TRUE},
+    {"user", "\"auto\"", "1000", FALSE},
+    {"user", "1000", "1000:1000", TRUE},
+    {"runtime", "\"runsc\"", "default", FALSE},
+    {"runtime", "\"runsc\"", "runsc", TRUE},
+    {"same_path", "false", "true", FALSE},
+    {"same_path", "true", "false", TRUE},
+    {"fsize", "\"1MiB\"", "disk", FALSE},
+    {"fsize", "\"1GiB\"", "disk", TRUE},
+    {"rootfs", "\"ro\"", "ro", TRUE},
+};
+
+static void test_locks(void **state)
+{
+    (void) state;
+    for (gsize i = 0; i < 2 * G_N_ELEMENTS(locks); i++) {
+        gsize k = i / 2;
+        g_autofree char *list = g_strdup_printf("[\"%s\"]", locks[k].key);
+        g_autofree char *json =
+            g_strdup_printf("{\"locked\":%s,\"%s\":%s}", i % 2 ? "true" : list, locks[k].key, locks[k].json);
+        g_autoptr(dsb_policy) policy = dsb_policy_new();
+        assert_true(load(policy, json, NULL));
+        g_autoptr(dsb_policy) copy = dsb_policy_copy(policy); /* a copy keeps its locks */
+        GError *error = NULL;
+        if (dsb_policy_set(copy, locks[k].key, locks[k].later, "--later", &error) != locks[k].ok)
+            fail_msg("%s then %s", json, locks[k].later);
+        if (!locks[k].ok) {
+            assert_non_null(strstr(error->message, "p.json has locked it"));
+            assert_error(error, DSB_ERROR_REFUSED, locks[k].key);
+        }
+    }
+}
+
+static void test_lock_layers(void **state)
+{
+    (void) state;
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    GError *error = NULL;
+    assert_true(load(policy, "{\"memory\":\"1GiB\",\"locked\":[\"memory\",\"fsize\",\"binds\"],"
+                             "\"binds\":[{\"source\":\"/srv/a\",\"target\":\"/a\"}]}", NULL));
+    /* tighter, then back up to the bound, never past it */
+    assert_true(dsb_policy_set(policy, "memory", "256MiB", "x", NULL));
+    assert_true(dsb_policy_set(policy, "memory", "1GiB", "x", NULL));
+    assert_false(dsb_policy_set(policy, "memory", "2GiB", "x", &error));
+    assert_error(error, DSB_ERROR_REFUSED, "1GiB");
+    error = NULL;
+    /* not locked */
+    assert_true(dsb_policy_set(policy, "pids", "1000", "x", NULL));
+    /* a locked fsize does not grow with the disk */
+    assert_true(dsb_policy_set(policy, "disk", "10GiB", "x", NULL));
+    assert_value(policy, "fsize", "1GiB");
+    assert_false(dsb_policy_set(policy, "fsize", "disk", "x", &error));
+    assert_error(error, DSB_ERROR_REFUSED, "fsize");
+    error = NULL;
+    /* a later file is a later layer, and it cannot unlock */
+    assert_false(load(policy, "{\"memory\":\"2GiB\",\"locked\":[]}", &error));
+    assert_error(error, DSB_ERROR_REFUSED, "memory");
+    error = NULL;
+    assert_false(load(policy, "{\"disk\":\"10GiB\",\"fsize\":\"disk\"}", &error));
+    assert_error(error, DSB_ERROR_REFUSED, "fsize");
+    error = NULL;
+    assert_true(load(policy, "{\"fsize\":\"disk\",\"disk\":\"512MiB\"}", NULL));
+    assert_true(dsb_policy_set(policy, "disk", "10GiB", "x", NULL));
+    assert_value(policy, "fsize", "512MiB");
+    /* binds: fewer, or read-only */
+    assert_false(load(policy, "{\"binds\":[{\"source\":\"/srv/b\",\"target\":\"/a\"}]}", &error));
+    assert_error(error, DSB_ERROR_REFUSED, "binds");
+    error = NULL;
+    assert_false(load(policy, "{\"binds\":[{\"source\":\"/srv/a\",\"target\":\"/a\",\"read_only\":false}]}", &error));
+    assert_error(error, DSB_ERROR_REFUSED, "binds");
+    assert_true(load(policy, "{\"binds\":[]}", NULL));
+    /* a later file may lock tighter */
+    assert_true(load(policy, "{\"memory\":\"128MiB\",\"locked\":true}", NULL));
+    error = NULL;
+    assert_false(dsb_policy_set(policy, "memory", "256MiB", "x", &error));
+    assert_error(error, DSB_ERROR_REFUSED, "128MiB");
+}
+
+static void test_canonical(void **state)
+{
+    (void) state;
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    g_autofree char *canonical = dsb_policy_canonical(policy);
+    assert_string_equal(
+        canonical,
+        "{\"binds\":[],\"capabilities\":\"none\",\"core\":0,\"cpus\":1,\"devices\":\"none\",\"disk\":1073741824,"
+        "\"disk_inodes\":100000,\"fsize\":1073741824,\"grace\":\"500ms\",\"idle_timeout\":\"900000ms\","
+        "\"life_time\":\"86400000ms\",\"memory\":536870912,\"namespaces\":\"private\",\"network\":\"none\","
+        "\"no_new_privs\":true,\"nofile\":1024,\"output_limit\":1048576,\"output_overflow\":\"truncate\",\"pids\":128,"
+        "\"rootfs\":\"ro\",\"runtime\":\"default\",\"same_path\":false,\"seccomp\":\"dsandbox\",\"shm_size\":67108864,"
+        "\"start_timeout\":\"60000ms\",\"swap\":0,\"timeout\":\"30000ms\",\"tmp_size\":104857600,\"user\":\"auto\"}");
+    g_autofree char *hash = dsb_policy_sha256(policy);
+    g_autofree char *expected = g_compute_checksum_for_string(G_CHECKSUM_SHA256, canonical, -1);
+    assert_string_equal(hash, expected);
+    assert_int_equal(strlen(hash), 64);
+    /* where a value is from, and locks, do not count; the value does */
+    assert_true(load(policy, "{\"memory\":\"512MiB\",\"locked\":true}", NULL));
+    g_autofree char *same = dsb_policy_sha256(policy);
+    assert_string_equal(hash, same);
+    assert_true(dsb_policy_set(policy, "memory", "511MiB", "x", NULL));
+    g_autofree char *other = dsb_policy_sha256(policy);
+    assert_string_not_equal(hash, other);
+}
+
+static void test_rows(void **state)
+{
+    (void) state;
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    assert_true(load(policy, "{\"pids\":64,\"locked\":[\"memory\"]}", NULL));
+    assert_true(dsb_policy_set(policy, "timeout", "5", "--timeout", NULL));
+    g_autoptr(GPtrArray) rows = dsb_policy_rows(policy);
+    assert_int_equal(rows->len, DSB_N_FIELDS);
+    const char *before = "";
+    for (unsigned i = 0; i < rows->len; i++) {
+        const struct dsb_policy_row *row = g_ptr_array_index(rows, i);
+        assert_true(strcmp(before, row->key) < 0);
+        before = row->key;
+        assert_true(row->description[0] != '\0' && row->unit[0] != '\0');
+        assert_value(policy, row->key, row->value);
+        const char *origin = strcmp(row->key, "pids") == 0      ? "p.json"
+                             : strcmp(row->key, "timeout") == 0 ? "--timeout"
+                                                                : "default";
+        assert_string_equal(row->origin, origin);
+        assert_int_equal(row->locked, strcmp(row->key, "memory") == 0);
+    }
+}
+
+/* Every field: bounds take themselves, refuse one beyond, and no bound is near what an engine reads as no limit. */
+static void test_table(void **state)
+{
+    (void) state;
+    uint64_t controls = 0;
+    for (unsigned i = 0; i < DSB_N_FIELDS; i++) {
+        const struct dsb_field *field = dsb_field((enum dsb_field_id) i);
+        controls |= DSB_BIT(field->control);
+        assert_true(field->min <= field->max);
+        assert_true(field->max < (UINT64_C(1) << 53));
+        struct dsb_value low = {.number = field->min}, high = {.number = field->max};
+        gboolean numbers = strcmp(field->type->unit, "name") != 0 && strcmp(field->type->unit, "list") != 0;
+        if (!numbers)
+            continue;
+        g_autofree char *min = field->type->render(field, &low);
+        g_autofree char *max = field->type->render(field, &high);
+        g_autoptr(dsb_policy) policy = dsb_policy_new();
+        assert_true(dsb_policy_set(policy, field->key, min, "x", NULL));
+        assert_true(dsb_policy_set(policy, field->key, max, "x", NULL));
+        assert_true(field->type->within(field, &low, &high));
+        assert_true(field->type->within(field, &low, &low));
+        assert_false(field->type->within(field, &high, &low));
+    }
+    assert_true(controls == DSB_CONTROLS_ALL);
+}
+
+static void test_files(void **state)
+{
+    (void) state;
+    g_autofree char *dir = g_dir_make_tmp("dsb-policy-XXXXXX", NULL);
+    g_autofree char *file = g_build_filename(dir, "p.json", NULL);
+    g_autofree char *fifo = g_build_filename(dir, "fifo", NULL);
+    g_autofree char *link = g_build_filename(dir, "link", NULL);
+    g_autofree char *big = g_build_filename(dir, "big", NULL);
+    g_autofree char *blank = g_malloc(1024 * 1024 + 1);
+    memset(blank, ' ', 1024 * 1024 + 1);
+    memcpy(blank, "{}", 2);
+    assert_true(g_file_set_contents(file, "{\"pids\":64}", -1, NULL));
+    assert_true(g_file_set_contents(big, blank, 1024 * 1024 + 1, NULL));
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(symlink("p.json", link), 0);
+
+    const struct {
+        const char *path;
+        int code; /* -1: fine */
+        const char *part;
+    } cases[] = {
+        {file, -1, NULL},
+        {link, -1, NULL},
+        {fifo, DSB_ERROR_INVALID, "not a regular file"},
+        {dir, DSB_ERROR_INVALID, "not a regular file"},
+        {"/dev/null", DSB_ERROR_INVALID, "not a regular file"},
+        {"/dev/zero", DSB_ERROR_INVALID, "not a regular file"},
+        {big, DSB_ERROR_INVALID, "larger"},
+        {"/nonexistent/p.json", DSB_ERROR_NOT_FOUND, "cannot open"},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(dsb_policy) policy = dsb_policy_new();
+        GError *error = NULL;
+        gboolean ok = dsb_policy_load_file(policy, cases[i].path, &error);
+        assert_int_equal(ok, cases[i].code == -1);
+        assert_value(policy, "pids", ok ? "64" : "128");
+        if (!ok)
+            assert_error(error, cases[i].code, cases[i].part);
+    }
+    /* exactly the limit is fine */
+    assert_true(g_file_set_contents(big, blank, 1024 * 1024, NULL));
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    assert_true(dsb_policy_load_file(policy, big, NULL));
+    unlink(file);
+    unlink(fifo);
+    unlink(link);
+    unlink(big);
+    rmdir(dir);
+}
+
+static void test_schema(void **state)
+{
+    (void) state;
+    g_autofree char *here = g_path_get_dirname(__FILE__);
+    g_autofree char *path = g_build_filename(here, "..", "..", "doc", "policy.schema.json", NULL);
+    json_object *published = json_object_from_file(path);
+    if (published == NULL)
+        fail_msg("%s: %s", path, json_util_get_last_err());
+    g_autofree char *text = dsb_policy_schema();
+    json_object *made = json_tokener_parse(text);
+    assert_non_null(made);
+    if (!json_object_equal(made, published))
+        fail_msg("doc/policy.schema.json is not what the table says; write dsb_policy_schema() to it");
+    json_object_put(made);
+    json_object_put(published);
+}
+
+static void test_controls(void **state)
+{
+    (void) state;
+    uint64_t bits = 7;
+    GError *error = NULL;
+    assert_true(dsb_controls_parse("memory,swap", &bits, NULL));
+    assert_true(bits == (DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP)));
+    for (unsigned i = 0; i < DSB_N_CONTROLS; i++) {
+        assert_true(dsb_controls_parse(dsb_control_name(i), &bits, NULL));
+        assert_true(bits == DSB_BIT(i));
+    }
+    assert_string_equal(dsb_control_name(DSB_N_CONTROLS), "unknown");
+    static const char *const bad[] = {"memory,", ",memory", "memory, swap", "all", "Memory", "memory,privileged"};
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        bits = 7;
+        error = NULL;
+        assert_false(dsb_controls_parse(bad[i], &bits, &error));
+        assert_error(error, DSB_ERROR_INVALID, "no control is named");
+        assert_true(bits == 7);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_texts),      cmocka_unit_test(test_round_trip), cmocka_unit_test(test_unknown_key),
+        cmocka_unit_test(test_bad_files),  cmocka_unit_test(test_good_file),  cmocka_unit_test(test_load_is_atomic),
+        cmocka_unit_test(test_bind_paths), cmocka_unit_test(test_locks),      cmocka_unit_test(test_lock_layers),
+        cmocka_unit_test(test_canonical),  cmocka_unit_test(test_rows),       cmocka_unit_test(test_table),
+        cmocka_unit_test(test_files),      cmocka_unit_test(test_schema),     cmocka_unit_test(test_controls),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
