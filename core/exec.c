@@ -124,6 +124,8 @@ static struct json_object *exec_json(const struct dsb_resolved *limits, const st
     struct json_object *env = json_object_new_object();
     for (const char *const *arg = request->argv; arg != NULL && *arg != NULL; arg++)
         json_object_array_add(argv, json_object_new_string(*arg));
+    for (gsize i = 0; i < limits->spec.n_env; i++)
+        json_object_object_add(env, limits->spec.env[i].name, json_object_new_string(limits->spec.env[i].value));
     for (const char *const *pair = request->env; pair != NULL && *pair != NULL; pair++) {
         const char *equals = strchr(*pair, '=');
         g_autofree char *name = g_strndup(*pair, equals != NULL ? (gsize) (equals - *pair) : strlen(*pair));

@@ -29,7 +29,7 @@ const char *dsb_plugin_dir(void)
 
 const char *dsb_guest_dir(void)
 {
-    return pick(DSB_BUILD_DIR "/guest", DSB_GUEST_DIR);
+    return pick(DSB_BUILD_DIR "/guest/payload", DSB_GUEST_DIR);
 }
 
 const char *dsb_version(void)

@@ -219,7 +219,8 @@ static gboolean add_same_path(struct dsb_resolved *resolved, const char *workdir
 /* A bind must not be a second, writable way to the files that pid 1 comes from, or to other sessions. */
 static gboolean check_bind_source(const struct dsb_resolve_input *input, const char *source, GError **error)
 {
-    g_autofree char *base = g_path_get_dirname(input->workdir);
+    g_autofree char *parent = g_path_get_dirname(input->workdir);
+    const char *base = strcmp(parent, "/") != 0 ? parent : input->workdir;
     if (dsb_path_below(source, input->guest_dir) || dsb_path_below(input->guest_dir, source))
         return invalid("binds", source, "crosses the guest directory; bind something else", error);
     if (dsb_path_below(source, base) || dsb_path_below(base, source))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -113,25 +114,45 @@ static int open_in(const char *dir, const char *file)
     return fd < 0 ? -1 : fd_high(fd);
 }
 
-void cgroup_open(struct cgroup *cg)
+static bool memory_limit(const struct cgroup *cg, int64_t *limit)
 {
-    *cg = (struct cgroup){.oom_fd = -1, .pids_fd = -1, .cpu_fd = -1};
+    if (cg->version == 2)
+        return read_number(cg->memory, "memory.max", limit);
+    if (!read_number(cg->memory, "memory.limit_in_bytes", limit))
+        return false;
+    if (*limit >= V1_NO_LIMIT)
+        *limit = -1;
+    return true;
+}
+
+static void locate_all(struct cgroup *cg)
+{
     if (access(ROOT "/cgroup.controllers", R_OK) == 0) {
         cg->version = 2;
         locate(ROOT, "", "memory.max", cg->memory, sizeof cg->memory);
         locate(ROOT, "", "pids.max", cg->pids, sizeof cg->pids);
         locate(ROOT, "", "cpu.stat", cg->cpu, sizeof cg->cpu);
-        cg->oom_fd = open_in(cg->memory, "memory.events");
-        cg->cpu_fd = open_in(cg->cpu, "cpu.stat");
-    } else {
-        locate(ROOT "/memory", "memory", "memory.limit_in_bytes", cg->memory, sizeof cg->memory);
-        locate(ROOT "/pids", "pids", "pids.max", cg->pids, sizeof cg->pids);
-        locate(ROOT "/cpu", "cpu", "cpu.cfs_quota_us", cg->cpu, sizeof cg->cpu);
-        locate(ROOT "/cpuacct", "cpuacct", "cpuacct.usage", cg->cpuacct, sizeof cg->cpuacct);
-        cg->version = cg->memory[0] || cg->pids[0] || cg->cpu[0];
-        cg->oom_fd = open_in(cg->memory, "memory.oom_control");
-        cg->cpu_fd = open_in(cg->cpuacct, "cpuacct.usage");
+        return;
     }
+    locate(ROOT "/memory", "memory", "memory.limit_in_bytes", cg->memory, sizeof cg->memory);
+    locate(ROOT "/pids", "pids", "pids.max", cg->pids, sizeof cg->pids);
+    locate(ROOT "/cpu", "cpu", "cpu.cfs_quota_us", cg->cpu, sizeof cg->cpu);
+    locate(ROOT "/cpuacct", "cpuacct", "cpuacct.usage", cg->cpuacct, sizeof cg->cpuacct);
+    cg->version = cg->memory[0] || cg->pids[0] || cg->cpu[0];
+}
+
+void cgroup_open(struct cgroup *cg)
+{
+    int64_t limit;
+
+    *cg = (struct cgroup){.oom_fd = -1, .pids_fd = -1, .cpu_fd = -1};
+    locate_all(cg);
+    /* Rootless engines may leave us in the group of a whole login session: its counters say nothing about us. */
+    cg->ours = memory_limit(cg, &limit) && limit >= 0;
+    if (!cg->ours)
+        return;
+    cg->oom_fd = open_in(cg->memory, cg->version == 2 ? "memory.events" : "memory.oom_control");
+    cg->cpu_fd = cg->version == 2 ? open_in(cg->cpu, "cpu.stat") : open_in(cg->cpuacct, "cpuacct.usage");
     cg->pids_fd = open_in(cg->pids, "pids.current");
 }
 
@@ -144,10 +165,10 @@ static void facts_v1(const struct cgroup *cg, struct buf *out)
 {
     int64_t memory, both, n;
 
-    if (read_number(cg->memory, "memory.limit_in_bytes", &memory)) {
-        member(out, "memory", memory >= V1_NO_LIMIT ? -1 : memory);
+    if (memory_limit(cg, &memory)) {
+        member(out, "memory", memory);
         if (read_number(cg->memory, "memory.memsw.limit_in_bytes", &both))
-            member(out, "swap", both >= V1_NO_LIMIT ? -1 : both > memory ? both - memory : 0);
+            member(out, "swap", both >= V1_NO_LIMIT || memory < 0 ? -1 : both > memory ? both - memory : 0);
     }
     if (read_number(cg->cpu, "cpu.cfs_quota_us", &n))
         member(out, "cpu_quota", n);
@@ -160,7 +181,7 @@ static void facts_v2(const struct cgroup *cg, struct buf *out)
     char path[320], text[128];
     int64_t n;
 
-    if (read_number(cg->memory, "memory.max", &n))
+    if (memory_limit(cg, &n))
         member(out, "memory", n);
     if (read_number(cg->memory, "memory.swap.max", &n))
         member(out, "swap", n);
@@ -219,16 +240,30 @@ int64_t cgroup_cpu_usec(const struct cgroup *cg)
 
 int64_t cgroup_memory_peak(const struct cgroup *cg)
 {
+    const char *file = cg->version == 2 ? "memory.peak" : "memory.max_usage_in_bytes";
     int64_t n;
 
-    return read_number(cg->memory, cg->version == 2 ? "memory.peak" : "memory.max_usage_in_bytes", &n) ? n : -1;
+    return cg->ours && read_number(cg->memory, file, &n) ? n : -1;
 }
 
 int64_t cgroup_pids_peak(const struct cgroup *cg)
 {
     int64_t n;
 
-    return read_number(cg->pids, "pids.peak", &n) ? n : -1;
+    return cg->ours && read_number(cg->pids, "pids.peak", &n) ? n : -1;
+}
+
+static int64_t processes(void)
+{
+    DIR *d = opendir("/proc");
+    struct dirent *e;
+    int64_t n = 0;
+
+    while (d && (e = readdir(d)))
+        n += e->d_name[0] >= '1' && e->d_name[0] <= '9';
+    if (d)
+        closedir(d);
+    return n;
 }
 
 int64_t cgroup_pids_current(const struct cgroup *cg)
@@ -236,5 +271,8 @@ int64_t cgroup_pids_current(const struct cgroup *cg)
     char text[64];
     int64_t n;
 
-    return pread_text(cg->pids_fd, text, sizeof text) && parse_number(text, &n) ? n : -1;
+    if (pread_text(cg->pids_fd, text, sizeof text) && parse_number(text, &n))
+        return n;
+    /* Elsewhere /proc has all processes of the machine. */
+    return getpid() == 1 ? processes() : -1;
 }

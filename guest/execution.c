@@ -82,6 +82,7 @@ void start_execution(void)
     g.started = now_ms();
     g.deadline = g.started + g.timeout_ms;
     g.pids_peak = 0;
+    g.pids_before = cgroup_pids_peak(&g.cg);
     int fds[] = {in[0], out[1], err[1], g.report_fd};
     if (!kernel_send(&g.kernel, 'E', buf_head(&g.code), buf_len(&g.code), fds, g.report_fd < 0 ? 3 : 4))
         fail_kernel("the interpreter does not take the code");
@@ -200,7 +201,10 @@ static void send_done(void)
                WIFSIGNALED(g.main_status) ? WTERMSIG(g.main_status) : 0);
     buf_printf(&out, ",\"wall_ms\":%" PRId64 ",\"cpu_ms\":%" PRId64 ",\"memory_peak_bytes\":%" PRId64, g.wall_ms, cpu,
                memory);
-    buf_printf(&out, ",\"pids_peak\":%" PRId64 ",\"oom_kills\":%" PRId64, pids > g.pids_peak ? pids : g.pids_peak, oom);
+    /* The peak of the start, the runtime's threads above all, is not the code's. */
+    if (pids <= g.pids_before || pids < g.pids_peak)
+        pids = g.pids_peak;
+    buf_printf(&out, ",\"pids_peak\":%" PRId64 ",\"oom_kills\":%" PRId64, pids, oom);
     buf_printf(&out, ",\"stdout_bytes\":%" PRId64 ",\"stderr_bytes\":%" PRId64, g.stdout_.bytes, g.stderr_.bytes);
     buf_printf(&out, ",\"stdout_truncated\":%s,\"stderr_truncated\":%s}", g.stdout_.truncated ? "true" : "false",
                g.stderr_.truncated ? "true" : "false");

@@ -75,7 +75,8 @@ const char *json_scan(const unsigned char *text, size_t n, struct json_member *w
 struct cgroup {
     int version; /**< 0: none that can be read */
     char memory[256], pids[256], cpu[256], cpuacct[256];
-    int oom_fd, pids_fd, cpu_fd; /**< kept open: user code may use up every descriptor the container has */
+    bool ours;                   /**< made for this sandbox, so what it counts is this sandbox alone */
+    int oom_fd, pids_fd, cpu_fd; /**< kept open: nothing later can take them away */
 };
 
 void cgroup_open(struct cgroup *cg);
@@ -84,7 +85,8 @@ int64_t cgroup_oom_kills(const struct cgroup *cg);    /**< -1: not known */
 int64_t cgroup_cpu_usec(const struct cgroup *cg);     /**< -1: not known */
 int64_t cgroup_memory_peak(const struct cgroup *cg);  /**< -1: not known */
 int64_t cgroup_pids_peak(const struct cgroup *cg);    /**< -1: not known */
-int64_t cgroup_pids_current(const struct cgroup *cg); /**< -1: not known */
+/** Tasks now; without a group of our own the processes in /proc. */
+int64_t cgroup_pids_current(const struct cgroup *cg);
 
 /** Reads a small file whole, zero-terminated. Returns its length or -1. */
 ssize_t read_file(const char *path, char *text, size_t size);

@@ -101,7 +101,7 @@ static void on_deadlines(int64_t now)
         check_grace(now);
         return;
     }
-    if (now < g.deadline && (g.phase == WAIT_CONFIG || now < g.life_deadline))
+    if (now < g.deadline && (g.phase == WAIT_CONFIG || g.phase == ANSWERED || now < g.life_deadline))
         return;
     if (g.phase == STARTING)
         fail_kernel("the interpreter is not ready in time");
@@ -114,7 +114,7 @@ static int next_wait(int64_t now)
 {
     int64_t until = g.deadline;
 
-    if (g.phase != WAIT_CONFIG && g.life_deadline < until)
+    if (g.phase != WAIT_CONFIG && g.phase != ANSWERED && g.life_deadline < until)
         until = g.life_deadline;
     if (g.phase == RUNNING && g.interrupted)
         until = g.kill_at > now ? g.kill_at : now + SAMPLE_MS;

@@ -10,19 +10,20 @@ word, never the sandbox's.
 Python 3.8 or newer, standard library only.
 """
 import _ast
+import _json
+import _signal
 import _socket
 import builtins
 import gc
-import json
-import linecache
 import mmap
 import os
-import signal
 import struct
 import sys
-import traceback
-import types
+import warnings
 
+# Not json, traceback, signal: they pull in much of the library, which short code never needs.
+# They are imported when they are wanted, and then from TRUSTED_PATH: user code may have a json.py.
+TRUSTED_PATH = [p for p in sys.path if p]
 CONTROL_FD = 3
 TEXT_MAX = 64 * 1024
 IMAGE_MAX = 4 * 1024 * 1024
@@ -38,6 +39,54 @@ RICH = (
     ("_repr_png_", "image/png"),
     ("_repr_jpeg_", "image/jpeg"),
 )
+
+
+def library(name):
+    """A module of the standard library, whatever the code has put beside it."""
+    if name in sys.modules:
+        return sys.modules[name]
+    path = sys.path
+    sys.path = TRUSTED_PATH
+    try:
+        __import__(name)
+        return sys.modules[name]
+    finally:
+        sys.path = path
+
+
+class ScanOptions:
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = float
+    memo = {}
+
+
+def decode(data):
+    text = data.decode("utf-8").strip(" \t\r\n")
+    value, end = _json.make_scanner(ScanOptions)(text, 0)
+    if end != len(text):
+        raise ValueError("text after the JSON value")
+    return value
+
+
+def encode(value):
+    """JSON of None, strings, lists and dicts; what is ready-made JSON comes as Raw."""
+    if value is None:
+        return "null"
+    if isinstance(value, Raw):
+        return value.text
+    if isinstance(value, str):
+        return _json.encode_basestring_ascii(value)
+    if isinstance(value, list):
+        return "[%s]" % ",".join([encode(v) for v in value])
+    return "{%s}" % ",".join(["%s:%s" % (encode(k), encode(v)) for k, v in value.items()])
+
+
+class Raw:
+    def __init__(self, text):
+        self.text = text
 
 
 class Control:
@@ -63,7 +112,7 @@ class Control:
                 sys.exit(0)
             parts.append(part)
             length -= len(part)
-        return kind, json.loads(b"".join(parts)), fds
+        return kind, decode(b"".join(parts)), fds
 
     def send(self, letter):
         self.sock.send(letter)
@@ -91,14 +140,12 @@ def plain(value):
 def entry(mime, value):
     """One value of a MIME bundle, or None when there is none or it is too big."""
     if mime == "application/json":
-        text = json.dumps(value, allow_nan=False)
-        return value if len(text) <= IMAGE_MAX else None
+        text = library("json").dumps(value, allow_nan=False)
+        return Raw(text) if len(text) <= IMAGE_MAX else None
     if isinstance(value, bytes):
-        import binascii
-
         if not mime.startswith("image/") or len(value) > IMAGE_MAX:
             return None
-        return binascii.b2a_base64(value, newline=False).decode()
+        return library("binascii").b2a_base64(value, newline=False).decode()
     if not isinstance(value, str) or len(value) > IMAGE_MAX:
         return None
     return text_of(value, IMAGE_MAX)
@@ -127,13 +174,11 @@ def figures():
     plt = sys.modules.get("matplotlib.pyplot")
     if plt is None:
         return []
-    import io
-
     made = []
     for number in plt.get_fignums():
         try:
             figure = plt.figure(number)
-            out = io.BytesIO()
+            out = library("io").BytesIO()
             figure.savefig(out, format="png", bbox_inches="tight")
             image = entry("image/png", out.getvalue())
             text = text_of(repr(figure))
@@ -187,9 +232,6 @@ class Execution:
             self._failed(e)
 
     def _evaluate(self):
-        lines = self.code.splitlines(True)
-        # No modification time: linecache must not look for a file of that name.
-        linecache.cache[self.filename] = (len(self.code), None, lines, self.filename)
         tree = compile(self.code, self.filename, "exec", ONLY_AST, True)
         last = None
         if tree.body and isinstance(tree.body[-1], _ast.Expr):
@@ -205,28 +247,50 @@ class Execution:
 
     def _failed(self, error):
         self.interrupted = isinstance(error, KeyboardInterrupt)
-        tb = user_frames(error)
-        text = "".join(traceback.format_exception(type(error), error, tb))
-        self.error = {
-            "name": type(error).__name__,
-            "value": "",
-            "traceback": text_of(text),
-        }
+        name, tb = type(error).__name__, user_frames(error)
+        self.error = {"name": text_of(name), "value": value_of(error), "traceback": None}
         try:
-            self.error["value"] = text_of(error)
+            text = self._format(error, tb)
         except Exception:
-            self.error["value"] = "<str() raised>"
+            text = None  # the code has replaced a module that this needs
+        self.error["traceback"] = text_of(text or name)
         try:
             sys.stdout.flush()
         except Exception:
             pass
         try:
-            if sys.excepthook is not sys.__excepthook__:
+            if sys.excepthook is not sys.__excepthook__ or text is None:
                 sys.excepthook(type(error), error, tb)
             elif sys.stderr is not None:
                 sys.stderr.write(text)
         except Exception:
             pass
+
+    def _format(self, error, tb):
+        remember_source(self.filename, self.code)
+        return "".join(library("traceback").format_exception(type(error), error, tb))
+
+
+def remember_source(filename, code):
+    # No modification time: linecache must not look for a file of that name.
+    library("linecache").cache[filename] = (len(code), None, code.splitlines(True), filename)
+
+
+def value_of(error):
+    try:
+        return text_of(error)
+    except Exception:
+        return "<str() raised>"
+
+
+class Source:
+    """The loader of the code, as far as linecache asks one: other modules that show lines find them by it."""
+
+    def __init__(self, code):
+        self.code = code
+
+    def get_source(self, name):
+        return self.code
 
 
 def exit_status(error):
@@ -274,7 +338,7 @@ def make_report(execution, room):
     except Exception:
         pass
     while True:
-        data = json.dumps(report).encode()
+        data = encode(report).encode()
         if len(data) <= room:
             return data
         if report["displays"]:
@@ -291,48 +355,77 @@ def adopt(request, fds):
         os.dup2(fd, target, inheritable=True)
         os.close(fd)
     env = request.get("env") or {}
+    os.environ.clear()  # what the image and the engine set is not the code's business
     os.environ.update(env)
     paths = [p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p]
-    sys.path[:0] = ["/sandbox"] + paths
+    sys.path[:] = ["/sandbox"] + paths + TRUSTED_PATH
+    if "TZ" in env:
+        library("time").tzset()
     sys.argv = [request.get("filename") or "main.py"] + list(request.get("argv") or ())
     # As on a terminal: output is there when the process is killed later.
     sys.stdout.reconfigure(line_buffering=True)
     return Report(fds[3]) if len(fds) > 3 else None
 
 
-def fresh_main(filename):
-    main = types.ModuleType("__main__")
+def fresh_main(execution):
+    main = type(sys)("__main__")
     main.__builtins__ = builtins
-    if not filename.startswith("<"):
-        main.__file__ = filename
+    main.__loader__ = Source(execution.code)
+    if execution.filename.startswith("<"):
+        remember_source(execution.filename, execution.code)
+    else:
+        main.__file__ = execution.filename
     sys.modules["__main__"] = main
     return main
 
 
+def clear_module(names):
+    """As the interpreter clears a module: names with one underscore first, builtins stay for __del__."""
+    for name in list(names):
+        if isinstance(name, str) and name[:1] == "_" and name[1:2] != "_":
+            names[name] = None
+    for name in list(names):
+        if name != "__builtins__":
+            names[name] = None
+
+
+def flush_streams():
+    """0, or 120 as the interpreter's own status for output that was lost."""
+    status = 0
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except Exception:
+            status = 120
+    return status
+
+
 def interpreter_end(main, before):
     """What the interpreter does at its end, without the slow part."""
-    import atexit
-    import threading
-
-    for step in (threading._shutdown, atexit._run_exitfuncs):
-        try:
-            step()
-        except BaseException:
-            traceback.print_exc()
+    threading = sys.modules.get("threading")
+    try:
+        if threading is not None:
+            threading._shutdown()
+    except Exception as e:
+        sys.excepthook(type(e), e, user_frames(e))
+    try:
+        library("atexit")._run_exitfuncs()
+    except Exception:
+        pass  # it has said so on stderr
     # Objects that only module variables hold, above all open files, must be finished.
     for name in [n for n in sys.modules if n not in before]:
         path = getattr(sys.modules[name], "__file__", None)
         if isinstance(path, str) and path.startswith("/sandbox/"):
-            sys.modules[name].__dict__.clear()
-    main.__dict__.clear()
+            clear_module(sys.modules[name].__dict__)
+    clear_module(main.__dict__)
     gc.collect()
-    status = 0
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:
-            status = 120
-    return status
+
+
+def finish(execution, report, main, before):
+    if report and os.getpid() == execution.pid:  # not in a copy that the code has forked
+        report.write(make_report(execution, report.room))
+    interpreter_end(main, before)
 
 
 def run_once(control):
@@ -341,40 +434,47 @@ def run_once(control):
         sys.exit("kernel: unexpected message")
     execution = Execution(request, None)
     report = adopt(request, fds)
-    main = fresh_main(execution.filename)
+    main = fresh_main(execution)
     execution.namespace = main.__dict__
     before = set(sys.modules)
     control.send(b"S")
     control.close()
-    execution.run()
     try:
-        if report and os.getpid() == execution.pid:
-            report.write(make_report(execution, report.room))
-    except Exception:
-        pass
+        execution.run()
+        finish(execution, report, main, before)
     except KeyboardInterrupt:
         execution.interrupted = True
-    status = interpreter_end(main, before) or execution.exit_code
+    except BaseException:
+        pass
+    status = flush_streams() or execution.exit_code
     if execution.interrupted:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        os.kill(os.getpid(), _signal.SIGINT)
     os._exit(status)
 
 
+def fork_by_default():
+    """From 3.14 on multiprocessing starts workers by importing the main file; there is none."""
+    if sys.version_info >= (3, 14):
+        context = library("multiprocessing.context")
+        context._default_context._default_context = context._concrete_contexts["fork"]
+
+
 def main():
-    with open("/proc/self/oom_score_adj", "w") as f:
-        f.write("1000")
+    try:
+        with open("/proc/self/oom_score_adj", "w") as f:
+            f.write("1000")
+    except OSError:
+        pass  # without /proc; then all have the same score
     control = Control(CONTROL_FD)
     _, config, _ = control.receive()
     for name in config.get("preload") or ():
         try:
             __import__(name)
-        except Exception:
-            pass
-    import warnings
-
+        except Exception as e:
+            print("preload %s: %r" % (name, e), file=sys.stderr)
+    fork_by_default()
     warnings.filters.insert(0, ("ignore", QuietShow, UserWarning, None, 0))
-    sys.path[:] = [p for p in sys.path if p]
     gc.collect()
     gc.freeze()
     control.send(b"R")

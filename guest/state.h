@@ -41,7 +41,7 @@ struct state {
     bool output_kill;
     enum reason reason;
     int main_status;
-    int64_t wall_ms, oom_before, cpu_before, pids_peak;
+    int64_t wall_ms, oom_before, cpu_before, pids_before, pids_peak;
 };
 
 extern struct state g;

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Build the root file system of the sandbox image from distribution packages,
 # without any registry.
 #

@@ -57,6 +57,15 @@ static void add_bind(GPtrArray *argv, const struct dsb_bind *bind, gboolean firs
                  bind->read_only ? ",readonly" : "");
 }
 
+/** UINT64_MAX is no limit. */
+static void add_ulimit(GPtrArray *argv, const char *name, uint64_t value)
+{
+    if (value == DSB_UNLIMITED)
+        dsbc_add(argv, "--ulimit=%s=-1:-1", name);
+    else
+        dsbc_add(argv, "--ulimit=%s=%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, name, (guint64) value, (guint64) value);
+}
+
 static void add_limits(GPtrArray *argv, const struct dsb_spec *spec, uint64_t available)
 {
     if ((available & DSB_BIT(DSB_CONTROL_MEMORY)) != 0)
@@ -69,13 +78,9 @@ static void add_limits(GPtrArray *argv, const struct dsb_spec *spec, uint64_t av
     }
     if ((available & DSB_BIT(DSB_CONTROL_PIDS)) != 0)
         dsbc_add(argv, "--pids-limit=%" G_GUINT64_FORMAT, (guint64) spec->pids);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } ulimits[] = {{"nofile", spec->nofile}, {"core", spec->core}, {"fsize", spec->fsize}};
-    for (gsize i = 0; i < G_N_ELEMENTS(ulimits); i++)
-        dsbc_add(argv, "--ulimit=%s=%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, ulimits[i].name,
-                 (guint64) ulimits[i].value, (guint64) ulimits[i].value);
+    add_ulimit(argv, "nofile", spec->nofile);
+    add_ulimit(argv, "core", spec->core);
+    add_ulimit(argv, "fsize", spec->fsize);
     dsbc_add(argv, "--shm-size=%" G_GUINT64_FORMAT, (guint64) spec->shm_bytes);
     dsbc_add(argv, "--oom-score-adj=%d", OOM_SCORE_ADJ);
 }
@@ -95,7 +100,11 @@ static void add_isolation(GPtrArray *argv, const struct dsb_spec *spec, const st
     dsbc_add(argv, "--cgroupns=private");
     if (spec->network == DSB_NETWORK_NONE)
         dsbc_add(argv, "--network=none");
-    else
+    if (spec->network == DSB_NETWORK_NONE && !facts->podman) {
+        dsbc_add(argv, "--dns=127.0.0.1"); /* else the host's resolv.conf is copied in */
+        dsbc_add(argv, "--dns-search=.");
+    }
+    if (spec->network != DSB_NETWORK_NONE)
         dsbc_add(argv, "--network=%s", facts->podman ? "private" : "bridge");
 }
 
@@ -111,6 +120,8 @@ static void add_podman(GPtrArray *argv, const struct dsb_spec *spec, const struc
     dsbc_add(argv, "--sdnotify=ignore");
     dsbc_add(argv, "--no-hosts");
     dsbc_add(argv, "--init=false");
+    /* With nofile alone Podman fills in an nproc of its own, which fails where limits cannot be raised. */
+    add_ulimit(argv, "nproc", facts->nproc);
     if (spec->rootfs_read_only)
         dsbc_add(argv, "--read-only-tmpfs=true");
     if (spec->life_seconds > 0)
@@ -137,9 +148,11 @@ GPtrArray *dsbc_create_argv(const struct dsb_spec *spec, const struct dsbc_facts
     add_limits(argv, spec, facts->info.limits_available);
     add_tmpfs(argv, "/tmp", spec->tmp_bytes, "1777", facts->podman);
     add_tmpfs(argv, "/run", spec->small_tmp_bytes, "0755", facts->podman);
-    add_tmpfs(argv, "/var/tmp", spec->small_tmp_bytes, "0755", facts->podman);
+    add_tmpfs(argv, "/var/tmp", spec->small_tmp_bytes, "1777", facts->podman);
     for (gsize i = 0; i < spec->n_binds; i++)
         add_bind(argv, &spec->binds[i], i == 0, facts);
+    if (spec->auto_remove)
+        dsbc_add(argv, "--rm");
     dsbc_add(argv, "--log-driver=none");
     dsbc_add(argv, "--restart=no");
     dsbc_add(argv, "--no-healthcheck");

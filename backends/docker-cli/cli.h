@@ -20,6 +20,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsbc_fd, dsbc_fd_clear)
 struct dsbc_facts {
     gboolean podman;  /**< the program is Podman's */
     gboolean selinux; /**< binds need a label */
+    uint64_t nproc;   /**< hard RLIMIT_NPROC that Podman's program can give, DSB_UNLIMITED for none */
     struct dsb_engine_info info;
 };
 
@@ -65,8 +66,9 @@ void dsbc_child_end(struct dsbc_child *child);
 
 struct dsbc_output {
     GString *text;   /**< stdout */
-    GString *errors; /**< the first and last of stderr */
+    GString *errors; /**< the end of stderr */
     int status;
+    guint timeout_ms; /**< at least this deadline, where the usual one is shorter */
     /** Gets stdout and stderr line by line; stdout is not collected then. */
     void (*line)(void *line_data, const char *line);
     void *line_data;

@@ -8,6 +8,8 @@
 
 #define ID_HEX 64
 #define MAX_LEFTOVERS 10000
+/* Podman's first container of an image with keep-id copies and chowns every layer. */
+#define PODMAN_CREATE_MS 300000
 
 static void op_close(void *backend)
 {
@@ -177,7 +179,7 @@ static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id,
     GPtrArray *argv = dsbc_argv(cli);
     for (guint i = 0; words->pdata[i] != NULL; i++)
         dsbc_add(argv, "%s", (const char *) words->pdata[i]);
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbc_output) output = {.timeout_ms = facts.podman ? PODMAN_CREATE_MS : 0};
     g_autoptr(GError) local = NULL;
     g_autofree char *made = NULL;
     if (dsbc_call(cli, argv, "create", &output, &local)) {

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -218,6 +219,20 @@ static void cache_store(const struct dsbc_cli *cli, const char *key, const struc
         dsbc_log(cli, "docker-cli: facts are not cached: %s", local->message);
 }
 
+/** What Podman's program has after it lowered its own limit to the number of pids there can be. */
+static uint64_t own_nproc(void)
+{
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+    getrlimit(RLIMIT_NPROC, &limit);
+    uint64_t most = limit.rlim_max == RLIM_INFINITY ? DSB_UNLIMITED : limit.rlim_max;
+    g_autofree char *text = NULL;
+    guint64 pids = 0;
+    if (g_file_get_contents("/proc/sys/kernel/pid_max", &text, NULL, NULL) &&
+        g_ascii_string_to_unsigned(g_strchomp(text), 10, 1, G_MAXINT32, &pids, NULL))
+        most = MIN(most, pids);
+    return most;
+}
+
 gboolean dsbc_identify(struct dsbc_cli *cli, struct dsbc_facts *facts, GError **error)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&cli->lock);
@@ -235,5 +250,6 @@ gboolean dsbc_identify(struct dsbc_cli *cli, struct dsbc_facts *facts, GError **
         cli->identified = TRUE;
     }
     *facts = cli->facts;
+    facts->nproc = own_nproc();
     return TRUE;
 }

@@ -17,6 +17,7 @@ struct dsbe_client *dsbe_client_new(const struct dsbe_dialect *dialect, struct d
 {
     struct dsbe_client *client = g_new0(struct dsbe_client, 1);
     client->dialect = dialect;
+    endpoint->engine = dialect->title;
     client->http = dsbe_http_new(endpoint);
     client->timeout_ms = params->call_timeout_ms ? params->call_timeout_ms : DEFAULT_TIMEOUT_MS;
     client->runtime_dir = g_strdup(params->runtime_dir);
@@ -29,8 +30,8 @@ void dsbe_client_free(struct dsbe_client *client)
 {
     if (!client)
         return;
-    if (client->revive_free)
-        client->revive_free(client->revive_data);
+    if (client->owner_free)
+        client->owner_free(client->owner);
     dsbe_http_free(client->http);
     g_free(client->prefix);
     g_free(client->runtime_dir);
@@ -46,6 +47,14 @@ void dsbe_client_log(struct dsbe_client *client, const char *format, ...)
     g_autofree char *line = g_strdup_vprintf(format, list);
     va_end(list);
     client->log(client->log_data, line);
+}
+
+void dsbe_client_log_progress(struct dsbe_client *client, json_object *root)
+{
+    const char *text = dsbe_json_string(root, "stream", dsbe_json_string(root, "status", ""));
+    g_autofree char *line = dsbe_one_line(text, strlen(text));
+    if (*line)
+        dsbe_client_log(client, "%s", line);
 }
 
 /* Say what to do next, once, where the reader can do something. */
@@ -65,14 +74,15 @@ static gboolean exchange(struct dsbe_client *client, const struct dsbe_request *
                          GError **error)
 {
     GError *local = NULL;
-    if (dsbe_http_call(client->http, request, response, &local))
+    struct dsbe_http *http = request->via ? request->via : client->http;
+    if (dsbe_http_call(http, request, response, &local))
         return TRUE;
-    gboolean again = client->revive && !request->upload && g_error_matches(local, DSB_ERROR, DSB_ERROR_UNAVAILABLE);
+    gboolean again = client->revive && !request->via && !request->upload && g_error_matches(local, DSB_ERROR, DSB_ERROR_UNAVAILABLE);
     if (again) {
         g_clear_error(&local);
-        if (!client->revive(client->revive_data, error))
+        if (!client->revive(client->owner, error))
             return FALSE;
-        if (dsbe_http_call(client->http, request, response, &local))
+        if (dsbe_http_call(http, request, response, &local))
             return TRUE;
     }
     advise(client, &local);
@@ -172,13 +182,12 @@ static gboolean pull_line(void *data, const char *line, gsize size, GError **err
     struct dsbe_client *client = data;
     g_autoptr(json_object) root = dsbe_json_parse(line, size, NULL);
     const char *failure = dsbe_json_string(root, "error", "");
-    const char *status = dsbe_json_string(root, "status", dsbe_json_string(root, "stream", NULL));
     if (*failure) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "pulling the image failed: %s", failure);
+        g_autofree char *reason = dsbe_one_line(failure, strlen(failure));
+        g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "pulling the image failed: %s", reason);
         return FALSE;
     }
-    if (status)
-        dsbe_client_log(client, "%s", status);
+    dsbe_client_log_progress(client, root);
     return TRUE;
 }
 
@@ -278,6 +287,8 @@ gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, G
         .content_type = "application/json",
         .timeout_ms = MAX(client->timeout_ms, client->dialect->create_timeout_ms),
     };
+    if (client->route && !client->route(client->owner, spec, &request.via, error))
+        return FALSE;
     g_auto(dsbe_response) response = {0};
     if (!dsbe_client_call(client, &request, 0, "creating the container", &response, error))
         return FALSE;
@@ -318,7 +329,7 @@ gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream,
     g_autofree char *start = attach ? container_path(client, id, "start", NULL, error) : NULL;
     if (!start)
         return FALSE;
-    if (client->revive && !client->revive(client->revive_data, error))
+    if (client->revive && !client->revive(client->owner, error))
         return FALSE;
     GError *local = NULL;
     long status = 0;

@@ -92,10 +92,11 @@ static json_object *make_mounts(const struct dsb_spec *spec)
 static json_object *make_tmpfs(const struct dsb_spec *spec)
 {
     g_autofree char *big = dsbe_tmpfs_options(spec->tmp_bytes, "1777", "");
-    g_autofree char *small = dsbe_tmpfs_options(spec->small_tmp_bytes, "0755", "");
+    g_autofree char *run = dsbe_tmpfs_options(spec->small_tmp_bytes, "0755", "");
+    g_autofree char *small = dsbe_tmpfs_options(spec->small_tmp_bytes, "1777", "");
     json_object *tmpfs = json_object_new_object();
     dsbe_put_string(tmpfs, "/tmp", big);
-    dsbe_put_string(tmpfs, "/run", small);
+    dsbe_put_string(tmpfs, "/run", run);
     dsbe_put_string(tmpfs, "/var/tmp", small);
     return tmpfs;
 }
@@ -123,8 +124,13 @@ static json_object *make_host_config(const struct dsb_spec *spec, const struct d
     json_object *host = json_object_new_object();
     put_limits(host, spec, facts);
     dsbe_put_string(host, "NetworkMode", spec->network == DSB_NETWORK_NONE ? "none" : "bridge");
+    if (spec->network == DSB_NETWORK_NONE)
+        dsbe_put(host, "Dns", dsbe_strings("127.0.0.1", NULL)); /* else the host's resolv.conf is copied in */
+    if (spec->network == DSB_NETWORK_NONE)
+        dsbe_put(host, "DnsSearch", dsbe_strings(".", NULL));
+    dsbe_put(host, "MaskedPaths", dsbe_masked_paths());
     dsbe_put_bool(host, "ReadonlyRootfs", spec->rootfs_read_only);
-    dsbe_put_bool(host, "AutoRemove", FALSE);
+    dsbe_put_bool(host, "AutoRemove", spec->auto_remove);
     dsbe_put_bool(host, "Privileged", FALSE);
     dsbe_put_bool(host, "Init", FALSE);
     dsbe_put_string(host, "IpcMode", "private");
@@ -228,6 +234,7 @@ static enum dsb_error_code error_code(long status, const char *message)
 
 const struct dsbe_dialect dsbe_docker = {
     .product = "docker",
+    .title = "Docker",
     .start_hint = "start it, or give --host",
     .denied_hint = "add yourself to group docker, or use rootless Podman",
     .negotiate = negotiate,

@@ -114,7 +114,7 @@ static json_object *make_mounts(const struct dsb_spec *spec)
     }
     add_tmpfs(list, "/tmp", spec->tmp_bytes, "1777");
     add_tmpfs(list, "/run", spec->small_tmp_bytes, "0755");
-    add_tmpfs(list, "/var/tmp", spec->small_tmp_bytes, "0755");
+    add_tmpfs(list, "/var/tmp", spec->small_tmp_bytes, "1777");
     return list;
 }
 
@@ -192,6 +192,9 @@ static json_object *create_body(const struct dsb_spec *spec, const struct dsbe_f
     dsbe_put_string(body, "image", spec->image);
     put_process(body, spec);
     put_namespaces(body, spec);
+    dsbe_put_bool(body, "remove", spec->auto_remove);
+    dsbe_put_bool(body, "manage_password", FALSE); /* no /etc/passwd and /etc/group of the engine's making */
+    dsbe_put(body, "mask", dsbe_masked_paths());
     dsbe_put_bool(body, "read_only_filesystem", spec->rootfs_read_only);
     dsbe_put_bool(body, "read_write_tmpfs", TRUE); /* false makes /dev and /dev/shm read-only in Podman 5 */
     dsbe_put_string(body, "image_volume_mode", "ignore");
@@ -218,9 +221,8 @@ static json_object *create_body(const struct dsb_spec *spec, const struct dsbe_f
     json_object *health = json_object_new_object();
     dsbe_put(health, "Test", dsbe_strings("NONE", NULL));
     dsbe_put(body, "healthconfig", health);
-    const char *runtime = spec->runtime ? spec->runtime : facts->runtime;
-    if (*runtime)
-        dsbe_put_string(body, "oci_runtime", runtime);
+    if (spec->runtime) /* ignored before 2026; `inspect` tells which one it became */
+        dsbe_put_string(body, "oci_runtime", spec->runtime);
     return body;
 }
 
@@ -258,6 +260,7 @@ static enum dsb_error_code error_code(long status, const char *message)
 
 const struct dsbe_dialect dsbe_libpod = {
     .product = "podman",
+    .title = "Podman",
     .start_hint = "start it (podman system service), or give --host",
     .denied_hint = "use your own rootless Podman, or ask for access to that socket",
     .create_timeout_ms = CREATE_TIMEOUT_MS,

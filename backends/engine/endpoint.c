@@ -26,6 +26,7 @@ static struct dsbe_endpoint *parse_unix(const char *text, const char *path, GErr
         return NULL;
     }
     struct dsbe_endpoint *endpoint = g_new0(struct dsbe_endpoint, 1);
+    endpoint->engine = "container";
     endpoint->scheme = DSBE_UNIX;
     endpoint->text = g_strdup_printf("unix://%s", path);
     endpoint->socket_path = g_strdup(path);
@@ -44,6 +45,7 @@ static struct dsbe_endpoint *parse_tcp(const char *text, const char *rest, gbool
         return NULL;
     }
     struct dsbe_endpoint *endpoint = g_new0(struct dsbe_endpoint, 1);
+    endpoint->engine = "container";
     endpoint->scheme = tls ? DSBE_HTTPS : DSBE_HTTP;
     endpoint->text = g_strdup(text);
     endpoint->base_url = g_strconcat(tls ? "https://" : "http://", host, NULL);

@@ -20,6 +20,7 @@ enum dsbe_scheme { DSBE_UNIX, DSBE_HTTP, DSBE_HTTPS };
 /** Where an engine listens. */
 struct dsbe_endpoint {
     enum dsbe_scheme scheme;
+    const char *engine; /**< "Docker", "Podman", for messages; static */
     char *text;        /**< as the user knows it, for messages */
     char *socket_path; /**< unix only */
     char *base_url;    /**< `http://localhost`, `https://host:port`; no slash at the end */
@@ -59,6 +60,8 @@ void dsbe_put_string(json_object *object, const char *key, const char *value);
 void dsbe_put_bool(json_object *object, const char *key, gboolean value);
 void dsbe_put_uint(json_object *object, const char *key, uint64_t value);
 json_object *dsbe_strings(const char *first, ...) G_GNUC_NULL_TERMINATED;
+/** Files of /proc and /sys that tell about the host or other containers: the engines' newest list, for all of them. */
+json_object *dsbe_masked_paths(void);
 char *dsbe_json_text(json_object *object);
 
 /* --- http.c ----------------------------------------------------------------------------------- */
@@ -70,6 +73,7 @@ char *dsbe_json_text(json_object *object);
 struct dsbe_http;
 
 struct dsbe_request {
+    struct dsbe_http *via; /**< NULL: the client's own */
     const char *method;
     const char *path; /**< absolute, escaped, with query */
     const char *body; /**< NULL: an empty body for POST */
@@ -105,6 +109,8 @@ typedef struct dsbe_response dsbe_response;
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsbe_response, dsbe_response_clear)
 /** The engine's own words in an error body, one line, printable (new). */
 char *dsbe_http_message(const char *body, gsize size);
+/** Text of an engine on one line: valid UTF-8, no control characters, at most 1 KiB (new). */
+char *dsbe_one_line(const char *text, gsize size);
 /** A connected easy handle (CURL *) for hand-written requests. */
 void *dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, int *fd, GError **error);
 
@@ -153,12 +159,12 @@ gboolean dsbe_hijack(struct dsbe_http *http, const char *path, guint timeout_ms,
 /** What a dialect may know besides the spec. */
 struct dsbe_facts {
     struct dsb_engine_info info;
-    char runtime[64];       /**< runtime to ask for when the spec names none; "" the engine's default */
-    uint64_t nproc;         /**< hard RLIMIT_NPROC of the engine's process */
+    uint64_t nproc; /**< hard RLIMIT_NPROC of the engine's process */
 };
 
 struct dsbe_dialect {
     const char *product;
+    const char *title;       /**< product, as people write it */
     const char *start_hint;  /**< what to do when nobody answers */
     const char *denied_hint; /**< what to do about EACCES on the socket */
     guint create_timeout_ms; /**< at least; a first create can copy an image */
@@ -214,8 +220,10 @@ struct dsbe_client {
     void *log_data;
     /** Bring the engine back when it does not answer; NULL: it cannot. */
     gboolean (*revive)(void *data, GError **error);
-    void *revive_data;
-    void (*revive_free)(void *data);
+    /** Where to create this container, when not here; NULL: always here. */
+    gboolean (*route)(void *data, const struct dsb_spec *spec, struct dsbe_http **via, GError **error);
+    void *owner; /**< data of revive and route */
+    void (*owner_free)(void *owner);
 };
 
 /** Takes the endpoint. On failure the client is NULL. */
@@ -227,6 +235,8 @@ void dsbe_client_free(struct dsbe_client *client);
 typedef struct dsbe_client dsbe_client;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsbe_client, dsbe_client_free)
 void dsbe_client_log(struct dsbe_client *client, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/** One object of a stream of progress (pull, build, import). */
+void dsbe_client_log_progress(struct dsbe_client *client, json_object *root);
 /** Exchange and status check: 2xx or `also` (0: none) is success. Errors carry `what`. */
 gboolean dsbe_client_call(struct dsbe_client *client, const struct dsbe_request *request, long also, const char *what,
                           struct dsbe_response *response, GError **error) G_GNUC_WARN_UNUSED_RESULT;

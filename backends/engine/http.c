@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define POOL_MAX 4
+#define MESSAGE_MAX 1024
 #define LINE_MAX_BYTES (256 * 1024)
 #define CONNECT_TIMEOUT_MS 10000L
 
@@ -120,7 +121,8 @@ static gboolean set_curl_error(CURL *curl, CURLcode code, const struct dsbe_endp
         return FALSE;
     }
     if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "no engine answers at \"%s\"", endpoint->text);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "no %s engine answers at \"%s\"", endpoint->engine,
+                    endpoint->text);
         return FALSE;
     }
     if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_CERTPROBLEM) {
@@ -288,17 +290,21 @@ void dsbe_response_clear(struct dsbe_response *response)
     memset(response, 0, sizeof *response);
 }
 
+char *dsbe_one_line(const char *text, gsize size)
+{
+    g_autofree char *clean = g_utf8_make_valid(text, (gssize) MIN(size, MESSAGE_MAX));
+    for (char *c = clean; *c; c++)
+        if ((guchar) *c < ' ' || *c == 0x7f)
+            *c = ' ';
+    return g_strdup(g_strstrip(clean));
+}
+
 char *dsbe_http_message(const char *body, gsize size)
 {
     g_autoptr(json_object) root = dsbe_json_parse(body, size, NULL);
     const char *text = dsbe_json_string(root, "message", NULL);
-    g_autofree char *raw = text ? g_strdup(text) : g_strndup(body, MIN(size, 1024));
-    g_autofree char *clean = g_utf8_make_valid(raw, (gssize) MIN(strlen(raw), 1024));
-    for (char *c = clean; *c; c++)
-        if ((guchar) *c < ' ' || *c == 0x7f)
-            *c = ' ';
-    g_strstrip(clean);
-    return *clean ? g_steal_pointer(&clean) : g_strdup("no reason given");
+    g_autofree char *line = text ? dsbe_one_line(text, strlen(text)) : dsbe_one_line(body, size);
+    return *line ? g_steal_pointer(&line) : g_strdup("no reason given");
 }
 
 void *dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, int *fd, GError **error)

@@ -22,12 +22,11 @@ static gboolean progress_line(void *data, const char *line, gsize size, GError *
     g_autoptr(json_object) root = dsbe_json_parse(line, size, NULL);
     const char *failure = dsbe_json_string(root, "error", "");
     if (*failure) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "making the image failed: %s", failure);
+        g_autofree char *reason = dsbe_one_line(failure, strlen(failure));
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "making the image failed: %s", reason);
         return FALSE;
     }
-    g_autofree char *text = g_strdup(dsbe_json_string(root, "stream", dsbe_json_string(root, "status", NULL)));
-    if (text && *g_strchomp(text))
-        dsbe_client_log(client, "%s", text);
+    dsbe_client_log_progress(client, root);
     return TRUE;
 }
 

@@ -116,3 +116,10 @@ char *dsbe_json_text(json_object *object)
 {
     return g_strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
+
+json_object *dsbe_masked_paths(void)
+{
+    return dsbe_strings("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                        "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+                        "/sys/devices/virtual/powercap", "/sys/firmware", NULL);
+}

@@ -7,10 +7,10 @@
 /** Where Podman listens: `given`, CONTAINER_HOST, or the usual socket of this user; *chosen: the user named it. */
 struct dsbe_endpoint *dsb_podman_endpoint(const char *given, gboolean *chosen, GError **error);
 
-/** A `podman system service` of our own on RUNTIME_DIR/podman.sock, which ends by itself when idle. */
+/** A `podman system service` of our own on a socket in RUNTIME_DIR, which ends by itself when idle. */
 struct dsb_podman_service;
-/** NULL when there is no podman program or no room for the socket's path. */
-struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir);
+/** With an OCI runtime by name, or the default (NULL). UNAVAILABLE: no podman program; INVALID. */
+struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir, const char *runtime, GError **error);
 void dsb_podman_service_free(void *service);
 const char *dsb_podman_service_socket(const struct dsb_podman_service *service);
 /** Answering when this returns. Another one already there is used. Any thread, any process. */
@@ -18,7 +18,7 @@ gboolean dsb_podman_service_ensure(void *service, GError **error);
 
 /** Hard RLIMIT_NPROC of the process that listens on the socket; our own when that cannot be read. */
 uint64_t dsb_podman_nproc(const char *socket_path);
-/** Name of the runtime to ask for where the engine's default cannot run; "" otherwise. */
+/** Name of the runtime to use where the engine's default cannot run; "" otherwise. */
 const char *dsb_podman_runtime(const struct dsb_engine_info *info);
 
 #endif

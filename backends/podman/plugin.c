@@ -2,33 +2,121 @@
 /* The backend podman: libpod's HTTP interface, with a service of our own where nobody listens. */
 #include "endpoint.h"
 
-/* Take over from a socket where nobody answers, when the user did not name it. */
-static gboolean use_own_service(const struct dsb_open_params *params, dsbe_client **client, GError **error)
+#include <string.h>
+
+/* A service with another runtime, and the connections to it. */
+struct branch {
+    struct dsb_podman_service *service;
+    struct dsbe_http *http;
+};
+
+/* What the client cannot know: which services are ours. */
+struct owner {
+    char *runtime_dir;
+    char *runtime;                      /* the default of the engine in use */
+    struct dsb_podman_service *service; /* ours, in use; NULL: somebody else's */
+    gboolean may_start;                 /* the user named no engine: any service of this user is the same one */
+    GMutex lock;
+    GHashTable *branches; /* runtime -> struct branch */
+};
+
+static void branch_free(void *data)
 {
-    struct dsb_podman_service *service = dsb_podman_service_new(params->runtime_dir);
-    if (!service) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
-                            "no Podman answers, and there is no podman program to start: install podman, or give "
-                            "--host");
-        return FALSE;
-    }
-    if (!dsb_podman_service_ensure(service, error)) {
-        dsb_podman_service_free(service);
-        return FALSE;
-    }
+    struct branch *branch = data;
+    dsb_podman_service_free(branch->service);
+    dsbe_http_free(branch->http);
+    g_free(branch);
+}
+
+static void owner_free(void *data)
+{
+    struct owner *owner = data;
+    dsb_podman_service_free(owner->service);
+    g_hash_table_unref(owner->branches);
+    g_mutex_clear(&owner->lock);
+    g_free(owner->runtime);
+    g_free(owner->runtime_dir);
+    g_free(owner);
+}
+
+static gboolean revive(void *data, GError **error)
+{
+    struct owner *owner = data;
+    return dsb_podman_service_ensure(owner->service, error);
+}
+
+static struct branch *branch_new(const char *runtime_dir, const char *runtime, GError **error)
+{
+    struct dsb_podman_service *service = dsb_podman_service_new(runtime_dir, runtime, error);
+    if (!service)
+        return NULL;
     struct dsbe_endpoint *endpoint = dsbe_endpoint_parse(dsb_podman_service_socket(service), FALSE, error);
     if (!endpoint) {
         dsb_podman_service_free(service);
-        return FALSE;
+        return NULL;
     }
-    dsbe_client *made = dsbe_client_new(&dsbe_libpod, endpoint, params);
-    made->revive = dsb_podman_service_ensure;
-    made->revive_data = service;
-    made->revive_free = dsb_podman_service_free;
-    dsbe_client_log(made, "podman: using a service of our own on %s", dsb_podman_service_socket(service));
-    dsbe_client_free(*client);
-    *client = made;
-    return dsbe_client_identify(made, error);
+    struct branch *branch = g_new0(struct branch, 1);
+    branch->service = service;
+    branch->http = dsbe_http_new(endpoint);
+    return branch;
+}
+
+/*
+ * Podman takes the OCI runtime from its command line; the one in a request is ignored. Containers remember
+ * theirs, so only `create` has to go to a service with the right one.
+ */
+static gboolean route(void *data, const struct dsb_spec *spec, struct dsbe_http **via, GError **error)
+{
+    struct owner *owner = data;
+    if (!spec->runtime || !owner->may_start || strcmp(spec->runtime, owner->runtime) == 0)
+        return TRUE;
+    g_mutex_lock(&owner->lock);
+    struct branch *branch = g_hash_table_lookup(owner->branches, spec->runtime);
+    if (!branch) {
+        branch = branch_new(owner->runtime_dir, spec->runtime, error);
+        if (branch)
+            g_hash_table_insert(owner->branches, g_strdup(spec->runtime), branch);
+    }
+    gboolean good = branch && dsb_podman_service_ensure(branch->service, error);
+    g_mutex_unlock(&owner->lock);
+    if (good)
+        *via = branch->http;
+    return good;
+}
+
+/* A client of `service` (taken; NULL: somebody else's on `endpoint`), identified. */
+static dsbe_client *connect_to(const struct dsb_open_params *params, struct dsbe_endpoint *endpoint,
+                               struct dsb_podman_service *service, gboolean may_start, GError **error)
+{
+    g_autoptr(dsbe_client) client = dsbe_client_new(&dsbe_libpod, endpoint, params);
+    struct owner *owner = g_new0(struct owner, 1);
+    g_mutex_init(&owner->lock);
+    owner->branches = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, branch_free);
+    owner->runtime_dir = g_strdup(params->runtime_dir);
+    owner->service = service;
+    owner->may_start = may_start;
+    client->owner = owner;
+    client->owner_free = owner_free;
+    client->route = route;
+    client->revive = service ? revive : NULL;
+    if (!dsbe_client_identify(client, error))
+        return NULL;
+    owner->runtime = g_strdup(client->facts.info.runtime);
+    client->facts.nproc = dsb_podman_nproc(dsbe_http_endpoint(client->http)->socket_path);
+    return g_steal_pointer(&client);
+}
+
+static dsbe_client *connect_to_own(const struct dsb_open_params *params, const char *runtime, GError **error)
+{
+    struct dsb_podman_service *service = dsb_podman_service_new(params->runtime_dir, runtime, error);
+    struct dsbe_endpoint *endpoint = NULL;
+    if (service && dsb_podman_service_ensure(service, error))
+        endpoint = dsbe_endpoint_parse(dsb_podman_service_socket(service), FALSE, error);
+    if (!endpoint) {
+        dsb_podman_service_free(service);
+        return NULL;
+    }
+    return connect_to(params, endpoint, service, TRUE, error);
 }
 
 static gboolean plugin_open(const struct dsb_open_params *params, void **backend, GError **error)
@@ -37,26 +125,26 @@ static gboolean plugin_open(const struct dsb_open_params *params, void **backend
     struct dsbe_endpoint *endpoint = dsb_podman_endpoint(params->endpoint, &chosen, error);
     if (!endpoint)
         return FALSE;
-    g_autoptr(dsbe_client) client = dsbe_client_new(&dsbe_libpod, endpoint, params);
     GError *local = NULL;
-    if (!dsbe_client_identify(client, &local)) {
-        gboolean absent = !chosen && (g_error_matches(local, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ||
-                                      g_error_matches(local, DSB_ERROR, DSB_ERROR_DENIED));
-        if (!absent) {
-            g_propagate_error(error, local);
-            return FALSE;
-        }
+    g_autoptr(dsbe_client) client = connect_to(params, endpoint, NULL, !chosen, &local);
+    if (!client && !chosen &&
+        (g_error_matches(local, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ||
+         g_error_matches(local, DSB_ERROR, DSB_ERROR_DENIED))) {
         g_clear_error(&local);
-        if (!use_own_service(params, &client, error))
-            return FALSE;
+        client = connect_to_own(params, NULL, &local);
     }
-    client->facts.nproc = dsb_podman_nproc(dsbe_http_endpoint(client->http)->socket_path);
+    if (!client) {
+        g_propagate_error(error, local);
+        return FALSE;
+    }
     const char *runtime = dsb_podman_runtime(&client->facts.info);
-    if (*runtime) {
+    if (*runtime && !chosen) {
         dsbe_client_log(client, "podman: %s cannot run on hybrid cgroups, using %s", client->facts.info.runtime,
                         runtime);
-        g_strlcpy(client->facts.runtime, runtime, sizeof client->facts.runtime);
-        g_strlcpy(client->facts.info.runtime, runtime, sizeof client->facts.info.runtime);
+        dsbe_client_free(g_steal_pointer(&client));
+        client = connect_to_own(params, runtime, error);
+        if (!client)
+            return FALSE;
     }
     *backend = g_steal_pointer(&client);
     return TRUE;

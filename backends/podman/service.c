@@ -21,22 +21,44 @@
 #define LOG_TAIL 512
 
 struct dsb_podman_service {
-    char *program, *socket, *log, *lock;
+    char *program, *runtime, *socket, *log, *lock;
     pid_t child; /* the service we started last, until it was reaped; guarded by the lock file */
 };
 
-struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir)
+static char *file_in(const char *dir, const char *runtime, const char *suffix)
+{
+    g_autofree char *name = g_strconcat("podman", runtime ? "-" : "", runtime ? runtime : "", suffix, NULL);
+    return g_build_filename(dir, name, NULL);
+}
+
+static gboolean is_plain_name(const char *text)
+{
+    return g_ascii_isalnum(*text) && strlen(text) <= 32 &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(text);
+}
+
+struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir, const char *runtime, GError **error)
 {
     g_autofree char *program = g_find_program_in_path("podman");
-    if (!program || !g_path_is_absolute(program) || !runtime_dir)
+    if (!program || !g_path_is_absolute(program) || !runtime_dir) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
+                            "no Podman answers, and there is no podman program to start: install podman, or give "
+                            "--host");
         return NULL;
+    }
+    if (runtime && !is_plain_name(runtime)) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "\"%s\" is not the name of an OCI runtime", runtime);
+        return NULL;
+    }
     struct dsb_podman_service *service = g_new0(struct dsb_podman_service, 1);
     service->program = g_steal_pointer(&program);
-    service->socket = g_build_filename(runtime_dir, "podman.sock", NULL);
-    service->log = g_build_filename(runtime_dir, "podman.log", NULL);
-    service->lock = g_build_filename(runtime_dir, "podman.lock", NULL);
+    service->runtime = g_strdup(runtime);
+    service->socket = file_in(runtime_dir, runtime, ".sock");
+    service->log = file_in(runtime_dir, runtime, ".log");
+    service->lock = file_in(runtime_dir, runtime, ".lock");
     if (strlen(service->socket) < sizeof(((struct sockaddr_un *) NULL)->sun_path))
         return service;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "\"%s\" is too long for the path of a socket", service->socket);
     dsb_podman_service_free(service);
     return NULL;
 }
@@ -47,6 +69,7 @@ void dsb_podman_service_free(void *data)
     if (!service)
         return;
     g_free(service->program);
+    g_free(service->runtime);
     g_free(service->socket);
     g_free(service->log);
     g_free(service->lock);
@@ -89,8 +112,18 @@ static int spawn_service(const struct dsb_podman_service *service, pid_t *pid)
 {
     g_auto(GStrv) environment = make_environment();
     g_autofree char *url = g_strconcat("unix://", service->socket, NULL);
-    char *const argv[] = {(char *) "podman", (char *) "system", (char *) "service", (char *) "--time",
-                          (char *) IDLE_SECONDS, url, NULL};
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+    g_ptr_array_add(argv, (char *) "podman");
+    if (service->runtime) {
+        g_ptr_array_add(argv, (char *) "--runtime");
+        g_ptr_array_add(argv, service->runtime);
+    }
+    g_ptr_array_add(argv, (char *) "system");
+    g_ptr_array_add(argv, (char *) "service");
+    g_ptr_array_add(argv, (char *) "--time");
+    g_ptr_array_add(argv, (char *) IDLE_SECONDS);
+    g_ptr_array_add(argv, url);
+    g_ptr_array_add(argv, NULL);
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, all;
@@ -107,7 +140,7 @@ static int spawn_service(const struct dsb_podman_service *service, pid_t *pid)
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
-    int failed = posix_spawn(pid, service->program, &actions, &attributes, argv, environment);
+    int failed = posix_spawn(pid, service->program, &actions, &attributes, (char *const *) argv->pdata, environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return failed;

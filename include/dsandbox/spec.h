@@ -81,7 +81,7 @@ struct dsb_spec {
     gsize n_binds;
 
     uint64_t tmp_bytes;       /**< tmpfs at /tmp: rw,noexec,nosuid,nodev,mode=1777 */
-    uint64_t small_tmp_bytes; /**< tmpfs at /run and /var/tmp, same flags, mode=0755 */
+    uint64_t small_tmp_bytes; /**< tmpfs at /run (mode=0755) and at /var/tmp (mode=1777), same flags */
     uint64_t shm_bytes;       /**< /dev/shm */
 
     uint64_t memory_bytes;

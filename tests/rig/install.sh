@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Install on Debian or Ubuntu what is missing, and nothing else.
 #
 #   install.sh GROUP...

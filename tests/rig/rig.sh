@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Private container engines for the tests: nobody's own engine is touched.
 #
 #   rig.sh up       start what is not running, make and import the sandbox image
@@ -60,6 +61,9 @@ if [ "$(id -u)" != 0 ]; then
 		DSB_RIG_MUST_RUN="${DSB_RIG_MUST_RUN:-}" "$0" "$@"
 fi
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+# what would lead a client or a service of ours elsewhere
+unset DOCKER_HOST DOCKER_CONTEXT DOCKER_TLS_VERIFY CONTAINER_HOST \
+	CONTAINERS_CONF CONTAINERS_STORAGE_CONF STORAGE_DRIVER STORAGE_OPTS
 group=${SUDO_GID:-0} # who may use the rootful sockets, besides root
 
 tag=$(printf %s "$state" | cksum | cut -d' ' -f1)
@@ -92,7 +96,7 @@ limit() { # seconds command...: a hard end, also for what ignores TERM
 }
 
 ping() { # socket
-	limit 3 curl -sf --unix-socket "$1" http://d/_ping >/dev/null 2>&1
+	limit 10 curl -sf --unix-socket "$1" http://d/_ping >/dev/null 2>&1
 }
 
 hybrid() { [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; }
@@ -115,6 +119,7 @@ end_pid() {
 		[ $n -le $(($2 * 20)) ] || {
 			say "process $p ignored TERM for $2 s, killing it"
 			kill -KILL "$p" 2>/dev/null
+			sleep 0.2
 			break
 		}
 		sleep 0.05
@@ -289,9 +294,9 @@ podman_up() {
 	end_pid "$run/podman/pid" 10
 	rm -f "$podman_sock"
 	p=$run/podman
-	rm -rf "$p/etc"
 	mkdir -p "$p/etc" "$p/tmp" "$p/networks" "$state/podman"
 	mkdir -p /etc/containers
+	# into the same directory: what a killed service left behind still reads it
 	cp -a /etc/containers/. "$p/etc/"
 	rm -f "$p/etc/libpod.conf"
 	[ -e "$p/etc/policy.json" ] ||

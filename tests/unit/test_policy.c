@@ -390,7 +390,7 @@ static void test_bind_paths(void **state)
         "/dev",       "/dev/sda",    "/run",        "/run/user/1000", "/var/run",     "/var/run/x", "/var",
         "/boot",      "relative",    "",            "/a/../etc",      "/a/./b",       "/a//b",    "/a/",
         "//etc",      "/a,b",        "/a:b",        "/a'b",           "/a`b",         "/..",      "/home/u/docker.sock",
-        "/a\\\\b",    "/a\\\"b",     "/a\\nb",      "/a\\u007fb",     "/a\\u0000b",
+        "/a\\\\b",    "/a\\\"b",     "/a\\nb",      "/a\\u007fb",
     };
     static const char *const targets[] = {
         "/",     "/sandbox",      "/sandbox/x",     "/tmp", "/tmp/x", "/proc",    "/proc/x",    "/sys",

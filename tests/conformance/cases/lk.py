@@ -2,8 +2,8 @@
 # Group LK: leaked descriptors, environment, secrets.
 
 
-#: case LK-01 critical the standard descriptors are open at the start, and the pipe that takes the report
-#: expect 0 1 2 and pipe
+#: case LK-01 critical only the three standard descriptors are open at the start
+#: expect 0 1 2 and nothing
 #: own
 def lk_01():
     # A path that is read does not open anything that stays open.

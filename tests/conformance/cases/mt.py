@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Group MT: mounts.
 
-# Targets that a container must and may have. Those that engines make in one way or another
-# (name files, marker files, masks) are allowed; nothing else is.
+# Targets that a container must and may have. Those that engines make in one way or another (name files, marker
+# files, masks) are allowed, read-only where they are files; nothing else is.
 MUST = ("/", "/proc", "/sys", "/dev", "/dev/shm", "/dev/pts", "/dev/mqueue", "/sandbox", "/opt/dsandbox", "/tmp",
         "/run", "/var/tmp")
-MAY = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv")
+MAY = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/passwd", "/etc/group", "/run/.containerenv")
 PSEUDO = ("/proc/", "/sys/", "/dev/")
 PSEUDO_TYPES = ("proc", "sysfs", "tmpfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "console")
@@ -13,8 +13,10 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "console")
 
 def _expected_mount(row):
     target = row["target"]
-    if target in MUST or target in MAY:
+    if target in MUST:
         return True
+    if target in MAY:
+        return "ro" in row["options"]
     if target.startswith("/dev/") and target[5:] in DEVICES:
         return True
     if target.startswith(("/proc/", "/sys/")) and row["type"] == "devtmpfs":

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptors with one thing wrong each; the build makes one plugin of each BAD_*. */
+#include <dsandbox/plugin.h>
+
+#include <stddef.h>
+
+const struct dsb_plugin *dsb_plugin_entry(void);
+
+static gboolean bad_open(const struct dsb_open_params *params, void **backend, GError **error)
+{
+    (void) params;
+    (void) backend;
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "must not be reached");
+    return FALSE;
+}
+
+static void bad_close(void *backend)
+{
+    (void) backend;
+}
+
+static gboolean bad_describe(void *backend, struct dsb_engine_info *info, GError **error)
+{
+    (void) info;
+    return bad_open(NULL, backend, error);
+}
+
+static gboolean bad_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+{
+    (void) spec;
+    (void) id;
+    return bad_open(NULL, backend, error);
+}
+
+static gboolean bad_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                            GError **error)
+{
+    (void) id;
+    (void) spec;
+    (void) observed;
+    return bad_open(NULL, backend, error);
+}
+
+static gboolean bad_by_id(void *backend, const char *id, GError **error)
+{
+    (void) id;
+    return bad_open(NULL, backend, error);
+}
+
+static gboolean bad_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+{
+    (void) owner;
+    (void) leftovers;
+    return bad_open(NULL, backend, error);
+}
+
+#ifndef BAD_OPERATION
+static gboolean bad_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+{
+    (void) stream;
+    return bad_by_id(backend, id, error);
+}
+#endif
+
+static struct dsb_plugin plugin = {
+    DSB_PLUGIN_HEADER,
+    .thread_model = DSB_THREADS_SERIAL,
+    .enforces = UINT64_MAX,
+    .name = "bad",
+    .version = "0",
+    .description = "test: a descriptor with a flaw",
+    .open = bad_open,
+    .close = bad_close,
+    .describe = bad_describe,
+    .create = bad_create,
+    .inspect = bad_inspect,
+#ifndef BAD_OPERATION
+    .start = bad_start,
+#endif
+    .kill = bad_by_id,
+    .destroy = bad_by_id,
+    .list = bad_list,
+};
+
+#if defined(BAD_SYMBOL)
+#define ENTRY another_entry
+const struct dsb_plugin *another_entry(void);
+#else
+#define ENTRY dsb_plugin_entry
+#endif
+
+DSB_PLUGIN_EXPORT const struct dsb_plugin *ENTRY(void)
+{
+#if defined(BAD_MAGIC)
+    plugin.magic = 0x12345678;
+#elif defined(BAD_MAJOR)
+    plugin.abi_major = DSB_PLUGIN_ABI_MAJOR + 1;
+#elif defined(BAD_MINOR)
+    plugin.abi_minor = DSB_PLUGIN_ABI_MINOR + 1;
+#elif defined(BAD_SHORT)
+    plugin.struct_size = offsetof(struct dsb_plugin, list);
+#elif defined(BAD_LONG)
+    plugin.struct_size = 1 << 20;
+#elif defined(BAD_NAME)
+    plugin.name = "Bad Name";
+#elif defined(BAD_THREADS)
+    plugin.thread_model = 7;
+#elif defined(BAD_VERSION)
+    plugin.version = NULL;
+#elif defined(BAD_NULL)
+    return NULL;
+#elif defined(BAD_OLD)
+    plugin.struct_size = offsetof(struct dsb_plugin, prepare); /* not a flaw: before the optional ones */
+    *(void **) &plugin.usage = (void *) 1;
+#endif
+    return &plugin;
+}

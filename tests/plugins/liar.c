@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tells the truth about everything but one control, named as in the policy's table:
+ *   DSB_TEST_LIE=control      builds it weaker and claims what was asked for
+ *   DSB_TEST_HIDE=control     builds it right and claims to know nothing of it
+ *   DSB_TEST_CONFESS=control  builds it right and claims that it is weaker
+ * The first must be caught by what pid 1 measures, the others before the start.
+ */
+#include "wrap.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const names[DSB_N_CONTROLS] = {
+    [DSB_CONTROL_VOLUME] = "volume",
+    [DSB_CONTROL_DISK] = "disk",
+    [DSB_CONTROL_TMP] = "tmp",
+    [DSB_CONTROL_SHM] = "shm",
+    [DSB_CONTROL_MEMORY] = "memory",
+    [DSB_CONTROL_SWAP] = "swap",
+    [DSB_CONTROL_CPU] = "cpu",
+    [DSB_CONTROL_PIDS] = "pids",
+    [DSB_CONTROL_NOFILE] = "nofile",
+    [DSB_CONTROL_CORE] = "core",
+    [DSB_CONTROL_FSIZE] = "fsize",
+    [DSB_CONTROL_TIME] = "time",
+    [DSB_CONTROL_OUTPUT] = "output",
+    [DSB_CONTROL_NETWORK] = "network",
+    [DSB_CONTROL_USER] = "user",
+    [DSB_CONTROL_ROOTFS] = "rootfs",
+    [DSB_CONTROL_CAPABILITIES] = "capabilities",
+    [DSB_CONTROL_NO_NEW_PRIVS] = "no_new_privs",
+    [DSB_CONTROL_SECCOMP] = "seccomp",
+    [DSB_CONTROL_NAMESPACES] = "namespaces",
+    [DSB_CONTROL_DEVICES] = "devices",
+    [DSB_CONTROL_RUNTIME] = "runtime",
+};
+
+/** The control that an environment variable names, DSB_N_CONTROLS for none. */
+static int control_of(const char *variable)
+{
+    const char *name = g_getenv(variable);
+    int control = 0;
+    while (control < DSB_N_CONTROLS && (name == NULL || strcmp(names[control], name) != 0))
+        control++;
+    return control;
+}
+
+/** What no spec can say: arguments for the `create` of a docker program. */
+static const char *extra_argument(int control)
+{
+    switch (control) {
+    case DSB_CONTROL_CAPABILITIES:
+        return "--cap-add=NET_RAW";
+    case DSB_CONTROL_NAMESPACES:
+        return "--uts=host";
+    case DSB_CONTROL_DEVICES:
+        return "--device=/dev/fuse";
+    default:
+        return NULL;
+    }
+}
+
+/** A stand-in for the docker program that adds one argument behind `create`. */
+static char *make_program(const struct dsb_open_params *params, const char *argument, GError **error)
+{
+    const char *host = params->endpoint != NULL && *params->endpoint != '/' ? params->endpoint : NULL;
+    const char *program = params->endpoint != NULL && *params->endpoint == '/' ? params->endpoint : "docker";
+    g_autofree char *export = host != NULL ? g_strdup_printf("export DOCKER_HOST='%s'\n", host) : g_strdup("");
+    g_autofree char *text = g_strdup_printf("#!/bin/sh\n%si=$#\nwhile [ $i -gt 0 ]; do\n  a=$1\n  shift\n"
+                                            "  set -- \"$@\" \"$a\"\n  [ \"$a\" = create ] && set -- \"$@\" %s\n"
+                                            "  i=$((i-1))\ndone\nexec %s \"$@\"\n",
+                                            export, argument, program);
+    char *path = g_build_filename(params->runtime_dir, "liar-docker", NULL);
+    g_autoptr(GError) local = NULL;
+    if (g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0700, &local))
+        return path;
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, local->message);
+    g_free(path);
+    return NULL;
+}
+
+static gboolean liar_open(const struct dsb_open_params *params, void **backend, GError **error)
+{
+    const char *argument = extra_argument(control_of("DSB_TEST_LIE"));
+    if (argument == NULL)
+        return wrap_open(params, backend, error);
+    const char *inner = g_getenv("DSB_TEST_INNER");
+    if (inner == NULL || strstr(inner, "docker-cli") == NULL || params->runtime_dir == NULL) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED, "only docker-cli can be made to tell this lie");
+        return FALSE;
+    }
+    g_autofree char *program = make_program(params, argument, error);
+    if (program == NULL)
+        return FALSE;
+    struct dsb_open_params changed = *params;
+    changed.endpoint = program;
+    return wrap_open(&changed, backend, error);
+}
+
+/** An allow-everything profile as a file; kept, since engines open it later. */
+static const char *open_profile(void)
+{
+    static char *path;
+    static gsize once;
+    if (g_once_init_enter(&once)) {
+        int fd = g_file_open_tmp("dsb-liar-XXXXXX.json", &path, NULL);
+        if (fd >= 0)
+            close(fd);
+        g_file_set_contents(path, "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}", -1, NULL);
+        g_once_init_leave(&once, 1);
+    }
+    return path;
+}
+
+/** Makes one control weaker. `binds` has room for one more than the spec has. */
+static void weaken(struct dsb_spec *spec, struct dsb_bind *binds, int control)
+{
+    switch (control) {
+    case DSB_CONTROL_VOLUME:
+        memcpy(binds, spec->binds, spec->n_binds * sizeof *binds);
+        binds[spec->n_binds] = (struct dsb_bind){"/usr", "/mnt", TRUE};
+        spec->binds = binds;
+        spec->n_binds++;
+        return;
+    case DSB_CONTROL_TMP:
+        spec->tmp_bytes *= 4;
+        return;
+    case DSB_CONTROL_SHM:
+        spec->shm_bytes *= 4;
+        return;
+    case DSB_CONTROL_MEMORY:
+        spec->memory_bytes *= 2;
+        return;
+    case DSB_CONTROL_SWAP:
+        spec->swap_bytes += spec->memory_bytes;
+        return;
+    case DSB_CONTROL_CPU:
+        spec->cpu_quota_us *= 2;
+        return;
+    case DSB_CONTROL_PIDS:
+        spec->pids *= 2;
+        return;
+    case DSB_CONTROL_NOFILE:
+        spec->nofile += 1;
+        return;
+    case DSB_CONTROL_CORE:
+        spec->core += 4096;
+        return;
+    case DSB_CONTROL_FSIZE:
+        spec->fsize *= 2;
+        return;
+    case DSB_CONTROL_NETWORK:
+        spec->network = DSB_NETWORK_FULL;
+        return;
+    case DSB_CONTROL_USER:
+        spec->uid = 0;
+        spec->gid = 0;
+        return;
+    case DSB_CONTROL_ROOTFS:
+        spec->rootfs_read_only = FALSE;
+        return;
+    case DSB_CONTROL_NO_NEW_PRIVS:
+        spec->no_new_privs = FALSE;
+        return;
+    case DSB_CONTROL_SECCOMP:
+        spec->seccomp_path = open_profile();
+        spec->seccomp_json = "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}";
+        return;
+    default:
+        return;
+    }
+}
+
+static gboolean liar_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+{
+    g_autofree struct dsb_bind *binds = g_new0(struct dsb_bind, spec->n_binds + 1);
+    struct dsb_spec built = *spec;
+    weaken(&built, binds, control_of("DSB_TEST_LIE"));
+    return wrap_create(backend, &built, id, error);
+}
+
+/** Claims that all of `observed` is as the spec wants it, or one control weaker than that. */
+static void claim(const struct dsb_spec *spec, struct dsb_observed *observed, int control, gboolean weaker)
+{
+    struct dsb_spec wanted = *spec;
+    g_autofree struct dsb_bind *binds = g_new0(struct dsb_bind, spec->n_binds + 1);
+    if (weaker)
+        weaken(&wanted, binds, control);
+    observed->known |= DSB_BIT(control);
+    observed->volume_present = TRUE;
+    observed->guest_read_only = TRUE;
+    observed->foreign_mounts = (uint32_t) (wanted.n_binds - spec->n_binds);
+    observed->tmp_bytes = wanted.tmp_bytes;
+    observed->small_tmp_bytes = wanted.small_tmp_bytes;
+    observed->shm_bytes = wanted.shm_bytes;
+    observed->memory_bytes = wanted.memory_bytes;
+    observed->swap_bytes = wanted.swap_bytes;
+    observed->cpu_quota_us = wanted.cpu_quota_us;
+    observed->cpu_period_us = wanted.cpu_period_us;
+    observed->pids = wanted.pids;
+    observed->nofile = wanted.nofile;
+    observed->core = wanted.core;
+    observed->fsize = wanted.fsize;
+    observed->network = wanted.network;
+    observed->uid = wanted.uid;
+    observed->gid = wanted.gid;
+    observed->extra_groups = 0;
+    observed->rootfs_read_only = wanted.rootfs_read_only;
+    observed->capabilities = weaker && control == DSB_CONTROL_CAPABILITIES ? 1 : 0;
+    observed->no_new_privs = wanted.no_new_privs;
+    observed->seccomp_ours = !(weaker && control == DSB_CONTROL_SECCOMP);
+    observed->shared_namespaces = weaker && control == DSB_CONTROL_NAMESPACES ? DSB_NS_UTS : 0;
+    observed->privileged = FALSE;
+    observed->extra_devices = weaker && control == DSB_CONTROL_DEVICES ? 1 : 0;
+    if (weaker && control == DSB_CONTROL_RUNTIME)
+        g_strlcpy(observed->runtime, "another", sizeof observed->runtime);
+}
+
+static gboolean liar_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                             GError **error)
+{
+    int lie = control_of("DSB_TEST_LIE");
+    int hide = control_of("DSB_TEST_HIDE");
+    int confess = control_of("DSB_TEST_CONFESS");
+    struct dsb_observed real = *observed;
+    if (!wrap_inspect(backend, id, spec, &real, error))
+        return FALSE;
+    if (lie < DSB_N_CONTROLS)
+        claim(spec, &real, lie, FALSE);
+    if (hide < DSB_N_CONTROLS)
+        real.known &= ~DSB_BIT(hide);
+    if (confess < DSB_N_CONTROLS)
+        claim(spec, &real, confess, TRUE);
+    *observed = real;
+    return TRUE;
+}
+
+static const struct dsb_plugin plugin = {
+    DSB_PLUGIN_HEADER,
+    .thread_model = DSB_THREADS_PARALLEL,
+    .enforces = DSB_CONTROLS_ALL,
+    .name = "liar",
+    .version = "0",
+    .description = "test: falsifies one control",
+    .open = liar_open,
+    .close = wrap_close,
+    .describe = wrap_describe,
+    .create = liar_create,
+    .inspect = liar_inspect,
+    .start = wrap_start,
+    .kill = wrap_kill,
+    .destroy = wrap_destroy,
+    .list = wrap_list,
+    .prepare = wrap_prepare,
+    .usage = wrap_usage,
+    .image_make = wrap_image_make,
+};
+
+DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void)
+{
+    return &plugin;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An engine in memory: containers are rows of a table, and what is written to one comes back as if pid 1
+ * were `cat`. It keeps the contract in every point. Endpoint "absent" is an engine that does not answer.
+ */
+#include <dsandbox/plugin.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+struct container {
+    char *id, *name, *owner, *session;
+    gint64 deadline;
+    gboolean running;
+    struct dsb_observed facts;
+};
+
+struct engine {
+    char *endpoint;
+    guint next;
+    GPtrArray *containers; /* struct container */
+};
+
+struct echo {
+    int fds[2];
+};
+
+const struct dsb_plugin *dsb_plugin_entry(void);
+
+static void container_free(gpointer data)
+{
+    struct container *container = data;
+    g_free(container->id);
+    g_free(container->name);
+    g_free(container->owner);
+    g_free(container->session);
+    g_free(container);
+}
+
+static gboolean memory_open(const struct dsb_open_params *params, void **backend, GError **error)
+{
+    if (g_strcmp0(params->endpoint, "absent") == 0) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "no engine answers: start it");
+        return FALSE;
+    }
+    struct engine *engine = g_new0(struct engine, 1);
+    engine->endpoint = g_strdup(params->endpoint != NULL ? params->endpoint : "memory");
+    engine->containers = g_ptr_array_new_with_free_func(container_free);
+    *backend = engine;
+    return TRUE;
+}
+
+static void memory_close(void *backend)
+{
+    struct engine *engine = backend;
+    g_ptr_array_unref(engine->containers);
+    g_free(engine->endpoint);
+    g_free(engine);
+}
+
+static gboolean memory_describe(void *backend, struct dsb_engine_info *info, GError **error)
+{
+    const struct engine *engine = backend;
+    (void) error;
+    g_strlcpy(info->product, "memory", sizeof info->product);
+    g_strlcpy(info->version, "1", sizeof info->version);
+    g_strlcpy(info->endpoint, engine->endpoint, sizeof info->endpoint);
+    info->cgroup_version = 2;
+    info->local = TRUE;
+    return TRUE;
+}
+
+static struct container *find(const struct engine *engine, const char *id)
+{
+    for (guint i = 0; i < engine->containers->len; i++) {
+        struct container *container = engine->containers->pdata[i];
+        if (g_str_equal(container->id, id) || g_str_equal(container->name, id))
+            return container;
+    }
+    return NULL;
+}
+
+static struct container *need(const struct engine *engine, const char *id, GError **error)
+{
+    struct container *container = find(engine, id);
+    if (container == NULL)
+        g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "no container %s", id);
+    return container;
+}
+
+static const char *label(const struct dsb_spec *spec, const char *name)
+{
+    for (gsize i = 0; i < spec->n_labels; i++) {
+        if (g_str_equal(spec->labels[i].name, name))
+            return spec->labels[i].value;
+    }
+    return "";
+}
+
+/** What this engine made of a spec. */
+static void translate(const struct dsb_spec *spec, struct dsb_observed *facts)
+{
+    facts->known = DSB_CONTROLS_ALL & ~DSB_CONTROLS_CORE;
+    facts->volume_present = spec->n_binds > 0 && !spec->binds[0].read_only;
+    facts->guest_read_only = spec->n_binds > 1 && spec->binds[1].read_only;
+    facts->tmp_bytes = spec->tmp_bytes;
+    facts->small_tmp_bytes = spec->small_tmp_bytes;
+    facts->shm_bytes = spec->shm_bytes;
+    facts->memory_bytes = spec->memory_bytes;
+    facts->swap_bytes = spec->swap_bytes;
+    facts->cpu_quota_us = spec->cpu_quota_us;
+    facts->cpu_period_us = spec->cpu_period_us;
+    facts->pids = spec->pids;
+    facts->nofile = spec->nofile;
+    facts->core = spec->core;
+    facts->fsize = spec->fsize;
+    facts->network = spec->network;
+    facts->uid = spec->uid;
+    facts->gid = spec->gid;
+    facts->rootfs_read_only = spec->rootfs_read_only;
+    facts->no_new_privs = spec->no_new_privs;
+    facts->seccomp_ours = spec->seccomp_json != NULL;
+    g_strlcpy(facts->runtime, spec->runtime != NULL ? spec->runtime : "none", sizeof facts->runtime);
+}
+
+static gboolean memory_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+{
+    struct engine *engine = backend;
+    if (find(engine, spec->name) != NULL) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_CONFLICT, "%s exists", spec->name);
+        return FALSE;
+    }
+    struct container *container = g_new0(struct container, 1);
+    container->id = g_strdup_printf("%08x", ++engine->next);
+    container->name = g_strdup(spec->name);
+    container->owner = g_strdup(label(spec, DSB_LABEL_OWNER));
+    container->session = g_strdup(label(spec, DSB_LABEL_SESSION));
+    container->deadline = g_ascii_strtoll(label(spec, DSB_LABEL_DEADLINE), NULL, 10);
+    translate(spec, &container->facts);
+    g_ptr_array_add(engine->containers, container);
+    *id = g_strdup(container->id);
+    return TRUE;
+}
+
+static gboolean memory_inspect(void *backend, const char *id, const struct dsb_spec *spec,
+                               struct dsb_observed *observed, GError **error)
+{
+    (void) spec;
+    const struct container *container = need(backend, id, error);
+    if (container == NULL)
+        return FALSE;
+    uint32_t size = observed->struct_size;
+    *observed = container->facts;
+    observed->struct_size = size;
+    return TRUE;
+}
+
+static gssize echo_result(gssize n, GError **error)
+{
+    if (n >= 0)
+        return n;
+    g_set_error_literal(error, DSB_ERROR, errno == EAGAIN ? DSB_ERROR_WOULD_BLOCK : DSB_ERROR_LOST,
+                        g_strerror(errno));
+    return -1;
+}
+
+static gssize echo_read(void *state, void *buffer, gsize size, GError **error)
+{
+    struct echo *echo = state;
+    return echo_result(read(echo->fds[0], buffer, size), error);
+}
+
+static gssize echo_write(void *state, const void *buffer, gsize size, GError **error)
+{
+    struct echo *echo = state;
+    return echo_result(write(echo->fds[1], buffer, size), error);
+}
+
+static void echo_close(void *state)
+{
+    struct echo *echo = state;
+    close(echo->fds[0]);
+    close(echo->fds[1]);
+    g_free(echo);
+}
+
+static gboolean memory_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+{
+    struct container *container = need(backend, id, error);
+    if (container == NULL)
+        return FALSE;
+    struct echo *echo = g_new0(struct echo, 1);
+    if (pipe2(echo->fds, O_NONBLOCK | O_CLOEXEC) != 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", g_strerror(errno));
+        g_free(echo);
+        return FALSE;
+    }
+    container->running = TRUE;
+    stream->state = echo;
+    stream->read_fd = echo->fds[0];
+    stream->write_fd = echo->fds[1];
+    stream->read = echo_read;
+    stream->write = echo_write;
+    stream->close = echo_close;
+    return TRUE;
+}
+
+static gboolean memory_kill(void *backend, const char *id, GError **error)
+{
+    (void) error;
+    struct container *container = find(backend, id);
+    if (container != NULL)
+        container->running = FALSE;
+    return TRUE;
+}
+
+static gboolean memory_destroy(void *backend, const char *id, GError **error)
+{
+    (void) error;
+    struct engine *engine = backend;
+    struct container *container = find(engine, id);
+    if (container != NULL)
+        g_ptr_array_remove(engine->containers, container);
+    return TRUE;
+}
+
+static gboolean memory_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+{
+    (void) error;
+    const struct engine *engine = backend;
+    GPtrArray *list = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < engine->containers->len; i++) {
+        const struct container *container = engine->containers->pdata[i];
+        if (*container->owner == '\0' || (owner != NULL && !g_str_equal(container->owner, owner)))
+            continue;
+        struct dsb_leftover *one = g_new0(struct dsb_leftover, 1);
+        g_strlcpy(one->id, container->id, sizeof one->id);
+        g_strlcpy(one->owner, container->owner, sizeof one->owner);
+        g_strlcpy(one->session, container->session, sizeof one->session);
+        one->deadline = container->deadline;
+        one->running = container->running;
+        g_ptr_array_add(list, one);
+    }
+    *leftovers = list;
+    return TRUE;
+}
+
+static gboolean memory_prepare(void *backend, const char *image, gboolean pull, struct dsb_image_info *info,
+                               GError **error)
+{
+    (void) backend;
+    (void) pull;
+    if (g_str_has_prefix(image, "missing")) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "no image %s", image);
+        return FALSE;
+    }
+    g_strlcpy(info->id, "sha256:0123456789abcdef", sizeof info->id);
+    return TRUE;
+}
+
+static const struct dsb_plugin plugin = {
+    DSB_PLUGIN_HEADER,
+    .thread_model = DSB_THREADS_SERIAL,
+    .enforces = DSB_CONTROLS_ALL & ~DSB_CONTROLS_CORE,
+    .name = "memory",
+    .version = "1",
+    .description = "test: an engine in memory",
+    .open = memory_open,
+    .close = memory_close,
+    .describe = memory_describe,
+    .create = memory_create,
+    .inspect = memory_inspect,
+    .start = memory_start,
+    .kill = memory_kill,
+    .destroy = memory_destroy,
+    .list = memory_list,
+    .prepare = memory_prepare,
+};
+
+DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void)
+{
+    return &plugin;
+}
