@@ -132,8 +132,7 @@ static gboolean add_bind(GPtrArray *binds, unsigned index, json_object *json, ch
     struct dsb_policy_bind *bind = g_new0(struct dsb_policy_bind, 1);
     bind->read_only = TRUE;
     g_ptr_array_add(binds, bind);
-    json_object_object_foreach(json, key, member)
-    {
+    json_object_object_foreach (json, key, member) {
         if (!take_member(bind, index, key, member, why))
             return FALSE;
     }
@@ -208,7 +207,8 @@ static json_object *binds_to_json(const struct dsb_field *field, const struct ds
 static char *binds_render(const struct dsb_field *field, const struct dsb_value *value)
 {
     json_object *list = binds_to_json(field, value);
-    char *text = g_strdup(json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    char *text =
+        g_strdup(json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(list);
     return text;
 }
@@ -223,7 +223,8 @@ static gboolean has_bind(const GPtrArray *binds, const struct dsb_policy_bind *w
     return FALSE;
 }
 
-static gboolean binds_within(const struct dsb_field *field, const struct dsb_value *value, const struct dsb_value *bound)
+static gboolean binds_within(const struct dsb_field *field, const struct dsb_value *value,
+                             const struct dsb_value *bound)
 {
     (void) field;
     for (unsigned i = 0; i < value->binds->len; i++) {
@@ -268,6 +269,11 @@ static json_object *binds_schema(const struct dsb_field *field)
 }
 
 const struct dsb_field_type dsb_type_binds = {
-    .unit = "list", .parse_text = binds_parse, .parse_json = binds_parse_json, .render = binds_render,
-    .to_json = binds_to_json, .within = binds_within, .schema = binds_schema,
+    .unit = "list",
+    .parse_text = binds_parse,
+    .parse_json = binds_parse_json,
+    .render = binds_render,
+    .to_json = binds_to_json,
+    .within = binds_within,
+    .schema = binds_schema,
 };

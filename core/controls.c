@@ -72,30 +72,18 @@ static gboolean tmp_holds(const struct dsb_spec *spec, const struct dsb_observed
            pages_hold(spec->small_tmp_bytes, observed->small_tmp_bytes);
 }
 
-static char *shm_asked(const struct dsb_resolved *resolved)
-{
-    return dsb_render_bytes(resolved->spec.shm_bytes);
-}
+static char *shm_asked(const struct dsb_resolved *resolved) { return dsb_render_bytes(resolved->spec.shm_bytes); }
 
-static char *shm_measured(const struct dsb_observed *observed)
-{
-    return bytes_text(observed->shm_bytes);
-}
+static char *shm_measured(const struct dsb_observed *observed) { return bytes_text(observed->shm_bytes); }
 
 static gboolean shm_holds(const struct dsb_spec *spec, const struct dsb_observed *observed)
 {
     return pages_hold(spec->shm_bytes, observed->shm_bytes);
 }
 
-static char *memory_asked(const struct dsb_resolved *resolved)
-{
-    return dsb_render_bytes(resolved->spec.memory_bytes);
-}
+static char *memory_asked(const struct dsb_resolved *resolved) { return dsb_render_bytes(resolved->spec.memory_bytes); }
 
-static char *memory_measured(const struct dsb_observed *observed)
-{
-    return bytes_text(observed->memory_bytes);
-}
+static char *memory_measured(const struct dsb_observed *observed) { return bytes_text(observed->memory_bytes); }
 
 /* 0 never holds: every engine and no kernel means "none" by it. */
 static gboolean memory_holds(const struct dsb_spec *spec, const struct dsb_observed *observed)
@@ -103,15 +91,9 @@ static gboolean memory_holds(const struct dsb_spec *spec, const struct dsb_obser
     return observed->memory_bytes > 0 && observed->memory_bytes <= spec->memory_bytes;
 }
 
-static char *swap_asked(const struct dsb_resolved *resolved)
-{
-    return dsb_render_bytes(resolved->spec.swap_bytes);
-}
+static char *swap_asked(const struct dsb_resolved *resolved) { return dsb_render_bytes(resolved->spec.swap_bytes); }
 
-static char *swap_measured(const struct dsb_observed *observed)
-{
-    return bytes_text(observed->swap_bytes);
-}
+static char *swap_measured(const struct dsb_observed *observed) { return bytes_text(observed->swap_bytes); }
 
 static gboolean swap_holds(const struct dsb_spec *spec, const struct dsb_observed *observed)
 {
@@ -142,60 +124,36 @@ static gboolean cpu_holds(const struct dsb_spec *spec, const struct dsb_observed
            observed->cpu_quota_us * spec->cpu_period_us <= spec->cpu_quota_us * observed->cpu_period_us;
 }
 
-static char *pids_asked(const struct dsb_resolved *resolved)
-{
-    return count_text(resolved->spec.pids);
-}
+static char *pids_asked(const struct dsb_resolved *resolved) { return count_text(resolved->spec.pids); }
 
-static char *pids_measured(const struct dsb_observed *observed)
-{
-    return count_text(observed->pids);
-}
+static char *pids_measured(const struct dsb_observed *observed) { return count_text(observed->pids); }
 
 static gboolean pids_holds(const struct dsb_spec *spec, const struct dsb_observed *observed)
 {
     return observed->pids > 0 && observed->pids <= spec->pids;
 }
 
-static char *nofile_asked(const struct dsb_resolved *resolved)
-{
-    return count_text(resolved->spec.nofile);
-}
+static char *nofile_asked(const struct dsb_resolved *resolved) { return count_text(resolved->spec.nofile); }
 
-static char *nofile_measured(const struct dsb_observed *observed)
-{
-    return count_text(observed->nofile);
-}
+static char *nofile_measured(const struct dsb_observed *observed) { return count_text(observed->nofile); }
 
 static gboolean nofile_holds(const struct dsb_spec *spec, const struct dsb_observed *observed)
 {
     return observed->nofile <= spec->nofile;
 }
 
-static char *core_asked(const struct dsb_resolved *resolved)
-{
-    return dsb_render_bytes(resolved->spec.core);
-}
+static char *core_asked(const struct dsb_resolved *resolved) { return dsb_render_bytes(resolved->spec.core); }
 
-static char *core_measured(const struct dsb_observed *observed)
-{
-    return bytes_text(observed->core);
-}
+static char *core_measured(const struct dsb_observed *observed) { return bytes_text(observed->core); }
 
 static gboolean core_holds(const struct dsb_spec *spec, const struct dsb_observed *observed)
 {
     return observed->core <= spec->core;
 }
 
-static char *fsize_asked(const struct dsb_resolved *resolved)
-{
-    return dsb_render_bytes(resolved->spec.fsize);
-}
+static char *fsize_asked(const struct dsb_resolved *resolved) { return dsb_render_bytes(resolved->spec.fsize); }
 
-static char *fsize_measured(const struct dsb_observed *observed)
-{
-    return bytes_text(observed->fsize);
-}
+static char *fsize_measured(const struct dsb_observed *observed) { return bytes_text(observed->fsize); }
 
 static gboolean fsize_holds(const struct dsb_spec *spec, const struct dsb_observed *observed)
 {
@@ -216,20 +174,14 @@ static char *output_asked(const struct dsb_resolved *resolved)
     return g_strdup_printf("%s, then %s", bytes, resolved->output_kill ? "kill" : "truncate");
 }
 
-static const char *network_word(enum dsb_network network)
-{
-    return network == DSB_NETWORK_NONE ? "none" : "full";
-}
+static const char *network_word(enum dsb_network network) { return network == DSB_NETWORK_NONE ? "none" : "full"; }
 
 static char *network_asked(const struct dsb_resolved *resolved)
 {
     return g_strdup(network_word(resolved->spec.network));
 }
 
-static char *network_measured(const struct dsb_observed *observed)
-{
-    return g_strdup(network_word(observed->network));
-}
+static char *network_measured(const struct dsb_observed *observed) { return g_strdup(network_word(observed->network)); }
 
 static gboolean network_holds(const struct dsb_spec *spec, const struct dsb_observed *observed)
 {
@@ -397,10 +349,7 @@ static const struct dsb_control_row rows[DSB_N_CONTROLS] = {
     [DSB_CONTROL_RUNTIME] = {runtime_asked, runtime_measured, runtime_holds},
 };
 
-const struct dsb_control_row *dsb_control_row(enum dsb_control control)
-{
-    return &rows[control];
-}
+const struct dsb_control_row *dsb_control_row(enum dsb_control control) { return &rows[control]; }
 
 gboolean dsb_control_holds(enum dsb_control control, const struct dsb_spec *spec, const struct dsb_observed *observed)
 {

@@ -26,8 +26,9 @@ static const char *const only_dsandbox[] = {"dsandbox", NULL};
  * an upper one, so that no number is big enough to be read as "unlimited" either.
  */
 static const struct dsb_field fields[DSB_N_FIELDS] = {
-    [DSB_FIELD_BINDS] = {"binds", DSB_CONTROL_VOLUME, &dsb_type_binds, "[]", 0, 0, NULL,
-                         "extra host directories or files to mount, read-only unless they say otherwise (policy file only)"},
+    [DSB_FIELD_BINDS] =
+        {"binds", DSB_CONTROL_VOLUME, &dsb_type_binds, "[]", 0, 0, NULL,
+         "extra host directories or files to mount, read-only unless they say otherwise (policy file only)"},
     [DSB_FIELD_CAPABILITIES] = {"capabilities", DSB_CONTROL_CAPABILITIES, &dsb_type_choice, "none", 0, 0, only_none,
                                 "capabilities, in all five sets"},
     [DSB_FIELD_CORE] = {"core", DSB_CONTROL_CORE, &dsb_type_size, "0", 0, GIB, NULL, "largest core dump"},
@@ -63,8 +64,7 @@ static const struct dsb_field fields[DSB_N_FIELDS] = {
                                    overflow_choices, "beyond output_limit: drop and mark, or kill the execution"},
     [DSB_FIELD_PIDS] = {"pids", DSB_CONTROL_PIDS, &dsb_type_count, "128", 8, 1048576, NULL,
                         "processes and threads together"},
-    [DSB_FIELD_ROOTFS] = {"rootfs", DSB_CONTROL_ROOTFS, &dsb_type_choice, "ro", 0, 0, only_ro,
-                          "the root file system"},
+    [DSB_FIELD_ROOTFS] = {"rootfs", DSB_CONTROL_ROOTFS, &dsb_type_choice, "ro", 0, 0, only_ro, "the root file system"},
     [DSB_FIELD_RUNTIME] = {"runtime", DSB_CONTROL_RUNTIME, &dsb_type_name, "default", 0, 0, NULL,
                            "OCI runtime by name (runc, crun, runsc); default: the engine's"},
     [DSB_FIELD_SAME_PATH] = {"same_path", DSB_CONTROL_VOLUME, &dsb_type_bool, "false", 0, 1, NULL,
@@ -109,10 +109,7 @@ static const char *const control_names[DSB_N_CONTROLS] = {
     [DSB_CONTROL_RUNTIME] = "runtime",
 };
 
-const struct dsb_field *dsb_field(enum dsb_field_id id)
-{
-    return &fields[id];
-}
+const struct dsb_field *dsb_field(enum dsb_field_id id) { return &fields[id]; }
 
 gboolean dsb_field_find(const char *key, enum dsb_field_id *id)
 {
@@ -155,10 +152,7 @@ void dsb_value_copy(struct dsb_value *to, const struct dsb_value *from)
     *to = copy;
 }
 
-const char *dsb_control_name(unsigned control)
-{
-    return control < DSB_N_CONTROLS ? control_names[control] : "unknown";
-}
+const char *dsb_control_name(unsigned control) { return control < DSB_N_CONTROLS ? control_names[control] : "unknown"; }
 
 static char *all_control_names(void)
 {

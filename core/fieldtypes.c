@@ -14,7 +14,7 @@ struct unit {
 
 /* K, KB and KiB are all 1024, as container engines have it. */
 static const struct unit size_units[] = {
-    {"GiB", GIB}, {"MiB", MIB}, {"KiB", KIB}, {"", 1},    {"b", 1},   {"B", 1},   {"k", KIB},  {"K", KIB},
+    {"GiB", GIB}, {"MiB", MIB}, {"KiB", KIB}, {"", 1},     {"b", 1},   {"B", 1},   {"k", KIB},  {"K", KIB},
     {"KB", KIB},  {"m", MIB},   {"M", MIB},   {"MB", MIB}, {"g", GIB}, {"G", GIB}, {"GB", GIB}, {NULL, 0},
 };
 /* A bare number is seconds. */
@@ -79,15 +79,9 @@ static gboolean in_bounds(const struct dsb_field *field, uint64_t number, char *
     return FALSE;
 }
 
-static char *render_count(uint64_t count)
-{
-    return g_strdup_printf("%" G_GUINT64_FORMAT, count);
-}
+static char *render_count(uint64_t count) { return g_strdup_printf("%" G_GUINT64_FORMAT, count); }
 
-static char *render_quota(uint64_t quota)
-{
-    return dsb_render_cpus(quota, DSB_CPU_PERIOD_US);
-}
+static char *render_quota(uint64_t quota) { return dsb_render_cpus(quota, DSB_CPU_PERIOD_US); }
 
 char *dsb_render_bytes(uint64_t bytes)
 {
@@ -191,8 +185,12 @@ static json_object *size_schema(const struct dsb_field *field)
 }
 
 const struct dsb_field_type dsb_type_size = {
-    .unit = "bytes", .parse_text = size_parse, .render = size_render, .to_json = number_to_json,
-    .within = number_within, .schema = size_schema,
+    .unit = "bytes",
+    .parse_text = size_parse,
+    .render = size_render,
+    .to_json = number_to_json,
+    .within = number_within,
+    .schema = size_schema,
 };
 
 /* "disk" stays a word until the policy is asked, since disk may be set after it. */
@@ -212,8 +210,12 @@ static json_object *size_or_disk_schema(const struct dsb_field *field)
 }
 
 const struct dsb_field_type dsb_type_size_or_disk = {
-    .unit = "bytes", .parse_text = size_or_disk_parse, .render = size_render, .to_json = number_to_json,
-    .within = number_within, .schema = size_or_disk_schema,
+    .unit = "bytes",
+    .parse_text = size_or_disk_parse,
+    .render = size_render,
+    .to_json = number_to_json,
+    .within = number_within,
+    .schema = size_or_disk_schema,
 };
 
 static gboolean count_parse(const struct dsb_field *field, const char *text, struct dsb_value *value, char **why)
@@ -239,8 +241,12 @@ static json_object *count_schema(const struct dsb_field *field)
 }
 
 const struct dsb_field_type dsb_type_count = {
-    .unit = "count", .parse_text = count_parse, .render = count_render, .to_json = number_to_json,
-    .within = number_within, .schema = count_schema,
+    .unit = "count",
+    .parse_text = count_parse,
+    .render = count_render,
+    .to_json = number_to_json,
+    .within = number_within,
+    .schema = count_schema,
 };
 
 static gboolean time_parse(const struct dsb_field *field, const char *text, struct dsb_value *value, char **why)
@@ -275,8 +281,12 @@ static json_object *time_schema(const struct dsb_field *field)
 }
 
 const struct dsb_field_type dsb_type_time = {
-    .unit = "seconds", .parse_text = time_parse, .render = time_render, .to_json = time_to_json,
-    .within = number_within, .schema = time_schema,
+    .unit = "seconds",
+    .parse_text = time_parse,
+    .render = time_render,
+    .to_json = time_to_json,
+    .within = number_within,
+    .schema = time_schema,
 };
 
 /* Processors: decimal, exact to a hundred-thousandth, which is one microsecond of the period. */
@@ -332,8 +342,12 @@ static json_object *cpus_schema(const struct dsb_field *field)
 }
 
 const struct dsb_field_type dsb_type_cpus = {
-    .unit = "cpus", .parse_text = cpus_parse, .render = cpus_render, .to_json = cpus_to_json,
-    .within = number_within, .schema = cpus_schema,
+    .unit = "cpus",
+    .parse_text = cpus_parse,
+    .render = cpus_render,
+    .to_json = cpus_to_json,
+    .within = number_within,
+    .schema = cpus_schema,
 };
 
 /* One of a few words, the tightest first. */
@@ -378,8 +392,13 @@ static json_object *choice_schema(const struct dsb_field *field)
 }
 
 const struct dsb_field_type dsb_type_choice = {
-    .unit = "name", .parse_text = choice_parse, .parse_json = choice_parse_json, .render = choice_render,
-    .to_json = choice_to_json, .within = number_within, .schema = choice_schema,
+    .unit = "name",
+    .parse_text = choice_parse,
+    .parse_json = choice_parse_json,
+    .render = choice_render,
+    .to_json = choice_to_json,
+    .within = number_within,
+    .schema = choice_schema,
 };
 
 static gboolean bool_parse(const struct dsb_field *field, const char *text, struct dsb_value *value, char **why)
@@ -423,8 +442,13 @@ static json_object *bool_schema(const struct dsb_field *field)
 }
 
 const struct dsb_field_type dsb_type_bool = {
-    .unit = "name", .parse_text = bool_parse, .parse_json = bool_parse_json, .render = bool_render,
-    .to_json = bool_to_json, .within = number_within, .schema = bool_schema,
+    .unit = "name",
+    .parse_text = bool_parse,
+    .parse_json = bool_parse_json,
+    .render = bool_render,
+    .to_json = bool_to_json,
+    .within = number_within,
+    .schema = bool_schema,
 };
 
 /* Names and users have no order: locked means equal. */
@@ -463,8 +487,12 @@ static json_object *name_schema(const struct dsb_field *field)
 }
 
 const struct dsb_field_type dsb_type_name = {
-    .unit = "name", .parse_text = name_parse, .render = text_render, .to_json = text_to_json,
-    .within = text_within, .schema = name_schema,
+    .unit = "name",
+    .parse_text = name_parse,
+    .render = text_render,
+    .to_json = text_to_json,
+    .within = text_within,
+    .schema = name_schema,
 };
 
 static gboolean id_parse(const struct dsb_field *field, const char *text, gsize length, uint64_t *id, char **why)
@@ -501,8 +529,12 @@ static json_object *user_schema(const struct dsb_field *field)
 }
 
 const struct dsb_field_type dsb_type_user = {
-    .unit = "name", .parse_text = user_parse, .render = text_render, .to_json = text_to_json,
-    .within = text_within, .schema = user_schema,
+    .unit = "name",
+    .parse_text = user_parse,
+    .render = text_render,
+    .to_json = text_to_json,
+    .within = text_within,
+    .schema = user_schema,
 };
 
 gboolean dsb_value_user(const struct dsb_value *value, uint32_t *uid, uint32_t *gid)

@@ -82,10 +82,7 @@ static const char *string_of(struct reader *reader, json_object *value, const ch
     return json_object_get_string(value);
 }
 
-static void know(struct dsb_observed *out, enum dsb_control control)
-{
-    out->known |= DSB_BIT(control);
-}
+static void know(struct dsb_observed *out, enum dsb_control control) { out->known |= DSB_BIT(control); }
 
 static void read_head(struct reader *reader)
 {
@@ -209,7 +206,7 @@ static void read_network(struct reader *reader, struct dsb_observed *out)
 {
     /* Tunnel ends that the kernel makes in every new network namespace when its module is loaded: down, without an
      * address, and nobody in there may change that. */
-    static const char *const idle[] = {"lo",       "tunl0",    "gre0",   "gretap0", "erspan0", "ip_vti0",
+    static const char *const idle[] = {"lo",       "tunl0",   "gre0",    "gretap0", "erspan0", "ip_vti0",
                                        "ip6_vti0", "ip6tnl0", "ip6gre0", "sit0",    NULL};
     json_object *names = array(reader, reader->root, "interfaces", MAX_ITEMS);
     if (names == NULL)
@@ -243,9 +240,8 @@ static void read_namespaces(struct reader *reader, const struct dsb_host_facts *
 
 static void read_devices(struct reader *reader, struct dsb_observed *out)
 {
-    static const char *const standard[] = {"null", "zero",    "full", "random", "urandom", "tty",
-                                           "ptmx", "console", "fd",   "stdin",  "stdout",  "stderr",
-                                           "core", NULL};
+    static const char *const standard[] = {"null",    "zero", "full",  "random", "urandom", "tty",  "ptmx",
+                                           "console", "fd",   "stdin", "stdout", "stderr",  "core", NULL};
     json_object *names = array(reader, reader->root, "devices", MAX_ITEMS);
     if (names == NULL)
         return;

@@ -93,8 +93,8 @@ static gboolean is_usual(const struct dsb_mount *mount)
     for (gsize i = 0; i < G_N_ELEMENTS(usual); i++) {
         gsize length = strlen(usual[i].target);
         gboolean prefix = usual[i].target[length - 1] == '/';
-        gboolean match = prefix ? strncmp(mount->target, usual[i].target, length) == 0
-                                : strcmp(mount->target, usual[i].target) == 0;
+        gboolean match =
+            prefix ? strncmp(mount->target, usual[i].target, length) == 0 : strcmp(mount->target, usual[i].target) == 0;
         if (match && length > best) {
             best = length;
             row = i;
@@ -106,8 +106,8 @@ static gboolean is_usual(const struct dsb_mount *mount)
 /* Masks an image's VOLUME: too small to keep anything, nothing of the host in it. */
 static gboolean is_mask(const struct dsb_mount *mount, const struct dsb_spec *spec)
 {
-    return strcmp(mount->fstype, "tmpfs") == 0 && mount->size <= spec->small_tmp_bytes &&
-           has_option(mount, "nosuid") && has_option(mount, "nodev");
+    return strcmp(mount->fstype, "tmpfs") == 0 && mount->size <= spec->small_tmp_bytes && has_option(mount, "nosuid") &&
+           has_option(mount, "nodev");
 }
 
 /* Our tmpfs at /tmp, /run and /var/tmp have flags of their own; others may only be what they are by type. */
@@ -186,6 +186,6 @@ void dsb_mounts_observe(const struct dsb_mount *mounts, gsize n, const struct ds
     out->small_tmp_bytes = MAX(tmpfs_bytes(mount_at(mounts, n, "/run"), root_read_only),
                                tmpfs_bytes(mount_at(mounts, n, "/var/tmp"), root_read_only));
     out->shm_bytes = tmpfs_bytes(shm, root_read_only);
-    out->known |= DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_ROOTFS) | DSB_BIT(DSB_CONTROL_TMP) |
-                  DSB_BIT(DSB_CONTROL_SHM);
+    out->known |=
+        DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_ROOTFS) | DSB_BIT(DSB_CONTROL_TMP) | DSB_BIT(DSB_CONTROL_SHM);
 }

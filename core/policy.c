@@ -17,8 +17,8 @@
 /* One key's state. */
 struct slot {
     struct dsb_value value;
-    char *origin; /* NULL: the default */
-    char *locked_by; /* the policy file that locked it last; NULL: not locked */
+    char *origin;           /* NULL: the default */
+    char *locked_by;        /* the policy file that locked it last; NULL: not locked */
     struct dsb_value bound; /* while locked: the loosest value that later layers may set */
 };
 
@@ -115,8 +115,8 @@ static gboolean assign(dsb_policy *policy, enum dsb_field_id id, struct dsb_valu
         g_autofree char *asked = field->type->render(field, effective);
         g_autofree char *bound = field->type->render(field, &slot->bound);
         g_set_error(error, DSB_ERROR, DSB_ERROR_REFUSED,
-                    "%s: %s: %s is looser than %s, and %s has locked it; tighten it or leave it out", origin, field->key,
-                    asked, bound, slot->locked_by);
+                    "%s: %s: %s is looser than %s, and %s has locked it; tighten it or leave it out", origin,
+                    field->key, asked, bound, slot->locked_by);
         dsb_value_clear(value);
         return FALSE;
     }
@@ -166,9 +166,10 @@ static gboolean load_key(dsb_policy *policy, const char *key, json_object *json,
     struct dsb_value value = {0};
     g_autofree char *why = NULL;
     if (!dsb_field_parse_json(field, json, &value, &why)) {
-        const char *text = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-        g_autofree char *quoted =
-            json_object_is_type(json, json_type_string) ? dsb_quoted(json_object_get_string(json)) : g_strndup(text, 80);
+        const char *text =
+            json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+        g_autofree char *quoted = json_object_is_type(json, json_type_string) ? dsb_quoted(json_object_get_string(json))
+                                                                              : g_strndup(text, 80);
         /* an array's reason starts with the index, which completes the key path */
         if (why[0] == '[')
             g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s: %s%s (in %s)", origin, field->key, why, quoted);
@@ -190,7 +191,8 @@ static gboolean load_version(json_object *json, const char *origin, GError **err
 static gboolean bad_locked(const char *origin, const char *what, GError **error)
 {
     g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
-                "%s: locked%s: must be true or an array of keys, each once; leave it out to lock nothing", origin, what);
+                "%s: locked%s: must be true or an array of keys, each once; leave it out to lock nothing", origin,
+                what);
     return FALSE;
 }
 
@@ -251,8 +253,7 @@ gboolean dsb_policy_load(dsb_policy *policy, const char *text, gsize size, const
     json_object *member = NULL;
     if (json_object_object_get_ex(root, "disk", &member) && !load_key(next, "disk", member, from, error))
         return FALSE;
-    json_object_object_foreach(root, key, value)
-    {
+    json_object_object_foreach (root, key, value) {
         if (strcmp(key, "disk") != 0 && !load_member(next, key, value, from, error))
             return FALSE;
     }
@@ -410,6 +411,6 @@ char *dsb_policy_schema(void)
     json_object_object_add(root, "type", json_object_new_string("object"));
     json_object_object_add(root, "additionalProperties", json_object_new_boolean(FALSE));
     json_object_object_add(root, "properties", properties);
-    return g_strdup(json_object_to_json_string_ext(
-        root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
+    return g_strdup(json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                             JSON_C_TO_STRING_NOSLASHESCAPE));
 }

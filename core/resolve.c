@@ -83,17 +83,14 @@ static gboolean check_path(const char *what, const char *path, GError **error)
     return problem == NULL || invalid(what, path, problem, error);
 }
 
-static gboolean has_text(const char *text)
-{
-    return text != NULL && text[0] != '\0';
-}
+static gboolean has_text(const char *text) { return text != NULL && text[0] != '\0'; }
 
 static gboolean check_input(const struct dsb_resolve_input *input, GError **error)
 {
     if (!check_path("session directory", input->workdir, error) ||
         !check_path("guest directory", input->guest_dir, error) ||
-        !check_word("image", input->image, "._-/:@", error) || !check_word("container name", input->name, "._-", error) ||
-        !check_word("owner", input->owner, "._-:/@", error))
+        !check_word("image", input->image, "._-/:@", error) ||
+        !check_word("container name", input->name, "._-", error) || !check_word("owner", input->owner, "._-:/@", error))
         return FALSE;
     if (has_text(input->session) && !check_word("session", input->session, "._-", error))
         return FALSE;
@@ -228,8 +225,8 @@ static gboolean check_bind_source(const struct dsb_resolve_input *input, const c
     return TRUE;
 }
 
-static gboolean add_binds(struct dsb_resolved *resolved, const dsb_policy *policy, const struct dsb_resolve_input *input,
-                          GError **error)
+static gboolean add_binds(struct dsb_resolved *resolved, const dsb_policy *policy,
+                          const struct dsb_resolve_input *input, GError **error)
 {
     add_bind(resolved, input->workdir, SANDBOX_DIR, FALSE);
     add_bind(resolved, input->guest_dir, GUEST_DIR, TRUE);

@@ -180,7 +180,8 @@ dsb_json *dsb_json_parse(const char *text, gsize size, int max_depth, const char
         const char *why = failure == json_tokener_success    ? "something follows the object"
                           : failure == json_tokener_continue ? "it ends too early"
                                                              : json_tokener_error_desc(failure);
-        g_set_error(error, DSB_ERROR, code, "%s: line %u: not valid JSON: %s", what, line_of(text, MIN(end, size)), why);
+        g_set_error(error, DSB_ERROR, code, "%s: line %u: not valid JSON: %s", what, line_of(text, MIN(end, size)),
+                    why);
         return NULL;
     }
     if (!json_object_is_type(object, json_type_object)) {

@@ -6,15 +6,13 @@
 #include <json-c/json.h>
 
 typedef struct json_object dsb_json;
-static inline void dsb_json_unref(dsb_json *object)
-{
-    json_object_put(object);
-}
+static inline void dsb_json_unref(dsb_json *object) { json_object_put(object); }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_json, dsb_json_unref)
 
 /**
- * Parse one JSON object, strictly: valid UTF-8, no NUL, no comments, nothing after it, no single quotes, no key twice in any object.
- * `what` opens every message ("policy.json"). Errors carry `code` (enum dsb_error_code). Free with dsb_json_unref.
+ * Parse one JSON object, strictly: valid UTF-8, no NUL, no comments, nothing after it, no single quotes, no key twice
+ * in any object. `what` opens every message ("policy.json"). Errors carry `code` (enum dsb_error_code). Free with
+ * dsb_json_unref.
  */
 dsb_json *dsb_json_parse(const char *text, gsize size, int max_depth, const char *what, int code, GError **error);
 

@@ -74,10 +74,7 @@ const char *dsb_verdict_name(enum dsb_verdict verdict)
     return "refused";
 }
 
-uint64_t dsb_report_let_go(const dsb_report *report)
-{
-    return report->let_go;
-}
+uint64_t dsb_report_let_go(const dsb_report *report) { return report->let_go; }
 
 void dsb_report_set(dsb_report *report, enum dsb_control control, const char *measured, const char *source,
                     enum dsb_verdict verdict)

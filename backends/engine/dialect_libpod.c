@@ -210,7 +210,6 @@ static json_object *create_body(const struct dsb_spec *spec, const struct dsbe_f
     if (spec->life_seconds > 0)
         dsbe_put_uint(body, "timeout", spec->life_seconds);
     dsbe_put_uint(body, "stop_timeout", 0);
-    dsbe_put_bool(body, "remove", FALSE);
     dsbe_put_bool(body, "init", FALSE);
     dsbe_put_string(body, "systemd", "false");
     dsbe_put_string(body, "sdnotifyMode", "ignore");

@@ -44,7 +44,7 @@ static const GOptionEntry entries[] = {
     {"json", 0, 0, G_OPTION_ARG_NONE, &opt.json, "One JSON object instead of text", NULL},
     {"verbose", 'v', 0, G_OPTION_ARG_NONE, &opt.verbose, "Show the library's diagnostics", NULL},
     {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &opt.rest, NULL, "[REPORT...]"},
-    {NULL},
+    G_OPTION_ENTRY_NULL,
 };
 
 /* What one call of the program works with. */

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Compile every probe file, alone and behind the common part, without running any probe."""
 import pathlib

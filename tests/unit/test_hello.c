@@ -15,9 +15,9 @@
 
 #define ALL_MEASURED (DSB_CONTROLS_ALL & ~DSB_CONTROLS_CORE & ~DSB_BIT(DSB_CONTROL_RUNTIME))
 
-#define MOUNT(target, fstype, options) \
+#define MOUNT(target, fstype, options)                                                                                 \
     "{\"target\":\"" target "\",\"fstype\":\"" fstype "\",\"options\":\"" options "\",\"super_options\":\"rw\"}"
-#define TMPFS(target, options, size) \
+#define TMPFS(target, options, size)                                                                                   \
     "{\"target\":\"" target "\",\"fstype\":\"tmpfs\",\"options\":\"" options                                           \
     "\",\"super_options\":\"rw\",\"size\":" size ",\"inodes\":1000}"
 #define FLAGS "rw,nosuid,nodev,noexec,relatime"
@@ -27,22 +27,17 @@
     "," TMPFS("/run", FLAGS, "65536") "," TMPFS("/var/tmp", FLAGS, "65536") "," MOUNT(                                 \
         "/sandbox", "ext4", "rw,relatime") "," MOUNT("/opt/dsandbox", "ext4", "ro,relatime")
 
-#define DOCKER_MOUNTS                                                                                                  \
-    MOUNT("/", "overlay", "ro,relatime")                                                                               \
-    "," MOUNT("/proc", "proc", "rw,nosuid,nodev,noexec,relatime") "," TMPFS(                                           \
-        "/dev", "rw,nosuid",                                                                                           \
-        "67108864") "," MOUNT("/dev/pts", "devpts",                                                                    \
-                              "rw,nosuid,noexec,relatime") "," MOUNT("/sys", "sysfs",                                  \
-                                                                     "ro,nosuid,nodev,noexec,relatime") "," MOUNT(     \
-        "/sys/fs/cgroup", "cgroup2", "ro,nosuid,nodev,noexec,relatime") "," MOUNT("/dev/mqueue", "mqueue",             \
-                                                                                  "rw,nosuid,nodev,noexec") "," TMPFS( \
-        "/dev/shm", FLAGS, "67108864") "," OUR_MOUNTS "," MOUNT("/etc/resolv.conf", "ext4", "ro,relatime") "," MOUNT(  \
-        "/etc/hostname", "ext4", "ro,relatime") "," MOUNT("/etc/hosts", "ext4", "ro,relatime") "," MOUNT(              \
-        "/proc/bus", "proc", "ro,nosuid,nodev,noexec,relatime") "," MOUNT("/proc/sys", "proc",                         \
-                                                                          "ro,relatime") "," TMPFS("/proc/acpi",       \
-                                                                                                   "ro,relatime",      \
-                                                                                                   "8422") "," TMPFS(  \
-        "/proc/kcore", "rw,nosuid", "67108864") "," TMPFS("/sys/firmware", "ro,relatime", "8421")
+#define DOCKER_MOUNTS                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                      \
+    MOUNT("/", "overlay", "ro,relatime")                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                   \
+    "," MOUNT("/proc", "proc",                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                             \
+              "rw,nosuid,nodev,noexec,relatime") "," TMPFS("/dev", "rw,nosuid", "67108864") "," MOUNT("/dev/pts", "devpts", "rw,nosuid,noexec,relatime") "," MOUNT("/sys", "sysfs", "ro,nosuid,nodev,noexec,relatime") "," MOUNT("/sys/fs/cgroup", "cgroup2", "ro,nosuid,nodev,noexec,relatime") "," MOUNT("/dev/mqueue", "mqueue", "rw,nosuid,nodev,noexec") "," TMPFS("/dev/shm", FLAGS, "67108864") "," OUR_MOUNTS "," MOUNT("/etc/resolv.conf", "ext4", "ro,relatime") "," MOUNT("/etc/hostname",                                                                                                                                                                                      \
+                                                                                                                                                                                                                                                                                                                                                                                                                                                                                     "ext4", "ro,relatime") "," MOUNT("/etc/hosts",                                                                                                                                                        \
+                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                      "ext4",                                                                                                                                                              \
+                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                      "ro,relatime") "," MOUNT("/proc/bus",                                                                                                                                \
+                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                               "proc",                                                                                                                                     \
+                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                               "ro,nosuid,nodev,noexec,relatime") "," MOUNT("/proc/sys",                                                                                   \
+                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                            "proc", "ro,relatime") "," TMPFS("/proc/acpi", "ro,relatime", "8422") "," TMPFS("/proc/kcore", \
+                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                            "rw,nosuid", "67108864") "," TMPFS("/sys/firmware", "ro,relatime", "8421")
 
 #define HELLO(mounts)                                                                                                  \
     "{\"protocol\":1,\"version\":\"0.1.0\",\"pid\":1,\"uid\":[1234,1234,1234,1234],\"gid\":[5678,5678,5678,5678],"     \
@@ -55,8 +50,7 @@
     "\"cgroup\":16,\"user\":17},\"devices\":[\"null\",\"zero\",\"full\",\"random\",\"urandom\",\"tty\",\"console\"],"  \
     "\"hostname\":\"sandbox\",\"python\":\"/usr/bin/python3\"}"
 
-static const struct dsb_host_facts host = {
-    .volume_dev = 2049, .volume_ino = 77, .ns_ino = {1, 2, 3, 4, 5, 6}};
+static const struct dsb_host_facts host = {.volume_dev = 2049, .volume_ino = 77, .ns_ino = {1, 2, 3, 4, 5, 6}};
 
 static int setup(void **state)
 {
@@ -142,14 +136,29 @@ static void test_docker(void **state)
 static void test_podman(void **state)
 {
     const struct dsb_resolved *resolved = *state;
-    static const char json[] = HELLO(
-        DOCKER_MOUNTS "," MOUNT("/dev/null", "devtmpfs", "rw,nosuid") "," MOUNT("/dev/zero", "devtmpfs", "rw,nosuid") ","
-        MOUNT("/dev/full", "tmpfs", "rw,nosuid") "," MOUNT("/dev/random", "devtmpfs", "rw") ","
-        MOUNT("/dev/urandom", "devtmpfs", "rw") "," MOUNT("/dev/tty", "devtmpfs", "rw") ","
-        MOUNT("/dev/console", "devpts", "rw") "," MOUNT("/run/.containerenv", "tmpfs", "rw,nosuid,nodev") ","
-        MOUNT("/run/secrets", "tmpfs", "rw,nosuid,nodev") "," MOUNT("/etc/passwd", "ext4", "ro,nosuid,nodev") ","
-        MOUNT("/etc/group", "ext4", "ro") "," MOUNT("/proc/timer_list", "devtmpfs", "rw,nosuid") ","
-        MOUNT("/sys/dev/block", "tmpfs", "ro"));
+    static const char json[] =
+        HELLO(
+            DOCKER_MOUNTS
+            "," MOUNT("/dev/null", "devtmpfs", "rw,nosuid") "," MOUNT("/dev/zero", "devtmpfs", "rw,nosuid") "," MOUNT("/dev/full", "tmpfs", "rw,nosuid") "," MOUNT(
+                "/dev/random", "devtmpfs",
+                "rw") "," MOUNT("/dev/urandom", "devtmpfs",
+                                "rw") "," MOUNT("/dev/tty", "devtmpfs",
+                                                "rw") "," MOUNT("/dev/console", "devpts",
+                                                                "rw") "," MOUNT("/run/.containerenv", "tmpfs",
+                                                                                "rw,nosuid,nodev") "," MOUNT("/run/"
+                                                                                                             "secrets",
+                                                                                                             "tmpfs",
+                                                                                                             "rw,"
+                                                                                                             "nosuid,"
+                                                                                                             "nodev") "," MOUNT("/etc/passwd",
+                                                                                                                                "ext4",
+                                                                                                                                "ro,nosuid,nodev") "," MOUNT("/etc/group",
+                                                                                                                                                             "ext4",
+                                                                                                                                                             "ro") "," MOUNT("/proc/timer_list",
+                                                                                                                                                                             "devtmpfs",
+                                                                                                                                                                             "rw,nosuid") "," MOUNT("/sys/dev/block",
+                                                                                                                                                                                                    "tmpfs",
+                                                                                                                                                                                                    "ro"));
     struct dsb_observed facts = parse(resolved, json);
     assert_int_equal(failing(resolved, &facts), DSB_N_CONTROLS);
 }
@@ -161,8 +170,8 @@ static const struct {
 } recorded[] = {
     {"hello-docker.json", 0},
     {"hello-podman.json", 0},
-    {"hello-podman-rootless.json", DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) |
-                                       DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS)},
+    {"hello-podman-rootless.json",
+     DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS)},
 };
 
 static void test_recorded(void **state)
@@ -308,7 +317,8 @@ static void test_harmless(void **state)
         {"\"hostname\":\"sandbox\"", "\"hostname\":\"sandbox\",\"later\":{\"a\":[1]}"},
         {MOUNT("/opt/dsandbox", "ext4", "ro,relatime"), MOUNT("/etc/hosts", "ext4", "rw")}, /* guest in the image */
         {TMPFS("/run", FLAGS, "65536"), TMPFS("/var/lib/data", "rw,nosuid,nodev,noexec", "65536")}, /* VOLUME masked */
-        {"\"options\":\"ro,relatime\",\"super_options\":\"rw\"}," MOUNT("/proc", "proc", "rw,nosuid,nodev,noexec,relatime"),
+        {"\"options\":\"ro,relatime\",\"super_options\":\"rw\"}," MOUNT("/proc", "proc",
+                                                                        "rw,nosuid,nodev,noexec,relatime"),
          "\"options\":\"rw,relatime\",\"super_options\":\"ro,lowerdir=x\"}," MOUNT("/proc", "proc", "rw")},
     };
     const struct dsb_resolved *resolved = *state;
@@ -355,9 +365,9 @@ static void test_extra_binds(void **state)
     facts = parse(resolved, HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw,relatime")));
     assert_int_equal(failing(resolved, &facts), DSB_CONTROL_VOLUME);
     assert_int_equal(facts.foreign_mounts, 1);
-    g_autofree char *foreign = dsb_hello_foreign(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw")),
-                                                 strlen(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw"))),
-                                                 &resolved->spec);
+    g_autofree char *foreign =
+        dsb_hello_foreign(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw")),
+                          strlen(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw"))), &resolved->spec);
     assert_string_equal(foreign, "/data (ext4)");
     resolved->spec.n_binds = 2;
 }
@@ -376,8 +386,8 @@ static void test_no_mounts(void **state)
 {
     const struct dsb_resolved *resolved = *state;
     struct dsb_observed facts = parse(resolved, HELLO(""));
-    const uint64_t of_mounts = DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_TMP) | DSB_BIT(DSB_CONTROL_SHM) |
-                               DSB_BIT(DSB_CONTROL_ROOTFS);
+    const uint64_t of_mounts =
+        DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_TMP) | DSB_BIT(DSB_CONTROL_SHM) | DSB_BIT(DSB_CONTROL_ROOTFS);
     assert_true((facts.known & of_mounts) == 0);
     facts = parse(resolved, "{\"protocol\":1}");
     assert_true(facts.known == 0);
@@ -418,7 +428,8 @@ static void test_bad_text(void **state)
         "{\"protocol\":1,\"mounts\":[1]}",
         "{\"protocol\":1,\"mounts\":[{\"target\":\"/\"}]}",
         "{\"protocol\":1,\"mounts\":[{\"target\":1,\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
-        "{\"protocol\":1,\"mounts\":[{\"target\":\"/\\u0000\",\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
+        "{\"protocol\":1,\"mounts\":[{\"target\":\"/"
+        "\\u0000\",\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
         "{\"protocol\":1,\"interfaces\":[1]}",
         "{\"protocol\":1,\"interfaces\":\"lo\"}",
         "{\"protocol\":1,\"rlimits\":{\"nofile\":[1,\"x\"]}}",
@@ -483,9 +494,9 @@ int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_docker),    CASE(test_podman),   CASE(test_weaker),    CASE(test_harmless),  CASE(test_host_unknown),
-        CASE(test_extra_binds), CASE(test_overmount), CASE(test_no_mounts), CASE(test_bad_text), CASE(test_cut_short),
-        CASE(test_too_large), CASE(test_recorded),
+        CASE(test_docker),       CASE(test_podman),      CASE(test_weaker),    CASE(test_harmless),
+        CASE(test_host_unknown), CASE(test_extra_binds), CASE(test_overmount), CASE(test_no_mounts),
+        CASE(test_bad_text),     CASE(test_cut_short),   CASE(test_too_large), CASE(test_recorded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

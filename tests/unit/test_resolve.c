@@ -129,10 +129,10 @@ static void test_policy_values(void **state)
     (void) state;
     g_autoptr(dsb_policy) policy = dsb_policy_new();
     static const char *const set[][2] = {
-        {"memory", "64MiB"},  {"swap", "1MiB"},     {"cpus", "2.5"},      {"pids", "9"},
-        {"tmp_size", "1MiB"}, {"shm_size", "2MiB"}, {"disk", "3MiB"},     {"disk_inodes", "17"},
-        {"nofile", "65"},     {"core", "1"},        {"timeout", "1s"},    {"idle_timeout", "2s"},
-        {"life_time", "3s"},  {"grace", "4ms"},     {"network", "full"},  {"output_limit", "2KiB"},
+        {"memory", "64MiB"},  {"swap", "1MiB"},     {"cpus", "2.5"},         {"pids", "9"},
+        {"tmp_size", "1MiB"}, {"shm_size", "2MiB"}, {"disk", "3MiB"},        {"disk_inodes", "17"},
+        {"nofile", "65"},     {"core", "1"},        {"timeout", "1s"},       {"idle_timeout", "2s"},
+        {"life_time", "3s"},  {"grace", "4ms"},     {"network", "full"},     {"output_limit", "2KiB"},
         {"runtime", "crun"},  {"user", "70:80"},    {"start_timeout", "5s"}, {"output_overflow", "kill"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(set); i++)
@@ -258,9 +258,8 @@ static void test_bad_input(void **state)
 {
     (void) state;
     static const char *const paths[] = {
-        NULL,      "",         "/",          "rel/dir",      "/a/../b", "/a/..",    "/a/./b",   "/a//b",    "/a/",
-        "/a,b",    "/a:b",     "/a\"b",      "/a'b",         "/a\nb",   "/a\tb",    "/a\x7f",   "/a\\b",    "/a`b",
-        "/a\x01",  "/\xff",
+        NULL,   "",      "/",    "rel/dir", "/a/../b", "/a/..",  "/a/./b", "/a//b", "/a/",    "/a,b",
+        "/a:b", "/a\"b", "/a'b", "/a\nb",   "/a\tb",   "/a\x7f", "/a\\b",  "/a`b",  "/a\x01", "/\xff",
     };
     g_autoptr(dsb_policy) policy = dsb_policy_new();
     for (gsize i = 0; i < G_N_ELEMENTS(paths); i++) {
@@ -346,7 +345,8 @@ static void test_binds(void **state)
         g_autoptr(dsb_policy) bad = with_binds(sources[i], "/data");
         assert_invalid(bad, &usual, "binds");
     }
-    static const char *const workdirs[] = {"/data/s1", "/data", "/sandbox/x/y", "/proc/x", "/run/user/1/x", "/opt", "/dev/x"};
+    static const char *const workdirs[] = {"/data/s1",      "/data", "/sandbox/x/y", "/proc/x",
+                                           "/run/user/1/x", "/opt",  "/dev/x"};
     for (gsize i = 0; i < G_N_ELEMENTS(workdirs); i++) {
         struct dsb_resolve_input input = usual;
         input.workdir = workdirs[i];

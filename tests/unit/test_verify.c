@@ -12,10 +12,9 @@
 
 #define ENGINE_KNOWS                                                                                                   \
     (DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) |                           \
-     DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS) | DSB_BIT(DSB_CONTROL_NETWORK) |                             \
-     DSB_BIT(DSB_CONTROL_USER) | DSB_BIT(DSB_CONTROL_ROOTFS) | DSB_BIT(DSB_CONTROL_CAPABILITIES) |                     \
-     DSB_BIT(DSB_CONTROL_NO_NEW_PRIVS) | DSB_BIT(DSB_CONTROL_NAMESPACES) | DSB_BIT(DSB_CONTROL_DEVICES) |              \
-     DSB_BIT(DSB_CONTROL_RUNTIME))
+     DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS) | DSB_BIT(DSB_CONTROL_NETWORK) | DSB_BIT(DSB_CONTROL_USER) | \
+     DSB_BIT(DSB_CONTROL_ROOTFS) | DSB_BIT(DSB_CONTROL_CAPABILITIES) | DSB_BIT(DSB_CONTROL_NO_NEW_PRIVS) |             \
+     DSB_BIT(DSB_CONTROL_NAMESPACES) | DSB_BIT(DSB_CONTROL_DEVICES) | DSB_BIT(DSB_CONTROL_RUNTIME))
 #define INSIDE_KNOWS (DSB_CONTROLS_ALL & ~DSB_CONTROLS_CORE & ~DSB_BIT(DSB_CONTROL_RUNTIME))
 #define LIMITS                                                                                                         \
     (DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS))
@@ -72,8 +71,7 @@ static int setup(void **state)
         .seccomp_ours = TRUE,
         .runtime = "crun",
     };
-    f->engine = (struct dsb_engine_info){
-        .product = "docker", .cgroup_version = 2, .limits_available = LIMITS};
+    f->engine = (struct dsb_engine_info){.product = "docker", .cgroup_version = 2, .limits_available = LIMITS};
     *state = f;
     return 0;
 }
@@ -440,9 +438,11 @@ int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_all_in_force), CASE(test_plan),          CASE(test_plan_limits),      CASE(test_weaker),
-        CASE(test_unknown),      CASE(test_page_rounding), CASE(test_tighter_is_fine),  CASE(test_stages_overwrite),
-        CASE(test_names),        CASE(test_runtime_not_required),
+        CASE(test_all_in_force),    CASE(test_plan),
+        CASE(test_plan_limits),     CASE(test_weaker),
+        CASE(test_unknown),         CASE(test_page_rounding),
+        CASE(test_tighter_is_fine), CASE(test_stages_overwrite),
+        CASE(test_names),           CASE(test_runtime_not_required),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

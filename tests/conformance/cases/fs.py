@@ -146,7 +146,7 @@ def fs_18():
 
 
 #: case FS-19 high the writable directories are exactly the policy's
-#: expect /dev/mqueue /dev/shm /sandbox /tmp
+#: expect /dev/mqueue /dev/shm /sandbox /tmp /var/tmp
 def fs_19():
     found = set()
     for folder, folders, _ in walk():

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* The docker-cli backend without an engine: translation (golden files), classification, child processes. */
+#include "cli.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char *const argv[] = {"/opt/dsandbox/dsb-init", "--proto=1", "--flag like", NULL};
+static const struct dsb_bind binds[] = {
+    {"/tmp/sandboxes/s1", "/sandbox", FALSE},
+    {"/usr/libexec/dsandbox/guest", "/opt/dsandbox", TRUE},
+    {"/data/models", "/models", TRUE},
+};
+static const struct dsb_pair env[] = {{"HOME", "/tmp"}, {"TEXT", "a=b, \"c\" $d\n"}};
+static const struct dsb_pair labels[] = {{DSB_LABEL_OWNER, "o1"}, {DSB_LABEL_SESSION, "s1"}, {DSB_LABEL_DEADLINE, "17"}};
+
+static const struct dsb_spec base_spec = {
+    .struct_size = sizeof(struct dsb_spec),
+    .required = DSB_CONTROLS_ALL,
+    .name = "dsb-0123",
+    .image = "sha256:abcd",
+    .labels = labels,
+    .n_labels = 3,
+    .argv = argv,
+    .env = env,
+    .n_env = 2,
+    .workdir = "/sandbox",
+    .hostname = "sandbox",
+    .binds = binds,
+    .n_binds = 2,
+    .tmp_bytes = 104857600,
+    .small_tmp_bytes = 65536,
+    .shm_bytes = 67108864,
+    .memory_bytes = 536870912,
+    .swap_bytes = 0,
+    .cpu_quota_us = 150000,
+    .cpu_period_us = 100000,
+    .pids = 128,
+    .nofile = 1024,
+    .core = 0,
+    .fsize = 1073741824,
+    .network = DSB_NETWORK_NONE,
+    .uid = 1000,
+    .gid = 1001,
+    .keep_id = TRUE,
+    .rootfs_read_only = TRUE,
+    .no_new_privs = TRUE,
+    .seccomp_json = "{}",
+    .seccomp_path = "/usr/libexec/dsandbox/guest/seccomp.json",
+    .life_seconds = 3600,
+};
+
+#define ALL_LIMITS                                                                                                     \
+    (DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS))
+
+static const struct dsbc_facts docker = {.info = {.limits_available = ALL_LIMITS}};
+static const struct dsbc_facts podman = {.podman = TRUE, .nproc = 32768, .info = {.limits_available = ALL_LIMITS}};
+static const struct dsbc_facts rootless = {
+    .podman = TRUE, .nproc = DSB_UNLIMITED, .info = {.limits_available = ALL_LIMITS, .rootless = TRUE}};
+
+static char *joined(const struct dsb_spec *spec, const struct dsbc_facts *facts)
+{
+    g_autoptr(GPtrArray) words = dsbc_create_argv(spec, facts);
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; words->pdata[i] != NULL; i++) {
+        g_autofree char *escaped = g_strescape(words->pdata[i], "\"");
+        g_string_append_printf(text, "%s\n", escaped);
+    }
+    return g_string_free(text, FALSE);
+}
+
+/** DSB_GOLDEN_UPDATE=1 writes the files anew. */
+static void matches_golden(const char *name, const struct dsb_spec *spec, const struct dsbc_facts *facts)
+{
+    g_autofree char *is = joined(spec, facts);
+    g_autofree char *path = g_build_filename(g_getenv("DSB_TEST_GOLDEN"), name, NULL);
+    if (g_getenv("DSB_GOLDEN_UPDATE") != NULL)
+        assert_true(g_file_set_contents(path, is, -1, NULL));
+    g_autofree char *expected = NULL;
+    if (!g_file_get_contents(path, &expected, NULL, NULL))
+        fail_msg("no golden file %s", path);
+    assert_string_equal(is, expected);
+}
+
+static void translates(void **state)
+{
+    (void) state;
+    struct dsb_spec spec = base_spec;
+    matches_golden("docker.argv", &spec, &docker);
+    matches_golden("podman.argv", &spec, &podman);
+    matches_golden("podman-rootless.argv", &spec, &rootless);
+
+    struct dsbc_facts facts = docker;
+    facts.selinux = TRUE;
+    spec.network = DSB_NETWORK_FULL;
+    spec.runtime = "runsc";
+    spec.n_binds = 3;
+    spec.swap_bytes = 268435456;
+    matches_golden("docker-selinux-network-runtime.argv", &spec, &facts);
+    facts = podman;
+    facts.selinux = TRUE;
+    matches_golden("podman-selinux-network-runtime.argv", &spec, &facts);
+
+    facts = docker;
+    facts.info.limits_available = 0;
+    matches_golden("docker-no-limits.argv", &base_spec, &facts);
+}
+
+/** Each field of the spec must reach the arguments: a change of one that does not show is a lost control. */
+static void loses_no_field(void **state)
+{
+    (void) state;
+    static const struct dsb_bind other_binds[] = {{"/tmp/sandboxes/s2", "/sandbox", FALSE},
+                                                  {"/usr/libexec/dsandbox/guest", "/opt/dsandbox", FALSE}};
+    struct dsb_spec specs[22];
+    for (gsize i = 0; i < G_N_ELEMENTS(specs); i++)
+        specs[i] = base_spec;
+    specs[0].tmp_bytes++;
+    specs[1].small_tmp_bytes++;
+    specs[2].shm_bytes++;
+    specs[3].memory_bytes++;
+    specs[4].swap_bytes++;
+    specs[5].cpu_quota_us++;
+    specs[6].cpu_period_us++;
+    specs[7].pids++;
+    specs[8].nofile++;
+    specs[9].core++;
+    specs[10].fsize++;
+    specs[11].network = DSB_NETWORK_FULL;
+    specs[12].uid++;
+    specs[13].gid++;
+    specs[14].rootfs_read_only = FALSE;
+    specs[15].no_new_privs = FALSE;
+    specs[16].seccomp_path = "/other.json";
+    specs[17].runtime = "crun";
+    specs[18].binds = other_binds;
+    specs[19].workdir = "/other";
+    specs[20].n_env = 1;
+    specs[21].n_labels = 2;
+    const struct dsbc_facts *const all[] = {&docker, &podman, &rootless};
+    for (gsize f = 0; f < G_N_ELEMENTS(all); f++) {
+        g_autofree char *base = joined(&base_spec, all[f]);
+        for (gsize i = 0; i < G_N_ELEMENTS(specs); i++) {
+            g_autofree char *changed = joined(&specs[i], all[f]);
+            if (g_str_equal(base, changed))
+                fail_msg("change %zu is lost", i);
+        }
+    }
+}
+
+static void refuses_what_the_engine_cannot(void **state)
+{
+    (void) state;
+    assert_null(dsbc_spec_refusal(&base_spec, &docker));
+    static const enum dsb_control limits[] = {DSB_CONTROL_MEMORY, DSB_CONTROL_SWAP, DSB_CONTROL_CPU, DSB_CONTROL_PIDS};
+    for (gsize i = 0; i < G_N_ELEMENTS(limits); i++) {
+        struct dsbc_facts facts = docker;
+        struct dsb_spec spec = base_spec;
+        facts.info.limits_available &= ~DSB_BIT(limits[i]);
+        assert_non_null(dsbc_spec_refusal(&spec, &facts));
+        spec.required &= ~DSB_BIT(limits[i]);
+        assert_null(dsbc_spec_refusal(&spec, &facts));
+    }
+    struct dsb_spec spec = base_spec;
+    spec.seccomp_path = NULL;
+    assert_non_null(dsbc_spec_refusal(&spec, &docker));
+    spec = base_spec;
+    spec.n_binds = 0;
+    assert_non_null(dsbc_spec_refusal(&spec, &docker));
+}
+
+static void compacts_json(void **state)
+{
+    (void) state;
+    g_autofree char *text = dsbc_compact_json("{ \"a b\" :\t[ 1,\r\n 2 ], \"q\\\" \\\\\" : \" \" }\n");
+    assert_string_equal(text, "{\"a b\":[1,2],\"q\\\" \\\\\":\" \"}");
+}
+
+static void classifies(void **state)
+{
+    (void) state;
+    static const struct {
+        const char *text;
+        enum dsb_error_code code;
+        gboolean advice;
+    } table[] = {
+        {"Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+         DSB_ERROR_UNAVAILABLE, TRUE},
+        {"permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: Get "
+         "\"http://x/info\": dial unix /var/run/docker.sock: connect: permission denied",
+         DSB_ERROR_DENIED, TRUE},
+        {"Error response from daemon: No such image: nope:1", DSB_ERROR_NOT_FOUND, TRUE},
+        {"Error: nope: image not known", DSB_ERROR_NOT_FOUND, TRUE},
+        {"Error: No such container: x", DSB_ERROR_NOT_FOUND, FALSE},
+        {"Error: no container with name or ID \"x\" found: no such container", DSB_ERROR_NOT_FOUND, FALSE},
+        {"Conflict. The container name \"/x\" is already in use by container \"y\"", DSB_ERROR_CONFLICT, FALSE},
+        {"client version 1.52 is too new. Maximum supported API version is 1.41", DSB_ERROR_UNSUPPORTED, TRUE},
+        {"unknown flag: --pull", DSB_ERROR_UNSUPPORTED, TRUE},
+        {"docker: Error response from daemon: Unknown runtime specified x", DSB_ERROR_INVALID, TRUE},
+        {"something else", DSB_ERROR_FAILED, FALSE},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(table); i++) {
+        const char *advice = NULL;
+        assert_int_equal(dsbc_classify(table[i].text, &advice), table[i].code);
+        assert_non_null(advice);
+        assert_int_equal(*advice != '\0', table[i].advice);
+    }
+}
+
+static void reads_facts(void **state)
+{
+    (void) state;
+    static const char docker_info[] =
+        "{\"ServerVersion\":\"20.10.24\",\"DefaultRuntime\":\"runc\",\"CgroupVersion\":\"2\",\"CgroupDriver\":"
+        "\"systemd\",\"MemoryLimit\":true,\"SwapLimit\":true,\"CpuCfsQuota\":true,\"PidsLimit\":true,"
+        "\"SecurityOptions\":[\"name=seccomp,profile=default\",\"name=selinux\",\"name=rootless\"]}";
+    static const char docker_version[] = "{\"Server\":{\"ApiVersion\":\"1.41\",\"Components\":[{\"Name\":\"Engine\"}]}}";
+    static const char podman_version[] = "{\"Server\":{\"Components\":[{\"Name\":\"Podman Engine\"}]}}";
+    static const char podman_info[] =
+        "{\"host\":{\"cgroupVersion\":\"v2\",\"cgroupManager\":\"systemd\",\"cgroupControllers\":[\"memory\",\"cpu\","
+        "\"pids\"],\"ociRuntime\":{\"name\":\"crun\"},\"security\":{\"rootless\":true,\"selinuxEnabled\":false},"
+        "\"serviceIsRemote\":false},\"version\":{\"APIVersion\":\"4.3.1\",\"Version\":\"4.3.1\"}}";
+    struct dsbc_facts facts = {0};
+    g_autoptr(GError) error = NULL;
+    assert_true(dsbc_parse_facts(docker_info, docker_version, &facts, &error));
+    assert_string_equal(facts.info.product, "docker");
+    assert_string_equal(facts.info.api, "1.41");
+    assert_true(facts.selinux && facts.info.rootless && !facts.podman);
+    assert_true(facts.info.limits_available == ALL_LIMITS);
+
+    assert_false(dsbc_parse_facts(docker_info, podman_version, &facts, &error));
+    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED));
+    assert_non_null(strstr(error->message, "--backend podman"));
+    g_clear_error(&error);
+
+    memset(&facts, 0, sizeof facts);
+    assert_true(dsbc_parse_facts(podman_info, NULL, &facts, &error));
+    assert_string_equal(facts.info.product, "podman");
+    assert_true(facts.podman && facts.info.rootless && facts.info.local);
+    assert_false(dsbc_parse_facts("{}", NULL, &facts, &error));
+    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED));
+    g_clear_error(&error);
+    assert_false(dsbc_parse_facts("nonsense", NULL, &facts, &error));
+    assert_non_null(error);
+}
+
+static void finds_programs(void **state)
+{
+    (void) state;
+    g_autofree char *dir = g_strdup("/tmp/dsb-path-XXXXXX");
+    assert_non_null(g_mkdtemp(dir));
+    g_autofree char *program = g_build_filename(dir, "docker", NULL);
+    assert_true(g_file_set_contents(program, "#!/bin/sh\n", -1, NULL));
+    assert_int_equal(chmod(program, 0755), 0);
+    g_autofree char *found = dsbc_find_program("docker", dir);
+    assert_string_equal(found, program);
+    assert_int_equal(chmod(dir, 0777), 0);
+    assert_null(dsbc_find_program("docker", dir)); /* everybody could put a program there */
+    assert_int_equal(chmod(dir, 0755), 0);
+    assert_int_equal(chmod(program, 0757), 0);
+    assert_null(dsbc_find_program("docker", dir));
+    assert_int_equal(chmod(program, 0644), 0);
+    assert_null(dsbc_find_program("docker", dir));
+    assert_null(dsbc_find_program("docker", ".:relative:"));
+    unlink(program);
+    rmdir(dir);
+}
+
+/* ---- child processes ---- */
+
+static gboolean run_shell(const char *script, guint timeout_ms, struct dsbc_output *output, GError **error)
+{
+    char *const command[] = {(char *) "/bin/sh", (char *) "-c", (char *) script, NULL};
+    char *const environment[] = {(char *) "ONLY=this", (char *) "PATH=/usr/bin:/bin", NULL};
+    return dsbc_capture(command, environment, timeout_ms, output, error);
+}
+
+static void captures(void **state)
+{
+    (void) state;
+    g_auto(dsbc_output) output = {0};
+    g_autoptr(GError) error = NULL;
+    assert_true(run_shell("echo out; echo err >&2; exit 7", 5000, &output, &error));
+    assert_string_equal(output.text->str, "out\n");
+    assert_string_equal(output.errors->str, "err\n");
+    assert_int_equal(output.status, 7);
+    assert_true(run_shell("echo $HOME-$ONLY; read x || echo no stdin", 5000, &output, &error));
+    assert_string_equal(output.text->str, "-this\nno stdin\n");
+    assert_true(run_shell("kill -9 $$", 5000, &output, &error));
+    assert_int_equal(output.status, 137);
+    assert_true(run_shell("ls /proc/self/fd | wc -l", 5000, &output, &error));
+    assert_true(g_ascii_strtoull(g_strstrip(output.text->str), NULL, 10) <= 4);
+}
+
+static void keeps_the_deadline(void **state)
+{
+    (void) state;
+    g_auto(dsbc_output) output = {0};
+    g_autoptr(GError) error = NULL;
+    gint64 before = g_get_monotonic_time();
+    assert_false(run_shell("sleep 30 & sleep 30", 200, &output, &error));
+    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_TIMEOUT));
+    g_clear_error(&error);
+    /* A background process that keeps the pipes open does not keep us. */
+    assert_true(run_shell("sleep 5 & echo done", 5000, &output, &error));
+    assert_true(g_get_monotonic_time() - before < 5 * G_USEC_PER_SEC);
+}
+
+static void limits_output(void **state)
+{
+    (void) state;
+    g_auto(dsbc_output) output = {0};
+    g_autoptr(GError) error = NULL;
+    assert_false(run_shell("head -c 20000000 /dev/zero; sleep 30", 20000, &output, &error));
+    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_LIMIT));
+    g_clear_error(&error);
+    assert_true(run_shell("head -c 2000000 /dev/zero >&2; echo end >&2", 20000, &output, &error));
+    assert_true(output.errors->len <= 65536);
+    assert_true(g_str_has_suffix(output.errors->str + output.errors->len - 4, "end\n"));
+}
+
+static void notes_line(void *data, const char *line)
+{
+    g_string_append_printf(data, "[%s]", line);
+}
+
+static void passes_lines(void **state)
+{
+    (void) state;
+    g_autoptr(GString) lines = g_string_new(NULL);
+    g_auto(dsbc_output) output = {.line = notes_line, .line_data = lines};
+    assert_true(run_shell("printf 'a\\nb\\r\\nlast'", 0, &output, NULL));
+    assert_string_equal(lines->str, "[a][b][last]");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(translates),     cmocka_unit_test(loses_no_field),     cmocka_unit_test(refuses_what_the_engine_cannot),
+        cmocka_unit_test(compacts_json),  cmocka_unit_test(classifies),         cmocka_unit_test(reads_facts),
+        cmocka_unit_test(finds_programs), cmocka_unit_test(captures),           cmocka_unit_test(keeps_the_deadline),
+        cmocka_unit_test(limits_output),  cmocka_unit_test(passes_lines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
