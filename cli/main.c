@@ -184,8 +184,9 @@ int main(int argc, char **argv)
         status = dispatch(context);
     } else {
         cli.json = json;
-        g_prefix_error(&error, "bad option: ");
-        status = cli_fail(&cli, error);
+        g_autoptr(GError) bad = NULL;
+        g_set_error(&bad, DSB_ERROR, DSB_ERROR_INVALID, "bad option: %s; see 'dsandbox --help'", error->message);
+        status = cli_fail(&cli, bad);
     }
     g_option_context_free(context);
     if (fflush(stdout) != 0 && status == 0)

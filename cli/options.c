@@ -33,7 +33,10 @@ gboolean cli_options(const struct cli *cli, struct dsb_run_options *options, GEr
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--backend and --plugin exclude each other");
         return FALSE;
     }
-    return cli->allow == NULL || dsb_controls_parse(cli->allow, &options->allow_unenforced, error);
+    if (cli->allow == NULL || dsb_controls_parse(cli->allow, &options->allow_unenforced, error))
+        return TRUE;
+    g_prefix_error(error, "--allow-unenforced: ");
+    return FALSE;
 }
 
 dsb_policy *cli_policy(const struct cli *cli, GError **error)

@@ -121,18 +121,6 @@ static gboolean read_code(const struct cli *cli, const char *operand, GString *c
     return ok;
 }
 
-static gboolean check_env(char **env, GError **error)
-{
-    for (char **pair = env; pair != NULL && *pair != NULL; pair++) {
-        const char *equals = strchr(*pair, '=');
-        if (equals == NULL || equals == *pair || !g_utf8_validate(*pair, -1, NULL)) {
-            g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "--env '%s': use NAME=VALUE in UTF-8", *pair);
-            return FALSE;
-        }
-    }
-    return TRUE;
-}
-
 static int open_stdin(const struct cli *cli, GError **error)
 {
     if (cli->stdin_file == NULL)
@@ -196,8 +184,7 @@ int cli_run(const struct cli *cli)
         g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID,
                     "unexpected operand '%s'; arguments of the code go after --", cli->args[2]);
     if (error != NULL || !cli_options(cli, &options, &error) || (policy = cli_policy(cli, &error)) == NULL
-        || !check_env(cli->env, &error) || !catch_signals(&error)
-        || !read_code(cli, operand, code, &request.filename, &error))
+        || !catch_signals(&error) || !read_code(cli, operand, code, &request.filename, &error))
         return cli_fail(cli, error);
     request.code = code->str;
     request.code_size = code->len;

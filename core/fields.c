@@ -152,7 +152,7 @@ void dsb_value_copy(struct dsb_value *to, const struct dsb_value *from)
     *to = copy;
 }
 
-const char *dsb_control_name(unsigned control) { return control < DSB_N_CONTROLS ? control_names[control] : "unknown"; }
+const char *dsb_control_name(unsigned control) { return control < DSB_N_CONTROLS ? control_names[control] : NULL; }
 
 static char *all_control_names(void)
 {
@@ -164,7 +164,7 @@ static char *all_control_names(void)
 gboolean dsb_controls_parse(const char *names, uint64_t *bits, GError **error)
 {
     uint64_t found = 0;
-    g_auto(GStrv) parts = g_strsplit(names, ",", -1);
+    g_auto(GStrv) parts = names[0] != '\0' ? g_strsplit(names, ",", -1) : g_strdupv((char *[]){(char *) "", NULL});
     for (char **part = parts; *part != NULL; part++) {
         unsigned control = 0;
         while (control < DSB_N_CONTROLS && strcmp(control_names[control], *part) != 0)

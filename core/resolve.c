@@ -2,6 +2,7 @@
 #include "resolve.h"
 
 #include "fields.h"
+#include "request.h"
 #include "strictjson.h"
 
 #include <dsandbox/plugin.h>
@@ -12,8 +13,6 @@
 #define SMALL_TMP_BYTES UINT64_C(65536)
 #define INSIDE_ID 1000u   /* rootless: the invoker's id inside */
 #define SERVICE_ID 65532u /* rootful and the invoker is root: nobody's id */
-#define MAX_ENV 256
-#define MAX_ENV_BYTES 65536
 
 struct dsb_resolved_store {
     GStringChunk *strings;
@@ -63,18 +62,6 @@ static uint64_t number_of(const dsb_policy *policy, enum dsb_field_id id)
     return dsb_policy_value(policy, id)->number;
 }
 
-/* Names end up in engine URLs, argument lists and labels. */
-static gboolean check_word(const char *what, const char *word, const char *allowed, GError **error)
-{
-    if (word == NULL || !g_ascii_isalnum(word[0]) || strlen(word) > 255)
-        return invalid(what, word, "must start with a letter or digit and have at most 255 characters", error);
-    for (const char *p = word; *p != '\0'; p++) {
-        if (!g_ascii_isalnum(*p) && strchr(allowed, *p) == NULL)
-            return invalid(what, word, "has a character that is not possible in it", error);
-    }
-    return TRUE;
-}
-
 static gboolean check_path(const char *what, const char *path, GError **error)
 {
     const char *problem = path != NULL ? dsb_path_problem(path) : "must be an absolute path";
@@ -89,10 +76,11 @@ static gboolean check_input(const struct dsb_resolve_input *input, GError **erro
 {
     if (!check_path("session directory", input->workdir, error) ||
         !check_path("guest directory", input->guest_dir, error) ||
-        !check_word("image", input->image, "._-/:@", error) ||
-        !check_word("container name", input->name, "._-", error) || !check_word("owner", input->owner, "._-:/@", error))
+        !dsb_check_image_name(input->image, error) ||
+        !dsb_check_word("container name", input->name, "._-", error) ||
+        !dsb_check_word("owner", input->owner, "._-:/@", error))
         return FALSE;
-    if (has_text(input->session) && !check_word("session", input->session, "._-", error))
+    if (has_text(input->session) && !dsb_check_word("session", input->session, "._-", error))
         return FALSE;
     if (dsb_path_below(input->workdir, input->guest_dir) || dsb_path_below(input->guest_dir, input->workdir))
         return invalid("session directory", input->workdir, "must be apart from the guest directory", error);
@@ -137,36 +125,6 @@ static void default_env(struct dsb_resolved *resolved)
     };
     for (gsize i = 0; i < G_N_ELEMENTS(defaults); i++)
         put_pair(resolved, resolved->store->env, defaults[i].name, defaults[i].value);
-}
-
-static gboolean add_variable(struct dsb_resolved *resolved, const char *variable, GError **error)
-{
-    const char *equals = strchr(variable, '=');
-    if (equals == NULL)
-        return invalid("environment", variable, "must be NAME=VALUE", error);
-    if (strlen(variable) > MAX_ENV_BYTES || !g_utf8_validate(variable, -1, NULL))
-        return invalid("environment", variable, "must be UTF-8 of at most 65536 bytes", error);
-    g_autofree char *name = g_strndup(variable, (gsize) (equals - variable));
-    gsize good = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
-    if (name[0] == '\0' || g_ascii_isdigit(name[0]) || name[good] != '\0')
-        return invalid("environment", variable, "must have a name of letters, digits and _, not starting with a digit",
-                       error);
-    put_pair(resolved, resolved->store->env, name, equals + 1);
-    return TRUE;
-}
-
-static gboolean add_env(struct dsb_resolved *resolved, const char *const *env, GError **error)
-{
-    default_env(resolved);
-    for (unsigned i = 0; env != NULL && env[i] != NULL; i++) {
-        if (i == MAX_ENV) {
-            g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "environment: at most %d variables are possible", MAX_ENV);
-            return FALSE;
-        }
-        if (!add_variable(resolved, env[i], error))
-            return FALSE;
-    }
-    return TRUE;
 }
 
 static void add_labels(struct dsb_resolved *resolved, const struct dsb_resolve_input *input)
@@ -331,9 +289,9 @@ gboolean dsb_resolve(const dsb_policy *policy, const struct dsb_resolve_input *i
     copy_limits(resolved, policy);
     copy_times(resolved, policy, input->one_shot);
     choose_runtime(resolved, policy);
-    if (!choose_user(&resolved->spec, policy, input, error) || !add_binds(resolved, policy, input, error) ||
-        !add_env(resolved, input->env, error))
+    if (!choose_user(&resolved->spec, policy, input, error) || !add_binds(resolved, policy, input, error))
         return FALSE;
+    default_env(resolved);
     add_labels(resolved, input);
     /* Last: the arrays do not move any more. */
     point_spec(resolved, input);

@@ -20,7 +20,6 @@ struct dsb_resolve_input {
     gid_t invoker_gid;
     const char *seccomp_json;
     gboolean one_shot;
-    const char *const *env; /**< "K=V" on top of the defaults, NULL-terminated, or NULL */
 };
 
 /** A total spec, and what the core itself enforces. Owns everything the spec points to. */

@@ -2,6 +2,7 @@
 #include "exec.h"
 #include "hello.h"
 #include "paths.h"
+#include "request.h"
 #include "result.h"
 #include "select.h"
 
@@ -274,10 +275,7 @@ dsb_result *dsb_run(const dsb_policy *policy, const struct dsb_run_options *opti
     result->session = g_strdup(options->session);
     result->image = g_strdup(options->image != NULL ? options->image : DEFAULT_IMAGE);
     result->policy_sha256 = dsb_policy_sha256(policy);
-    if (!g_utf8_validate_len(request->code, request->code_size, NULL)
-        || memchr(request->code, '\0', request->code_size) != NULL)
-        g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID, "the code is not UTF-8 text");
-    if (error == NULL)
+    if (dsb_check_request(options, request, &error))
         go(&run, &error);
     if (error != NULL)
         dsb_result_fail(result, error);

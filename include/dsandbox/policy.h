@@ -55,7 +55,7 @@ char *dsb_policy_schema(void);
 
 /** Names of controls ("memory,swap") to bits. INVALID names the one that is unknown. */
 gboolean dsb_controls_parse(const char *names, uint64_t *bits, GError **error);
-/** The name of one control (enum dsb_control), static. */
+/** The name of one control (enum dsb_control), static; NULL beyond the last. */
 const char *dsb_control_name(unsigned control);
 
 G_END_DECLS

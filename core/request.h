@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_REQUEST_H
+#define DSB_REQUEST_H
+
+#include <dsandbox/session.h>
+
+/** What names in engine URLs, argument lists and labels may be: a letter or digit first, at most 255 characters. */
+gboolean dsb_check_word(const char *what, const char *word, const char *allowed, GError **error);
+/** An image's name or id. */
+gboolean dsb_check_image_name(const char *image, GError **error);
+/** "K=V" entries in UTF-8, NULL-terminated, or NULL. INVALID names the one that is not. */
+gboolean dsb_check_env(const char *const *env, GError **error);
+
+/** All that can be said about a caller's input before an engine is asked. INVALID says what to change. */
+gboolean dsb_check_request(const struct dsb_run_options *options, const struct dsb_request *request, GError **error);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "request.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct dsb_run_options usual = {.struct_size = sizeof usual, .cancel_fd = -1};
+static const struct dsb_request nothing = {.struct_size = sizeof nothing, .code = "", .stdin_fd = -1};
+
+static void assert_good(const struct dsb_run_options *options, const struct dsb_request *request)
+{
+    g_autoptr(GError) error = NULL;
+    if (!dsb_check_request(options, request, &error))
+        fail_msg("%s", error->message);
+}
+
+static void assert_bad(const struct dsb_run_options *options, const struct dsb_request *request, const char *word)
+{
+    g_autoptr(GError) error = NULL;
+    assert_false(dsb_check_request(options, request, &error));
+    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_INVALID));
+    if (strstr(error->message, word) == NULL)
+        fail_msg("\"%s\" is not in: %s", word, error->message);
+}
+
+static void test_env(void **state)
+{
+    (void) state;
+    struct dsb_request request = nothing;
+    static const char *const good[] = {"A=1", "EMPTY=", "TWO=a=b", "_x9=\xc3\xa9", "LINES=a\nb", NULL};
+    request.env = good;
+    assert_good(&usual, &request);
+    static const char *const bad[] = {"A", "=1", "1A=1", "A-B=1", "A B=1", "A\xc3\xa9=1", "A=\xff", "", "A\n=1"};
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        const char *const one[] = {"OK=1", bad[i], NULL};
+        request.env = one;
+        assert_bad(&usual, &request, "env");
+    }
+    g_autoptr(GPtrArray) many = g_ptr_array_new_with_free_func(g_free);
+    for (unsigned i = 0; i < 257; i++)
+        g_ptr_array_add(many, g_strdup_printf("V%u=1", i));
+    g_ptr_array_add(many, NULL);
+    request.env = (const char *const *) (void *) many->pdata;
+    assert_bad(&usual, &request, "at most 256");
+}
+
+static void test_code(void **state)
+{
+    (void) state;
+    static const struct {
+        const char *code;
+        gsize size;
+    } bad[] = {{"\xff", 1}, {"a\0b", 3}, {"\xc3", 1}};
+    struct dsb_request request = nothing;
+    assert_good(&usual, &request);
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        request.code = bad[i].code;
+        request.code_size = bad[i].size;
+        assert_bad(&usual, &request, "UTF-8");
+    }
+    const char *const argv[] = {"fine", "\xff", NULL};
+    request = nothing;
+    request.argv = argv;
+    assert_bad(&usual, &request, "argument");
+}
+
+static void test_places(void **state)
+{
+    (void) state;
+    static const char *const bases[] = {"", "relative", "./x"};
+    static const char *const sessions[] = {"", ".", "..", "a/b", "-x", "a b", "a\nb"};
+    static const char *const images[] = {"", "-x", "a b", "a\nb"};
+    for (gsize i = 0; i < G_N_ELEMENTS(bases); i++) {
+        struct dsb_run_options options = usual;
+        options.base_dir = bases[i];
+        assert_bad(&options, &nothing, "base directory");
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(sessions); i++) {
+        struct dsb_run_options options = usual;
+        options.session = sessions[i];
+        assert_bad(&options, &nothing, "session id");
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(images); i++) {
+        struct dsb_run_options options = usual;
+        options.image = images[i];
+        assert_bad(&options, &nothing, "image");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_env),
+        cmocka_unit_test(test_code),
+        cmocka_unit_test(test_places),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
