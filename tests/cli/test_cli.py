@@ -758,10 +758,12 @@ class Results(EngineCase):
         self.assertEqual([f["path"] for f in files["deleted"]], ["a"])
 
     def test_hostile_file_names(self):
-        files = self.run_ok(r"open(b'/sandbox/\xff\n\"', 'w').close(); import os; os.symlink('/etc/passwd', '/sandbox/link'); os.mkfifo('/sandbox/fifo')",
+        files = self.run_ok(r"open(b'/sandbox/\xff\n\"', 'w').close(); import os; os.symlink('/etc/passwd', '/sandbox/link'); "
+                            "import socket; socket.socket(socket.AF_UNIX).bind('/sandbox/socket')",
                             "--session", "names")["files"]
         raw = [base64.b64decode(f["path_base64"]) for f in files["created"] if "path_base64" in f]
         self.assertEqual(raw, [b'\xff\n"'])
+        os.mkfifo(os.path.join(WORK.base, "names", "fifo"))  # the code cannot make one
         self.run_ok("pass", "--session", "names", limit=30)
 
     def test_binary_output(self):
@@ -955,7 +957,7 @@ class Input(EngineCase):
         self.assertEqual(self.run_ok("")["stdout"], "")
 
     def test_large_program(self):
-        path = WORK.file("x = 1\n" * 500000 + "print('end')\n")
+        path = WORK.file("x = 1\n" * 50000 + "# " + "x" * (3 << 20) + "\nprint('end')\n")
         self.assertEqual(self.result(self.dsb(path))["stdout"], "end\n")
 
     def test_file_name_in_traceback(self):
