@@ -380,6 +380,7 @@ gboolean dsb_exec_run(struct dsb_wire *wire, const struct dsb_resolved *limits, 
         }
     }
     dsb_wire_queue(wire, DSB_FRAME_ACK, EXECUTION, NULL, 0);
-    dsb_wire_flush(wire, NULL); /* pid 1 ends without it too; the answer is already here */
+    /* pid 1 ends without it too; the answer is already here */
+    result->leaving = dsb_wire_flush(wire, NULL) && dsb_wire_pending(wire) == 0;
     return TRUE;
 }

@@ -247,8 +247,11 @@ static void clear(struct run *run)
         dsb_wire_clear(&run->wire);
     if (run->stream.close != NULL)
         run->stream.close(run->stream.state);
-    /* By name where `create` did not come back with an id: the engine may have made it all the same. */
-    if (run->resolved != NULL && run->dir != NULL) {
+    /*
+     * After an answer pid 1 leaves and the engine removes the container: nobody has to wait for that.
+     * By name where `create` did not come back with an id: the engine may have made it all the same.
+     */
+    if (run->resolved != NULL && run->dir != NULL && !run->result->leaving) {
         g_autoptr(GError) error = NULL;
         if (!dsb_backend_destroy(run->engine->backend, run->container != NULL ? run->container : run->name, &error))
             dsb_say(run->options, "container %s could not be removed: %s; 'dsandbox gc' tries again", run->name,
