@@ -102,8 +102,9 @@ gboolean dsbc_call(const struct dsbc_cli *cli, GPtrArray *argv_taken, const char
     g_autoptr(GPtrArray) argv = argv_taken;
     g_ptr_array_add(argv, NULL);
     gboolean long_call = output->line != NULL;
-    guint timeout_ms = long_call ? 0 : MAX(cli->timeout_ms, output->timeout_ms);
-    if (!dsbc_capture((char *const *) argv->pdata, long_call ? cli->user_env : cli->env, timeout_ms, output, error)) {
+    guint timeout_ms = long_call ? 0 : output->timeout_ms > 0 ? output->timeout_ms : cli->timeout_ms;
+    if (!dsbc_capture((char *const *) argv->pdata, long_call ? cli->user_env : cli->env, timeout_ms,
+                      output->always ? -1 : cli->cancel_fd, output, error)) {
         g_prefix_error(error, "%s: %s: ", what, cli->program);
         return FALSE;
     }

@@ -10,6 +10,9 @@
 #define MAX_LEFTOVERS 10000
 /* Podman's first container of an image with keep-id copies and chowns every layer. */
 #define PODMAN_CREATE_MS 300000
+/* At least: a container must not stay because the user is in a hurry. */
+#define KILL_MS 5000
+#define PROBE_MS 1200
 
 static void op_close(void *backend)
 {
@@ -115,9 +118,19 @@ static gboolean op_prepare(void *backend, const char *image, gboolean may_pull, 
     return TRUE;
 }
 
+/** The program would wait for a FIFO, or read a device for ever. */
+static gboolean is_regular(const char *path, GError **error)
+{
+    uint64_t size = 0;
+    g_auto(dsbc_fd) fd = dsbe_open_regular(path, &size, error);
+    return fd >= 0;
+}
+
 static gboolean op_image_make(void *backend, const struct dsb_image_source *source, GError **error)
 {
     struct dsbc_cli *cli = backend;
+    if (!is_regular(source->tarball != NULL ? source->tarball : source->dockerfile, error))
+        return FALSE;
     GPtrArray *argv = dsbc_argv(cli);
     if (source->tarball != NULL) {
         dsbc_add(argv, "import");
@@ -148,14 +161,36 @@ static char *parse_id(const char *text)
     return g_strdup(line);
 }
 
-static gboolean remove_container(const struct dsbc_cli *cli, const char *id, GError **error)
+/** Deadline of kill and rm; after a cancel nobody waits longer than it must. */
+static guint end_timeout(const struct dsbc_cli *cli)
 {
+    int cancel_fd = cli->cancel_fd;
+    return dsbe_cancel_pending(&cancel_fd) ? KILL_MS : MAX(cli->timeout_ms, KILL_MS);
+}
+
+/** After a cancel: whether a Docker engine does not even tell its version. What it left is for `gc`. */
+static gboolean hangs(struct dsbc_cli *cli, GError **error)
+{
+    int cancel_fd = cli->cancel_fd;
+    if (!dsbe_cancel_pending(&cancel_fd) || cli->facts.podman)
+        return FALSE;
+    GPtrArray *argv = dsbc_argv(cli);
+    dsbc_add(argv, "version");
+    dsbc_add(argv, "--format={{.Server.Version}}");
+    g_auto(dsbc_output) output = {.timeout_ms = PROBE_MS, .always = TRUE};
+    return !dsbc_call(cli, argv, "asking the engine whether it is there", &output, error);
+}
+
+static gboolean remove_container(struct dsbc_cli *cli, const char *id, GError **error)
+{
+    if (hangs(cli, error))
+        return FALSE;
     GPtrArray *argv = dsbc_argv(cli);
     dsbc_add(argv, "rm");
     dsbc_add(argv, "--force");
     dsbc_add(argv, "--volumes");
     dsbc_add(argv, "%s", id);
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbc_output) output = {.timeout_ms = end_timeout(cli), .always = TRUE};
     g_autoptr(GError) local = NULL;
     if (dsbc_call(cli, argv, "remove", &output, &local) || g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND) ||
         strstr(local->message, "already in progress") != NULL)
@@ -179,7 +214,8 @@ static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id,
     GPtrArray *argv = dsbc_argv(cli);
     for (guint i = 0; words->pdata[i] != NULL; i++)
         dsbc_add(argv, "%s", (const char *) words->pdata[i]);
-    g_auto(dsbc_output) output = {.timeout_ms = facts.podman ? PODMAN_CREATE_MS : 0};
+    guint timeout_ms = facts.podman && !cli->timeout_given ? PODMAN_CREATE_MS : 0;
+    g_auto(dsbc_output) output = {.timeout_ms = timeout_ms};
     g_autoptr(GError) local = NULL;
     g_autofree char *made = NULL;
     if (dsbc_call(cli, argv, "create", &output, &local)) {
@@ -188,8 +224,10 @@ static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id,
             g_set_error_literal(&local, DSB_ERROR, DSB_ERROR_PROTOCOL, "create: the answer is no container id");
     }
     if (made == NULL) {
-        if (local->code != DSB_ERROR_CONFLICT && local->code != DSB_ERROR_NOT_FOUND)
-            remove_container(cli, spec->name, NULL); /* after a deadline it may be there */
+        /* After a deadline it may be there. After a cancel too, but then the caller removes it by its name. */
+        if (local->code != DSB_ERROR_CONFLICT && local->code != DSB_ERROR_NOT_FOUND &&
+            local->code != DSB_ERROR_CANCELLED)
+            remove_container(cli, spec->name, NULL);
         g_propagate_error(error, g_steal_pointer(&local));
         return FALSE;
     }
@@ -253,7 +291,7 @@ static gboolean op_kill(void *backend, const char *id, GError **error)
     dsbc_add(argv, "kill");
     dsbc_add(argv, "--signal=KILL");
     dsbc_add(argv, "%s", id);
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbc_output) output = {.timeout_ms = end_timeout(cli), .always = TRUE};
     g_autoptr(GError) local = NULL;
     if (dsbc_call(cli, argv, "kill", &output, &local) || g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND))
         return TRUE;
@@ -277,14 +315,10 @@ static gboolean add_leftover(GPtrArray *list, json_object *root)
     struct dsb_leftover *one = g_new0(struct dsb_leftover, 1);
     g_ptr_array_add(list, one);
     json_object *labels = dsbe_json_at(root, "Config.Labels");
-    json_object *value = NULL;
     g_strlcpy(one->id, dsbe_json_string(root, "Id", ""), sizeof one->id);
-    if (json_object_object_get_ex(labels, DSB_LABEL_OWNER, &value))
-        g_strlcpy(one->owner, json_object_get_string(value), sizeof one->owner);
-    if (json_object_object_get_ex(labels, DSB_LABEL_SESSION, &value))
-        g_strlcpy(one->session, json_object_get_string(value), sizeof one->session);
-    if (json_object_object_get_ex(labels, DSB_LABEL_DEADLINE, &value))
-        one->deadline = g_ascii_strtoll(json_object_get_string(value), NULL, 10);
+    g_strlcpy(one->owner, dsbe_json_label(labels, DSB_LABEL_OWNER), sizeof one->owner);
+    g_strlcpy(one->session, dsbe_json_label(labels, DSB_LABEL_SESSION), sizeof one->session);
+    one->deadline = MAX(0, g_ascii_strtoll(dsbe_json_label(labels, DSB_LABEL_DEADLINE), NULL, 10));
     one->running = dsbe_json_bool(root, "State.Running");
     return one->id[0] != '\0';
 }
@@ -301,7 +335,7 @@ static GStrv list_ids(const struct dsbc_cli *cli, const char *owner, GError **er
         dsbc_add(argv, "--filter=label=" DSB_LABEL_OWNER "=%s", owner);
     else
         dsbc_add(argv, "--filter=label=" DSB_LABEL_OWNER);
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbc_output) output = {.always = TRUE};
     if (!dsbc_call(cli, argv, "list", &output, error))
         return NULL;
     g_strstrip(output.text->str);
@@ -328,7 +362,7 @@ static gboolean op_list(void *backend, const char *owner, GPtrArray **leftovers,
     dsbc_add(argv, "inspect");
     for (guint i = 0; ids[i] != NULL; i++)
         dsbc_add(argv, "%s", ids[i]);
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbc_output) output = {.always = TRUE};
     g_autoptr(GError) local = NULL;
     if (!dsbc_call(cli, argv, "list", &output, &local) && !g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&local));

@@ -43,6 +43,15 @@ const char *dsbe_json_string(json_object *root, const char *path, const char *fa
     return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : fallback;
 }
 
+const char *dsbe_json_label(json_object *labels, const char *name)
+{
+    json_object *value = NULL;
+    if (!json_object_is_type(labels, json_type_object) || !json_object_object_get_ex(labels, name, &value) ||
+        !json_object_is_type(value, json_type_string))
+        return "";
+    return json_object_get_string(value);
+}
+
 gboolean dsbe_json_bool(json_object *root, const char *path)
 {
     json_object *value = dsbe_json_at(root, path);

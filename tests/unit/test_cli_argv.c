@@ -2,6 +2,8 @@
 /* The docker-cli backend without an engine: translation (golden files), classification, child processes. */
 #include "cli.h"
 
+#include "engine.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -259,16 +261,46 @@ static void finds_programs(void **state)
     g_autofree char *program = g_build_filename(dir, "docker", NULL);
     assert_true(g_file_set_contents(program, "#!/bin/sh\n", -1, NULL));
     assert_int_equal(chmod(program, 0755), 0);
-    g_autofree char *found = dsbc_find_program("docker", dir);
+    g_autofree char *found = dsbe_find_program("docker", dir);
     assert_string_equal(found, program);
-    assert_int_equal(chmod(dir, 0777), 0);
-    assert_null(dsbc_find_program("docker", dir)); /* everybody could put a program there */
+    static const struct {
+        mode_t directory, file;
+    } bad[] = {{0777, 0755}, {0775, 0755}, {0755, 0757}, {0755, 0775}, {0755, 0644}};
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        assert_int_equal(chmod(dir, bad[i].directory), 0);
+        assert_int_equal(chmod(program, bad[i].file), 0);
+        assert_null(dsbe_find_program("docker", dir));
+        assert_false(dsbe_program_ok(program));
+    }
     assert_int_equal(chmod(dir, 0755), 0);
-    assert_int_equal(chmod(program, 0757), 0);
-    assert_null(dsbc_find_program("docker", dir));
-    assert_int_equal(chmod(program, 0644), 0);
-    assert_null(dsbc_find_program("docker", dir));
-    assert_null(dsbc_find_program("docker", ".:relative:"));
+    assert_int_equal(chmod(program, 0755), 0);
+    assert_true(dsbe_program_ok(program));
+    assert_null(dsbe_find_program("docker", ".:relative:"));
+    if (geteuid() == 0) { /* what belongs to somebody else can be changed by them */
+        assert_int_equal(chown(program, 12345, 0), 0);
+        assert_false(dsbe_program_ok(program));
+        assert_int_equal(chown(program, 0, 0), 0);
+        assert_int_equal(chown(dir, 12345, 0), 0);
+        assert_false(dsbe_program_ok(program));
+        assert_int_equal(chown(dir, 0, 0), 0);
+    }
+    /* A link counts as what it points at. */
+    g_autofree char *open_dir = g_build_filename(dir, "open", NULL);
+    g_autofree char *target = g_build_filename(open_dir, "target", NULL);
+    g_autofree char *link = g_build_filename(dir, "link", NULL);
+    assert_int_equal(mkdir(open_dir, 0755), 0);
+    assert_true(g_file_set_contents(target, "#!/bin/sh\n", -1, NULL));
+    assert_int_equal(chmod(target, 0755), 0);
+    assert_int_equal(symlink(target, link), 0);
+    assert_true(dsbe_program_ok(link));
+    assert_int_equal(chmod(open_dir, 0777), 0);
+    assert_false(dsbe_program_ok(link));
+    g_autofree char *list = g_strconcat(open_dir, ":", dir, ":relative", NULL);
+    g_autofree char *safe = dsbe_safe_path(list);
+    assert_string_equal(safe, dir);
+    unlink(link);
+    unlink(target);
+    rmdir(open_dir);
     unlink(program);
     rmdir(dir);
 }
@@ -279,7 +311,7 @@ static gboolean run_shell(const char *script, guint timeout_ms, struct dsbc_outp
 {
     char *const command[] = {(char *) "/bin/sh", (char *) "-c", (char *) script, NULL};
     char *const environment[] = {(char *) "ONLY=this", (char *) "PATH=/usr/bin:/bin", NULL};
-    return dsbc_capture(command, environment, timeout_ms, output, error);
+    return dsbc_capture(command, environment, timeout_ms, -1, output, error);
 }
 
 static void captures(void **state)
