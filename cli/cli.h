@@ -9,11 +9,11 @@
 
 /** All options of all verbs, as parsed. */
 struct cli {
-    char *backend, *plugin, *host, *session, *base_dir, *image, *policy_file, *code, *stdin_file, *allow;
+    char *backend, *plugin, *host, *session, *base_dir, *image, *policy_file, *code, *stdin_file, *allow,
+        *engine_timeout;
     char **set; /**< policy keys given as options: "key", "text", "origin" triples, NULL-terminated */
     char **env;
     char *tag, *file; /**< image build */
-    int engine_timeout;
     gboolean json, verbose, from_packages, dry_run, no_service, help, version;
     char **args;         /**< what is left: verb and operands */
     char **program_args; /**< after "--" */
@@ -27,6 +27,18 @@ dsb_policy *cli_policy(const struct cli *cli, GError **error);
 int cli_fail(const struct cli *cli, const GError *error);
 /** Too many or too few operands. */
 gboolean cli_operands(const struct cli *cli, guint from, guint to, GError **error);
+
+/**
+ * SIGINT, SIGTERM and SIGHUP make cli_cancel_fd() readable from now on, and so does cli_cancel(). The third signal kills,
+ * for the case that ours does not end.
+ */
+gboolean cli_catch_signals(GError **error);
+int cli_cancel_fd(void);
+/** The first of these signals, 0: none yet. */
+int cli_cancel_signal(void);
+void cli_cancel(int number);
+/** The exit status of a verb that was cancelled. */
+int cli_cancel_status(void);
 
 int cli_run(const struct cli *cli);
 int cli_backend(const struct cli *cli);

@@ -79,7 +79,7 @@ static GOptionContext *make_context(void)
         { "stdin", 0, 0, G_OPTION_ARG_FILENAME, &cli.stdin_file, "standard input of the code (-: ours)", "FILE" },
         { "policy", 0, 0, G_OPTION_ARG_FILENAME, &cli.policy_file, "policy file", "FILE" },
         { "allow-unenforced", 0, 0, G_OPTION_ARG_FILENAME, &cli.allow, "controls that may be missing", "NAMES" },
-        { "engine-timeout", 0, 0, G_OPTION_ARG_INT, &cli.engine_timeout, "deadline of one engine call (60)", "SECONDS" },
+        { "engine-timeout", 0, 0, G_OPTION_ARG_FILENAME, &cli.engine_timeout, "deadline of one engine call (60)", "SECONDS" },
         { "no-service", 0, 0, G_OPTION_ARG_NONE, &cli.no_service, "do not use the per-user service", NULL },
         { "json", 0, 0, G_OPTION_ARG_NONE, &cli.json, "one JSON object on standard output", NULL },
         { "verbose", 'v', 0, G_OPTION_ARG_NONE, &cli.verbose, "say what is done and why", NULL },

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glib-unix.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,37 +14,12 @@
 /* JSON escaping may double it, and a frame holds 16 MiB. */
 #define CODE_MAX (4u << 20)
 
-static int cancel_pipe[2] = { -1, -1 };
-static volatile sig_atomic_t cancel_signal;
 static int output_error; /* errno of our own standard output */
-
-static void on_signal(int number)
-{
-    int saved = errno;
-    if (cancel_signal == 0) {
-        cancel_signal = number;
-        if (write(cancel_pipe[1], "", 1) < 0) { /* nothing to do in a handler */
-        }
-    }
-    errno = saved;
-}
-
-static gboolean catch_signals(GError **error)
-{
-    struct sigaction action = { .sa_handler = on_signal };
-    if (!g_unix_open_pipe(cancel_pipe, FD_CLOEXEC, error))
-        return FALSE;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    return TRUE;
-}
 
 /* Waits until `fd` is ready; FALSE when a signal came first. */
 static gboolean ready(int fd, short events)
 {
-    struct pollfd fds[] = { { fd, events, 0 }, { cancel_pipe[0], POLLIN, 0 } };
+    struct pollfd fds[] = { { fd, events, 0 }, { cli_cancel_fd(), POLLIN, 0 } };
     while (poll(fds, G_N_ELEMENTS(fds), -1) < 0 && errno == EINTR)
         continue;
     return fds[0].revents != 0;
@@ -63,7 +37,7 @@ static void on_output(void *data, int stream, const void *bytes, gsize size)
         if (n < 0) {
             output_error = errno;
             /* Nobody reads any more: stop the code as a shell's pipe would. */
-            on_signal(SIGPIPE);
+            cli_cancel(SIGPIPE);
             return;
         }
         from += n;
@@ -172,7 +146,7 @@ static void explain(const dsb_result *result, const dsb_policy *policy)
 static int execute(const struct cli *cli, const dsb_policy *policy, struct dsb_run_options *options,
                    struct dsb_request *request)
 {
-    options->cancel_fd = cancel_pipe[0];
+    options->cancel_fd = cli_cancel_fd();
     options->output = cli->json ? NULL : on_output;
     g_autoptr(dsb_result) result = dsb_run(policy, options, request);
     if (cli->json) {
@@ -185,8 +159,8 @@ static int execute(const struct cli *cli, const dsb_policy *policy, struct dsb_r
         g_printerr("dsandbox: cannot write the output: %s\n", g_strerror(output_error));
         return EXIT_OURS;
     }
-    if (dsb_result_status(result) == DSB_STATUS_CANCELLED && cancel_signal != 0)
-        return 128 + cancel_signal;
+    if (dsb_result_status(result) == DSB_STATUS_CANCELLED)
+        return cli_cancel_status();
     return dsb_result_exit_status(result);
 }
 
@@ -206,9 +180,9 @@ int cli_run(const struct cli *cli)
         g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID,
                     "unexpected operand '%s'; arguments of the code go after --", cli->args[2]);
     if (error != NULL || !cli_options(cli, &options, &error) || (policy = cli_policy(cli, &error)) == NULL
-        || !catch_signals(&error) || !read_code(cli, operand, code, &request.filename, &error)) {
+        || !cli_catch_signals(&error) || !read_code(cli, operand, code, &request.filename, &error)) {
         int status = cli_fail(cli, error);
-        return cancel_signal != 0 ? 128 + cancel_signal : status;
+        return cli_cancel_signal() != 0 ? cli_cancel_status() : status;
     }
     request.code = code->str;
     request.code_size = code->len;

@@ -147,6 +147,8 @@ static gboolean prepare(struct run *run, GError **error)
     result->engine = run->engine->info;
     result->backend = g_strdup(run->engine->loaded->plugin.name);
     stamp(run, "engine_ms");
+    if (!dsb_engine_check_local(run->engine, error))
+        return FALSE;
     if (run->engine->loaded->plugin.prepare == NULL)
         g_strlcpy(image.id, result->image, sizeof image.id);
     else if (!dsb_backend_prepare(run->engine->backend, result->image, FALSE, &image, error))

@@ -2,10 +2,9 @@
 #include "select.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define CALL_TIMEOUT_MS 60000
 
 void dsb_say(const struct dsb_run_options *options, const char *format, ...)
 {
@@ -42,10 +41,13 @@ static struct dsb_engine *open_one(const char *name, const struct dsb_run_option
 {
     struct dsb_engine *engine = g_new0(struct dsb_engine, 1);
     engine->info.struct_size = sizeof engine->info;
+    /* Ours, since the caller's lives for its call only. */
+    engine->cancel_fd = options->cancel_fd >= 0 ? fcntl(options->cancel_fd, F_DUPFD_CLOEXEC, 3) : -1;
     engine->params = (struct dsb_open_params){
         .struct_size = sizeof engine->params,
         .endpoint = options->endpoint,
-        .call_timeout_ms = options->engine_timeout_ms != 0 ? options->engine_timeout_ms : CALL_TIMEOUT_MS,
+        .call_timeout_ms = options->engine_timeout_ms,
+        .cancel_fd = engine->cancel_fd,
         .log = options->log,
         .log_data = options->data,
     };
@@ -78,12 +80,28 @@ struct dsb_engine *dsb_engine_open(const struct dsb_run_options *options, GError
         struct dsb_engine *engine = open_one(*name, options, &why);
         if (engine != NULL)
             return engine;
+        if (g_error_matches(why, DSB_ERROR, DSB_ERROR_CANCELLED)) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return NULL;
+        }
         dsb_say(options, "backend %s: not usable: %s", *name, why->message);
         g_string_append_printf(reasons, "\n  %s: %s", *name, why->message);
     }
     g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "no container engine is usable; install Docker or Podman, or start it:%s",
                 reasons->str);
     return NULL;
+}
+
+gboolean dsb_engine_check_local(const struct dsb_engine *engine, GError **error)
+{
+    if (engine->info.local)
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_REFUSED,
+                "the engine at %s is not on this host, so it cannot see the session directory: give an engine of this host "
+                "(--host unix:///PATH, or another --backend; see DOCKER_HOST, CONTAINER_HOST and the Docker context), or "
+                "run dsandbox where the engine is",
+                engine->info.endpoint);
+    return FALSE;
 }
 
 void dsb_engine_close(struct dsb_engine *engine)
@@ -93,6 +111,8 @@ void dsb_engine_close(struct dsb_engine *engine)
     if (engine->backend != NULL)
         dsb_backend_close(engine->backend);
     dsb_loaded_free(engine->loaded);
+    if (engine->cancel_fd >= 0)
+        close(engine->cancel_fd);
     g_free(engine->runtime_dir);
     g_free(engine);
 }

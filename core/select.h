@@ -14,6 +14,7 @@ struct dsb_engine {
     struct dsb_engine_info info;
     struct dsb_open_params params;
     char *runtime_dir;
+    int cancel_fd; /* a copy of the options' */
 };
 
 /**
@@ -22,6 +23,8 @@ struct dsb_engine {
  */
 struct dsb_engine *dsb_engine_open(const struct dsb_run_options *options, GError **error);
 void dsb_engine_close(struct dsb_engine *engine);
+/** REFUSED for an engine on another host: it could not mount the session directory. */
+gboolean dsb_engine_check_local(const struct dsb_engine *engine, GError **error);
 
 void dsb_say(const struct dsb_run_options *options, const char *format, ...) G_GNUC_PRINTF(2, 3);
 

@@ -187,6 +187,7 @@ static gboolean set_tls_error(const struct channel *channel, CURLcode code, cons
     const char *hint = code == CURLE_PEER_FAILED_VERIFICATION
                            ? "give the authority that signed the engine's certificate as ca.pem in DOCKER_CERT_PATH, "
                              "and the host by a name that is in the certificate"
+                       : code == CURLE_SSL_CONNECT_ERROR && strstr(channel->reason, " alert ") ? tcp_hint(endpoint) + 2
                        : code == CURLE_SSL_CONNECT_ERROR
                            ? "if the engine does not speak TLS, unset DOCKER_TLS_VERIFY or give http://"
                            : "check ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH";

@@ -17,8 +17,12 @@ struct dsb_run_options {
     const char *session;     /**< session id; NULL: a fresh directory, removed afterwards */
     const char *image;       /**< NULL: dsandbox-sandbox:latest */
     uint64_t allow_unenforced; /**< control bits that may be missing; the result lists them */
-    uint32_t engine_timeout_ms; /**< deadline of one engine call; 0: 60 000 */
-    int cancel_fd;           /**< readable: stop, remove the container, status cancelled; -1 none */
+    uint32_t engine_timeout_ms; /**< deadline of one engine call; 0: the backend's default, 60 000 for ours */
+    /**
+     * Readable: stop, remove the container, status cancelled; -1 none. It must stay readable. Engine calls end too;
+     * an engine that does not answer any more is not waited for, what it keeps is for dsb_gc().
+     */
+    int cancel_fd;
     /** Diagnostics, one line. May be NULL. */
     void (*log)(void *data, const char *line);
     /** Output as it comes; stream is 1 or 2. Also kept in the result. May be NULL. */
