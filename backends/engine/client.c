@@ -12,6 +12,7 @@
 #define KILL_TIMEOUT_MS 5000 /* at least: a container must not stay because the user is in a hurry */
 #define PROBE_TIMEOUT_MS 1000
 #define LIST_MAX 10000
+#define ID_MAX 128
 #define WARNINGS_MAX 20
 
 struct dsbe_client *dsbe_client_new(const struct dsbe_dialect *dialect, struct dsbe_endpoint *endpoint,
@@ -125,19 +126,25 @@ gboolean dsbe_client_call(struct dsbe_client *client, const struct dsbe_request 
     return FALSE;
 }
 
-static json_object *get_json(struct dsbe_client *client, const char *path, gboolean always, const char *what,
-                             GError **error)
+/* A body of this type. */
+static json_object *get_json(struct dsbe_client *client, const char *path, enum json_type type, gboolean always,
+                             const char *what, GError **error)
 {
     g_auto(dsbe_response) response = {0};
     struct dsbe_request request = {.method = "GET", .path = path, .timeout_ms = client->timeout_ms, .always = always};
     if (!dsbe_client_call(client, &request, 0, what, &response, error))
         return NULL;
-    return dsbe_json_parse(response.body->str, response.body->len, error);
+    g_autoptr(json_object) root = dsbe_json_parse(response.body->str, response.body->len, error);
+    if (!root || json_object_is_type(root, type))
+        return g_steal_pointer(&root);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "%s: the answer is JSON, but not the %s it should be", what,
+                json_type_to_name(type));
+    return NULL;
 }
 
 json_object *dsbe_client_json(struct dsbe_client *client, const char *path, const char *what, GError **error)
 {
-    return get_json(client, path, FALSE, what, error);
+    return get_json(client, path, json_type_object, FALSE, what, error);
 }
 
 gboolean dsbe_client_identify(struct dsbe_client *client, GError **error)
@@ -272,7 +279,8 @@ gboolean dsbe_op_prepare(void *backend, const char *image, gboolean pull, struct
         return FALSE;
     }
     const char *id = dsbe_json_string(root, "Id", "");
-    if (strlen(id) < 12 || strlen(id) >= sizeof info->id) {
+    g_autoptr(GError) ignored = NULL;
+    if (strlen(id) < 12 || strlen(id) >= sizeof info->id || !check_word(id, ":", "image id", &ignored)) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine gave no id for image \"%s\"", image);
         return FALSE;
     }
@@ -329,7 +337,7 @@ gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, G
         return FALSE;
     const char *made = dsbe_json_string(root, "Id", "");
     g_autoptr(GError) ignored = NULL;
-    if (strlen(made) < 12 || !check_word(made, "", "container id", &ignored)) {
+    if (strlen(made) < 12 || strlen(made) >= ID_MAX || !check_word(made, "", "container id", &ignored)) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine gave no id for the container");
         return FALSE;
     }
@@ -451,17 +459,24 @@ gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, G
     g_autofree char *text = dsbe_json_text(filter);
     g_autofree char *escaped = g_uri_escape_string(text, NULL, FALSE);
     g_autofree char *path = g_strconcat(client->prefix, "/containers/json?all=true&filters=", escaped, NULL);
-    g_autoptr(json_object) root = get_json(client, path, TRUE, "listing containers", error);
+    g_autoptr(json_object) root = get_json(client, path, json_type_array, TRUE, "listing containers", error);
     if (!root)
         return FALSE;
-    if (!json_object_is_type(root, json_type_array) || json_object_array_length(root) > LIST_MAX) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine's list of containers is not one");
+    if (json_object_array_length(root) > LIST_MAX) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT, "the engine lists more than %d containers of ours", LIST_MAX);
         return FALSE;
     }
-    GPtrArray *result = g_ptr_array_new_with_free_func(g_free);
-    for (gsize i = 0; i < json_object_array_length(root); i++)
-        g_ptr_array_add(result, parse_leftover(json_object_array_get_idx(root, i)));
-    *leftovers = result;
+    g_autoptr(GPtrArray) result = g_ptr_array_new_with_free_func(g_free);
+    for (gsize i = 0; i < json_object_array_length(root); i++) {
+        struct dsb_leftover *leftover = parse_leftover(json_object_array_get_idx(root, i));
+        g_ptr_array_add(result, leftover);
+        g_autoptr(GError) ignored = NULL;
+        if (check_word(leftover->id, "_.-", "container id", &ignored))
+            continue;
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine lists a container without a usable id");
+        return FALSE;
+    }
+    *leftovers = g_steal_pointer(&result);
     return TRUE;
 }
 

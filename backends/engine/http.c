@@ -36,6 +36,7 @@ struct transfer {
     struct dsbe_response *response;
     CURL *curl;
     gsize header_bytes;
+    gboolean head_done; /* its empty line was there: libcurl takes a connection's end for it */
     GString *line;
     GError *error;
 };
@@ -229,6 +230,7 @@ static gboolean set_curl_error(const struct channel *channel, CURLcode code, con
     case CURLE_SSL_CACERT_BADFILE:
         return set_tls_error(channel, code, endpoint, error);
     case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "the engine at \"%s\" ended the connection: %s%s", endpoint->text,
@@ -259,6 +261,7 @@ static size_t on_header(char *data, size_t one, size_t size, void *user)
         g_set_error_literal(&transfer->error, DSB_ERROR, DSB_ERROR_LIMIT, "the engine's answer has too large a head");
         return 0;
     }
+    transfer->head_done = size > 0 && (data[0] == '\r' || data[0] == '\n');
     keep_header(data, size, "Api-Version", &transfer->response->api_version);
     keep_header(data, size, "Libpod-API-Version", &transfer->response->libpod_version);
     return size;
@@ -381,6 +384,8 @@ gboolean dsbe_http_call(struct dsbe_http *http, const struct dsbe_request *reque
     if (ended && code == CURLE_OK && !transfer.error && transfer.line->len > 0)
         feed_lines(&transfer, "\n", 1);
     g_string_free(transfer.line, TRUE);
+    if (code == CURLE_OK && !transfer.head_done)
+        code = CURLE_GOT_NOTHING;
     curl_easy_getinfo(channel->easy, CURLINFO_RESPONSE_CODE, &response->status);
 
     gboolean good = ended && code == CURLE_OK && !transfer.error;
