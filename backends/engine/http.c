@@ -326,6 +326,7 @@ static void set_body(CURL *curl, struct transfer *transfer, struct curl_slist **
         return;
     curl_easy_setopt(curl, CURLOPT_POST, 1L);
     if (request->upload) {
+        curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L); /* it cannot be sent a second time, should an old one be dead */
         curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_upload);
         curl_easy_setopt(curl, CURLOPT_READDATA, transfer);
         curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 512L * 1024);

@@ -202,7 +202,7 @@ static gboolean spoil(struct mock *mock, int fd, char *request, gsize request_by
     if (kind == MOCK_CUT || kind == MOCK_RESET || kind == MOCK_STALL)
         size = MIN(size, mock->size);
     /* Closing a unix socket with something unread resets it, after what was sent has arrived. */
-    if (recv(fd, request, kind == MOCK_RESET ? request_bytes - 1 : request_bytes, 0) < 0)
+    if (recv(fd, request, kind == MOCK_RESET ? request_bytes - 1 : request_bytes, MSG_WAITALL) < 0)
         g_warning("mock: recv: %s", g_strerror(errno));
     g_mutex_unlock(&mock->lock);
     send_bytes(fd, data, size, kind == MOCK_TRICKLE ? 1 : G_MAXSSIZE);
