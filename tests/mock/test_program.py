@@ -263,6 +263,15 @@ class ImageBuild(Case):
             for name in copied:
                 self.content(tar, name)
 
+    @unittest.skipUnless(shutil.which("docker"), "no program docker")
+    def test_docker_cli(self):
+        if subprocess.run(["docker", "buildx", "version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          timeout=30, check=False).returncode == 0:
+            self.skipTest("buildx has a protocol of its own")
+        with self.built("-t", "x:y", backend="docker-cli") as tar:
+            self.assertEqual(self.content(tar, "Dockerfile.sandbox"), self.source("Dockerfile.sandbox"))
+            self.assertEqual(self.content(tar, "images/from-packages.sh"), self.source("images/from-packages.sh"))
+
     def test_own_file(self):
         path = os.path.join(self.dir, "My Dockerfile")
         with open(path, "w", encoding="ascii") as out:
