@@ -141,6 +141,26 @@ class Cancel(Case):
                 engine = self.cancel("docker-api", [step], [signal.SIGINT])
                 self.assertIn("remove", [s for s, _ in engine.requests])
 
+    def test_removal_hangs(self):
+        """An engine that is alive and does not remove gets some seconds; a third signal is the way out."""
+        for signals in (1, 3):
+            with self.subTest(signals=signals), Engine(self.socket) as engine:
+                engine.hang = {"create", "remove"}
+                process = self.start(*self.run_args())
+                self.assertTrue(engine.hung.wait(20))
+                begin = time.monotonic()
+                for _ in range(signals):
+                    process.send_signal(signal.SIGINT)
+                    time.sleep(0.2)
+                done = self.end(process)
+                seconds = time.monotonic() - begin
+                if signals == 1:
+                    self.assertEqual((done[0], json.loads(done[1])["status"]), (130, "cancelled"), done)
+                    self.assertTrue(4 < seconds < 7 * SLACK, seconds)
+                else:
+                    self.assertEqual(done[0], -signal.SIGINT, done)
+                    self.assertLess(seconds, 2 * SLACK)
+
     def test_auto_does_not_try_the_next(self):
         with Engine(self.socket) as engine:
             engine.hang = {"ping"}
