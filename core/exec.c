@@ -2,7 +2,7 @@
 #include "exec.h"
 
 #include "answer.h"
-#include "scan.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -13,9 +13,6 @@
 #define STDIN_QUEUE (256u << 10)
 /* What pid 1 may take on top of the time limit and the grace before we stop believing in it. */
 #define SLACK_MS 5000
-/* The disk watcher's usual step, and how often in a row it may find what it cannot look into. */
-#define LOOK_US 100000
-#define HIDDEN_MAX 5
 
 static gint64 now(void)
 {
@@ -144,7 +141,7 @@ struct loop {
     struct dsb_result *result;
     int stdin_fd; /* -1: ended */
     gboolean done, cancelling, over_disk;
-    guint hidden; /* looks in a row that did not see everything */
+    struct dsb_watch watch;
 };
 
 static void keep(struct loop *loop, struct dsb_output *output, int stream, const struct dsb_frame *frame)
@@ -239,16 +236,6 @@ static void stop(struct loop *loop, const char *how)
     loop->cancelling = TRUE;
 }
 
-static gboolean over_disk(struct loop *loop)
-{
-    struct dsb_scan scan;
-    const struct dsb_exec *exec = loop->exec;
-    dsb_scan_run(exec->dir_fd, FALSE, exec->disk_inodes + 1, &scan);
-    loop->hidden = scan.hidden ? loop->hidden + 1 : 0;
-    dsb_scan_clear(&scan);
-    return scan.bytes > exec->disk_bytes || scan.inodes > exec->disk_inodes || loop->hidden >= HIDDEN_MAX;
-}
-
 static gboolean turn(struct loop *loop, int wait_ms, GError **error)
 {
     gboolean hungry = loop->stdin_fd >= 0 && dsb_wire_pending(loop->wire) < STDIN_QUEUE;
@@ -287,28 +274,25 @@ static void send_code(struct loop *loop, const struct dsb_request *request)
     loop->result->ran = TRUE;
 }
 
-/* Returns when to look again: a large tree less often, so that at most a tenth of our time goes into it. */
-static gint64 look_at_disk(struct loop *loop, gint64 *deadline)
+static void look_at_disk(struct loop *loop, gint64 *deadline)
 {
-    gint64 began = now();
-    if (!loop->over_disk && over_disk(loop)) {
-        loop->over_disk = TRUE;
-        *deadline = MIN(*deadline, now() + SLACK_MS * 1000);
-        if (loop->exec->session) /* pid 1 kills the interpreter, and its rollback point lives on */
-            stop(loop, "kill");
-    }
-    return now() + MAX(LOOK_US, (now() - began) * 10);
+    if (loop->over_disk || now() < loop->watch.next_us || dsb_watch_look(&loop->watch))
+        return;
+    loop->over_disk = TRUE;
+    *deadline = MIN(*deadline, now() + SLACK_MS * 1000);
+    if (loop->exec->session) /* pid 1 kills the interpreter, and its rollback point lives on */
+        stop(loop, "kill");
 }
 
 /* Until `done`, or until there is no point in waiting: then FALSE without an error. */
 static gboolean relay(struct loop *loop, gint64 deadline, GError **error)
 {
-    gint64 look = now() + LOOK_US;
     while (!loop->done) {
-        if (!turn(loop, until(MIN(deadline, look)), error))
+        gint64 next = loop->over_disk ? deadline : MIN(deadline, loop->watch.next_us);
+        if (!turn(loop, until(next), error))
             return FALSE;
-        if (!loop->done && now() >= look)
-            look = look_at_disk(loop, &deadline);
+        if (!loop->done)
+            look_at_disk(loop, &deadline);
         if (!loop->done && (now() >= deadline || (loop->over_disk && !loop->exec->session)))
             return FALSE;
     }
@@ -322,19 +306,21 @@ gboolean dsb_exec_run(struct dsb_exec *exec, const struct dsb_run_options *optio
     struct loop loop = { .exec = exec, .wire = exec->wire, .options = options, .result = result,
                          .stdin_fd = request->stdin_fd };
     gint64 deadline = now() + (gint64) (exec->timeout_ms + exec->limits->grace_ms + SLACK_MS) * 1000;
+    dsb_watch_init(&loop.watch, exec->dir_fd, exec->disk_bytes, exec->disk_inodes);
     send_code(&loop, request);
     exec->broken = !relay(&loop, deadline, &local);
     if (!exec->broken) {
         dsb_wire_queue(exec->wire, DSB_FRAME_ACK, exec->number, NULL, 0);
         dsb_wire_flush(exec->wire, NULL); /* pid 1 does without it too; the answer is already here */
     }
+    if (loop.over_disk && local == NULL)
+        dsb_result_over_disk(result, g_steal_pointer(&loop.watch.reason));
+    dsb_watch_clear(&loop.watch);
     if (local != NULL) {
         g_propagate_error(error, g_steal_pointer(&local));
         return FALSE;
     }
-    if (loop.over_disk)
-        result->status = DSB_STATUS_DISK_LIMIT;
-    else if (exec->broken)
+    if (exec->broken && !loop.over_disk)
         result->status = DSB_STATUS_TIMEOUT;
     return TRUE;
 }

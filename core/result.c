@@ -92,6 +92,7 @@ void dsb_result_free(struct dsb_result *result)
     json_object_put(result->timing);
     dsb_report_free(result->controls);
     g_free(result->policy_sha256);
+    g_free(result->reason);
     g_free(result->backend);
     g_free(result->image);
     g_free(result->image_id);
@@ -115,6 +116,13 @@ void dsb_result_fail(struct dsb_result *result, GError *error)
         result->status = DSB_STATUS_CANCELLED;
     else if (result->ran)
         result->status = DSB_STATUS_LOST;
+}
+
+void dsb_result_over_disk(struct dsb_result *result, char *reason)
+{
+    result->status = DSB_STATUS_DISK_LIMIT;
+    g_free(result->reason);
+    result->reason = reason;
 }
 
 struct dsb_result *dsb_result_from_error(const GError *error)
@@ -333,6 +341,7 @@ char *dsb_result_json(const struct dsb_result *result, gboolean pretty)
     add_text(root, "status", dsb_status_name(result->status));
     json_object_object_add(root, "exit_code", result->exit_code >= 0 ? json_object_new_int(result->exit_code) : NULL);
     json_object_object_add(root, "signal", result->signal > 0 ? json_object_new_int(result->signal) : NULL);
+    add_text(root, "reason", result->reason);
     struct json_object *failure = NULL;
     if (result->failure != NULL) {
         failure = json_object_new_object();

@@ -33,6 +33,7 @@ struct dsb_result {
     enum dsb_status status;
     int exit_code;  /**< -1: none */
     int signal;     /**< 0: none */
+    char *reason;   /**< of a status that does not explain itself: which limit of the disk; NULL: none */
     GError *failure; /**< ours or the engine's */
     struct dsb_output out, err;
     struct dsb_state state;
@@ -61,6 +62,8 @@ void dsb_result_fail(struct dsb_result *result, GError *error); /**< takes the e
 /** The name "kept", "rolled_back" or "lost"; NONE for others and NULL. */
 enum dsb_outcome dsb_outcome_parse(const char *name);
 void dsb_result_set_state(struct dsb_result *result, enum dsb_outcome outcome, const char *reason);
+/** The code was, or should have been, stopped by the limit on disk. Takes the reason. */
+void dsb_result_over_disk(struct dsb_result *result, char *reason);
 void dsb_result_add_file(GPtrArray *to, const char *path, uint64_t size);
 const char *dsb_error_code_name(int code);
 /** {sha256, controls} as a JSON object (caller puts). */

@@ -31,8 +31,9 @@ static void note_files(const struct dsb_sandbox *sandbox, struct dsb_result *res
     struct dsb_scan after;
     if (sandbox->files.files == NULL)
         return;
-    dsb_scan_run(sandbox->dir->fd, TRUE, 0, &after);
+    dsb_scan_run(sandbox->dir->fd, TRUE, sandbox->resolved->disk_inodes + 1, &after);
     dsb_scan_compare(&sandbox->files, &after, 0, result);
+    dsb_scan_settle(&after, sandbox->resolved->disk_bytes, sandbox->resolved->disk_inodes, result);
     dsb_scan_clear(&after);
 }
 

@@ -5,6 +5,7 @@
 #include "fields.h"
 #include "hello.h"
 #include "paths.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -126,7 +127,12 @@ static gboolean open_workdir(const struct opening *job, GError **error)
     gid_t gid = mapped ? getegid() : spec->gid;
     if (!dsb_workdir_open(job->options->base_dir, job->box->dir_name, uid, gid, &job->box->dir, error))
         return FALSE;
-    dsb_scan_run(job->box->dir->fd, TRUE, 0, &job->box->files);
+    g_autofree char *reason = NULL;
+    if (!dsb_watch_room(job->box->dir->fd, &reason)) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT, "%s: make room, or choose another --base-dir", reason);
+        return FALSE;
+    }
+    dsb_scan_run(job->box->dir->fd, TRUE, job->box->resolved->disk_inodes + 1, &job->box->files);
     return TRUE;
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "scan.h"
 
-#include "walk.h"
+#include "fields.h"
 
 #include <string.h>
 #include <time.h>
 
 #define MAX_FILE_DEPTH 64
-#define MAX_ENTRIES 200000
-#define MAX_US (2 * G_USEC_PER_SEC)
+#define MAX_FILES 200000
+#define MAX_US (10 * G_USEC_PER_SEC)
 
 static int64_t nanoseconds(const struct timespec *at)
 {
@@ -48,7 +48,7 @@ static void visit(void *data, const char *path, guint depth, const struct stat *
         scan->bytes += (uint64_t) st->st_blocks * 512;
     if (scan->files == NULL)
         return;
-    if (depth > MAX_FILE_DEPTH)
+    if (depth > MAX_FILE_DEPTH || scan->inodes > MAX_FILES)
         scan->truncated = TRUE;
     else if (S_ISDIR(st->st_mode))
         note_dir(scan, path, st);
@@ -56,25 +56,66 @@ static void visit(void *data, const char *path, guint depth, const struct stat *
         note_file(scan, path, st);
 }
 
+void dsb_scan_begin(int fd, uint64_t max_inodes, struct dsb_scan *scan)
+{
+    *scan = (struct dsb_scan){ .linked = g_hash_table_new(NULL, NULL) };
+    scan->walk = (struct dsb_walk){ .max_entries = max_inodes != 0 ? (gsize) max_inodes : MAX_FILES,
+                                    .unlock = TRUE,
+                                    .visit = visit,
+                                    .data = scan };
+    dsb_walk_begin(&scan->walk, fd);
+}
+
+gboolean dsb_scan_go_on(struct dsb_scan *scan, gint64 until_us)
+{
+    return dsb_walk_go_on(&scan->walk, until_us);
+}
+
+void dsb_scan_end(struct dsb_scan *scan, gboolean whole)
+{
+    dsb_walk_end(&scan->walk);
+    g_clear_pointer(&scan->linked, g_hash_table_unref);
+    scan->hidden = scan->walk.hidden;
+    scan->cut = scan->hidden || scan->walk.truncated || !whole;
+    scan->truncated |= scan->cut;
+}
+
 void dsb_scan_run(int fd, gboolean want_files, uint64_t max_inodes, struct dsb_scan *scan)
 {
     struct stat st;
-    struct dsb_walk walk = { .max_entries = max_inodes != 0 ? (gsize) max_inodes : MAX_ENTRIES,
-                             .deadline_us = g_get_monotonic_time() + MAX_US,
-                             .unlock = TRUE,
-                             .visit = visit,
-                             .data = scan };
-    *scan = (struct dsb_scan){ .linked = g_hash_table_new(NULL, NULL) };
+    dsb_scan_begin(fd, max_inodes, scan);
     if (want_files) {
         scan->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         scan->dirs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     }
-    dsb_walk_run(&walk, fd);
+    dsb_scan_end(scan, dsb_scan_go_on(scan, g_get_monotonic_time() + MAX_US));
     if (want_files && fstat(fd, &st) == 0)
         note_dir(scan, "", &st);
-    g_clear_pointer(&scan->linked, g_hash_table_unref);
-    scan->hidden = walk.hidden;
-    scan->truncated |= walk.truncated || walk.hidden;
+}
+
+char *dsb_scan_over(const struct dsb_scan *scan, uint64_t max_bytes, uint64_t max_inodes)
+{
+    g_autofree char *bytes = dsb_render_bytes(max_bytes);
+    if (scan->bytes > max_bytes)
+        return g_strdup_printf("/sandbox held more than the policy's disk of %s", bytes);
+    if (scan->inodes > max_inodes)
+        return g_strdup_printf("/sandbox held more than the policy's disk_inodes of %" G_GUINT64_FORMAT, max_inodes);
+    if (scan->hidden)
+        return g_strdup("a directory in /sandbox could not be looked into, so that the policy's disk could not be "
+                        "checked");
+    return scan->cut ? g_strdup("what /sandbox held could not be counted in time, so that the policy's disk could not "
+                                "be checked")
+                     : NULL;
+}
+
+void dsb_scan_settle(const struct dsb_scan *scan, uint64_t max_bytes, uint64_t max_inodes, struct dsb_result *result)
+{
+    if (!result->ran || result->failure != NULL
+        || (result->status != DSB_STATUS_OK && result->status != DSB_STATUS_ERROR))
+        return;
+    char *reason = dsb_scan_over(scan, max_bytes, max_inodes);
+    if (reason != NULL)
+        dsb_result_over_disk(result, reason);
 }
 
 void dsb_scan_clear(struct dsb_scan *scan)

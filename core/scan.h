@@ -3,6 +3,7 @@
 #define DSB_SCAN_H
 
 #include "result.h"
+#include "walk.h"
 
 /** A regular file or symbolic link seen by a scan. */
 struct dsb_file_entry {
@@ -16,16 +17,37 @@ struct dsb_scan {
     GHashTable *linked; /**< inodes with several names, so that they count once */
     uint64_t bytes;    /**< allocated (st_blocks) */
     uint64_t inodes;   /**< names */
-    gboolean truncated; /**< a bound was reached; totals are a lower bound */
+    gboolean truncated; /**< files and dirs are not all */
     gboolean hidden;    /**< something could not be looked into */
+    gboolean cut;       /**< hidden, or a bound was reached: totals are a lower bound */
+    struct dsb_walk walk; /**< while it goes on */
 };
 
 /**
- * Walk a session directory; bounded in entries and time. `max_inodes` 0: the usual bound. Directories of ours that
- * are unreadable are made readable for their owner, since the limit on disk would not hold otherwise.
+ * Walk a session directory; bounded in entries and time. `max_inodes` 0: the usual bound; it bounds the totals, the
+ * list of files has a bound of its own. Directories of ours that are unreadable are made readable for their owner,
+ * since the limit on disk would not hold otherwise.
  */
 void dsb_scan_run(int fd, gboolean want_files, uint64_t max_inodes, struct dsb_scan *scan);
 void dsb_scan_clear(struct dsb_scan *scan);
+
+/** The same in pieces, without files; as dsb_walk_begin. Do not move `scan` in between. */
+void dsb_scan_begin(int fd, uint64_t max_inodes, struct dsb_scan *scan);
+gboolean dsb_scan_go_on(struct dsb_scan *scan, gint64 until_us);
+/** `whole`: what dsb_scan_go_on said last. */
+void dsb_scan_end(struct dsb_scan *scan, gboolean whole);
+
+/**
+ * Why the totals are above a limit, in words (g_free), or NULL. Totals that are a lower bound are above every limit:
+ * what cannot be counted is not believed to be small.
+ */
+char *dsb_scan_over(const struct dsb_scan *scan, uint64_t max_bytes, uint64_t max_inodes);
+
+/**
+ * The last word on the limit, from a scan after the code ended: a writer that ends between two looks of the watcher
+ * gets no `ok`. Changes the status of a result that is ok or error.
+ */
+void dsb_scan_settle(const struct dsb_scan *scan, uint64_t max_bytes, uint64_t max_inodes, struct dsb_result *result);
 
 /** Now, by the clock that file times come from. */
 int64_t dsb_scan_clock(void);

@@ -93,11 +93,13 @@ static struct dsb_result *new_result(const struct dsb_session *session)
 }
 
 /* Compare with the last scan, which ended after the last execution, and keep this one for the next. */
-static void note_files(struct dsb_session *session, int64_t since_ns, struct dsb_result *result)
+static void note_files(struct dsb_session *session, const struct dsb_exec *exec, int64_t since_ns,
+                       struct dsb_result *result)
 {
     struct dsb_scan after;
-    dsb_scan_run(session->box.dir->fd, TRUE, 0, &after);
+    dsb_scan_run(session->box.dir->fd, TRUE, exec->disk_inodes + 1, &after);
     dsb_scan_compare(&session->box.files, &after, since_ns, result);
+    dsb_scan_settle(&after, exec->disk_bytes, exec->disk_inodes, result);
     dsb_scan_clear(&session->box.files);
     session->box.files = after;
 }
@@ -111,11 +113,11 @@ static gboolean disk_has_room(struct dsb_session *session, GError **error)
 {
     const struct dsb_resolved *limits = session->box.resolved;
     struct dsb_scan *files = &session->box.files;
-    if (files->bytes <= limits->disk_bytes && files->inodes <= limits->disk_inodes)
+    if (!files->cut && files->bytes <= limits->disk_bytes && files->inodes <= limits->disk_inodes)
         return TRUE;
     dsb_scan_clear(files); /* the host may have removed some since */
-    dsb_scan_run(session->box.dir->fd, TRUE, 0, files);
-    if (!over_by(files->bytes, limits->disk_bytes, DISK_SLACK)
+    dsb_scan_run(session->box.dir->fd, TRUE, 2 * limits->disk_inodes + INODES_SLACK, files);
+    if (!files->cut && !over_by(files->bytes, limits->disk_bytes, DISK_SLACK)
         && !over_by(files->inodes, limits->disk_inodes, INODES_SLACK))
         return TRUE;
     g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT,
@@ -180,7 +182,7 @@ static gboolean run(struct dsb_session *session, const struct dsb_run_options *o
     result->state.execution = exec.number;
     gboolean ran = dsb_exec_run(&exec, options, request, result, error);
     dsb_sandbox_stamp(result, began, "answered_ms");
-    note_files(session, since_ns, result);
+    note_files(session, &exec, since_ns, result);
     dsb_sandbox_stamp(result, began, "compared_ms");
     g_autoptr(GError) silent = g_error_new_literal(DSB_ERROR, DSB_ERROR_LOST,
                                                    "the sandbox did not answer, and was removed");

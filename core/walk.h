@@ -22,9 +22,17 @@ struct dsb_walk {
     gsize entries;
     gboolean truncated; /**< a limit was reached */
     gboolean hidden;    /**< something could not be looked into: unreadable, a mount, moved away meanwhile */
+    struct dsb_walk_state *state; /**< private */
 };
 
 /** `fd` stays the caller's. */
 void dsb_walk_run(struct dsb_walk *walk, int fd);
+
+/** The same in pieces, for a caller with other things to do: begin, go on until it returns TRUE, end. */
+void dsb_walk_begin(struct dsb_walk *walk, int fd);
+/** Work until `until_us` (monotonic), at least a little. TRUE: all was seen, or a limit was reached. */
+gboolean dsb_walk_go_on(struct dsb_walk *walk, gint64 until_us);
+/** At any time after begin. */
+void dsb_walk_end(struct dsb_walk *walk);
 
 #endif

@@ -83,16 +83,15 @@ int dsb_workdir_open_base(const char *base, gboolean make, GError **error)
     return -1;
 }
 
-int dsb_workdir_lock(int base, const char *name, GError **error)
+/* -1 without an error: there is no such lock, and `make` did not ask for one. */
+static int take_lock(int base, const char *name, gboolean make, GError **error)
 {
-    if (mkdirat(base, LOCKS, 0700) < 0 && errno != EEXIST) {
-        fail(error, DSB_ERROR_DENIED, "cannot create", LOCKS);
-        return -1;
-    }
     g_autofree char *path = g_strconcat(LOCKS "/", name, NULL);
     for (;;) {
         struct stat opened, named;
-        int fd = openat(base, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int fd = openat(base, path, O_RDWR | (make ? O_CREAT : 0) | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0 && errno == ENOENT && !make)
+            return -1;
         if (fd < 0) {
             fail(error, DSB_ERROR_DENIED, "cannot open the lock of session", name);
             return -1;
@@ -109,6 +108,15 @@ int dsb_workdir_lock(int base, const char *name, GError **error)
             return fd;
         close(fd);
     }
+}
+
+int dsb_workdir_lock(int base, const char *name, GError **error)
+{
+    if (mkdirat(base, LOCKS, 0700) < 0 && errno != EEXIST) {
+        fail(error, DSB_ERROR_DENIED, "cannot create", LOCKS);
+        return -1;
+    }
+    return take_lock(base, name, TRUE, error);
 }
 
 static gboolean open_session(struct dsb_workdir *dir, uid_t uid, gid_t gid, GError **error)
@@ -196,27 +204,63 @@ void dsb_workdir_close(struct dsb_workdir *dir)
     g_free(dir);
 }
 
-unsigned dsb_workdir_gc(const char *base, gboolean dry_run)
+static DIR *open_stream(int base, const char *name)
 {
-    unsigned removed = 0;
-    int base_fd = dsb_workdir_open_base(base, FALSE, NULL);
-    int copy = base_fd >= 0 ? openat(base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
+    int fd = openat(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+    if (stream == NULL && fd >= 0)
+        close(fd);
+    return stream;
+}
+
+/* Returns whether it went, or would. */
+static gboolean collect(int base, const char *name, gboolean dry_run)
+{
+    g_autoptr(GError) error = NULL;
+    int lock = take_lock(base, name, FALSE, &error);
+    if (error != NULL)
+        return FALSE; /* somebody holds it */
+    if (lock < 0 && !dry_run)
+        lock = dsb_workdir_lock(base, name, NULL);
+    gboolean gone = dry_run || (lock >= 0 && dsb_workdir_remove(base, name) == 0);
+    if (gone && !dry_run)
+        dsb_workdir_drop_lock(base, name);
+    if (lock >= 0)
+        close(lock);
+    return gone;
+}
+
+/* Locks of directories that are not there any more. */
+static void collect_locks(int base)
+{
+    DIR *stream = open_stream(base, LOCKS);
     for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
-        if (!g_str_has_prefix(entry->d_name, EPHEMERAL))
+        struct stat st;
+        if (entry->d_name[0] == '.' && !g_str_has_prefix(entry->d_name, EPHEMERAL))
             continue;
-        int lock = dsb_workdir_lock(base_fd, entry->d_name, NULL);
+        int lock = take_lock(base, entry->d_name, FALSE, NULL);
         if (lock < 0)
             continue;
-        removed++;
-        if (!dry_run) {
-            dsb_workdir_remove(base_fd, entry->d_name);
-            dsb_workdir_drop_lock(base_fd, entry->d_name);
-        }
+        if (fstatat(base, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+            dsb_workdir_drop_lock(base, entry->d_name);
         close(lock);
     }
     if (stream != NULL)
         closedir(stream);
+}
+
+unsigned dsb_workdir_gc(const char *base, gboolean dry_run)
+{
+    unsigned removed = 0;
+    int base_fd = dsb_workdir_open_base(base, FALSE, NULL);
+    DIR *stream = base_fd >= 0 ? open_stream(base_fd, ".") : NULL;
+    for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;)
+        if (g_str_has_prefix(entry->d_name, EPHEMERAL))
+            removed += collect(base_fd, entry->d_name, dry_run);
+    if (stream != NULL)
+        closedir(stream);
+    if (base_fd >= 0 && !dry_run)
+        collect_locks(base_fd);
     if (base_fd >= 0)
         close(base_fd);
     return removed;

@@ -47,7 +47,10 @@ void dsb_workdir_drop_lock(int base, const char *name);
 /** Remove BASE/NAME with all content. Returns 0, or an errno as dsb_tree_clear. The caller holds the lock. */
 int dsb_workdir_remove(int base, const char *name);
 
-/** Remove ephemeral directories whose owner is gone. Returns how many (would be, when dry_run). */
+/**
+ * Remove ephemeral directories whose owner is gone, and locks without a directory. Returns how many directories went
+ * (would go, when dry_run, which changes nothing).
+ */
 unsigned dsb_workdir_gc(const char *base, gboolean dry_run);
 
 #endif
