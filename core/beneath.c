@@ -41,6 +41,8 @@ int dsb_open_dir(int dir, const char *path, bool unlock)
     if (fd >= 0 || errno != EACCES || !unlock)
         return fd;
     int handle = dsb_open_beneath(dir, path, O_PATH | O_DIRECTORY, 0);
+    if (handle < 0 && errno == EACCES && unlock_handle(dir)) /* "." of a directory that nobody may search */
+        handle = dsb_open_beneath(dir, path, O_PATH | O_DIRECTORY, 0);
     if (handle < 0)
         return -1;
     /* Of the handle, not by name again: another directory may be there by now. */

@@ -149,6 +149,11 @@ const GError *dsb_result_failure(const struct dsb_result *result)
     return result->failure;
 }
 
+const char *dsb_result_reason(const struct dsb_result *result)
+{
+    return result->reason;
+}
+
 int dsb_result_exit_status(const struct dsb_result *result)
 {
     switch (result->status) {

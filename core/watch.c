@@ -9,8 +9,8 @@
 #define FLOOR_INODES UINT64_C(10000)
 #define FLOOR_PART 100
 /* The usual step, and the shortest one, when the limit is near. */
-#define LOOK_US 100000
-#define LOOK_SOON_US 10000
+#define LOOK_US 25000
+#define LOOK_SOON_US 5000
 #define SLICE_US 20000
 /* Of a count's time, the pause after it is this many times as long. */
 #define PAUSE 10

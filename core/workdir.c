@@ -140,6 +140,10 @@ static gboolean open_session(struct dsb_workdir *dir, uid_t uid, gid_t gid, GErr
                     dir->path, (unsigned) st.st_uid, (unsigned) uid);
         return FALSE;
     }
+    /* Code can change it, and then neither the next run nor, perhaps, its owner could use it; or others could. */
+    mode_t mode = (st.st_mode | 0700) & 0755;
+    if ((st.st_mode & 07777) != mode && fchmod(dir->fd, mode) < 0)
+        return fail(error, DSB_ERROR_DENIED, "cannot repair the mode of the session directory", dir->path);
     dir->dev = st.st_dev;
     dir->ino = st.st_ino;
     return TRUE;

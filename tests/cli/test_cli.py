@@ -892,6 +892,35 @@ class Statuses(EngineCase):
         self.assertEqual(self.result(done)["status"], "disk_limit", done)
         self.assert_clean()
 
+    def disk_limit(self, code, word, *options):
+        done = self.dsb("--disk", "8MiB", *options, "-c", code)
+        result = self.result(done)
+        self.assertEqual(result["status"], "disk_limit", done)
+        self.assertIn(word, result["reason"], done)
+        self.assertEqual(done.status, 137, done)
+        self.assert_clean()
+
+    def test_a_burst_that_ends_at_once_is_seen(self):
+        self.disk_limit("import os\nfor i in range(4): open(f'/sandbox/{i}', 'wb').write(bytes(4 << 20))\nos._exit(0)", "disk of 8MiB")
+
+    def test_depth_does_not_hide_files(self):
+        self.disk_limit("import os, time\nfor i in range(200): os.mkdir('d'); os.chdir('d')\n"
+                        "for i in range(3): open(str(i), 'wb').write(bytes(4 << 20))\ntime.sleep(20)", "disk of 8MiB")
+
+    def test_mode_000_does_not_hide_files(self):
+        self.disk_limit("import os, time\nos.mkdir('d')\nfor i in range(3): open(f'd/{i}', 'wb').write(bytes(4 << 20))\n"
+                        "os.chmod('d', 0); os.chmod('/sandbox', 0); time.sleep(20)", "disk of 8MiB")
+
+    def test_inodes(self):
+        policy = WORK.file('{"disk_inodes": 500}')
+        self.disk_limit("for i in range(600): open(f'/sandbox/{i}', 'w')", "disk_inodes of 500", "--policy", policy)
+
+    def test_space_without_writing(self):
+        result = self.run_ok("import os\nf = os.open('/sandbox/f', os.O_CREAT | os.O_RDWR); os.posix_fallocate(f, 0, 1 << 20)\n"
+                             "print(os.fstat(f).st_size)\nimport ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+                             "print(libc.fallocate(f, 0, ctypes.c_long(0), ctypes.c_long(2 << 20)), ctypes.get_errno())")
+        self.assertEqual(result["stdout"].split(), ["1048576", "-1", "95"])
+
     def test_refused_uid_0(self):
         for user in ("0", "0:0", "1000:0"):
             with self.subTest(user):

@@ -81,10 +81,11 @@ static void depth_hides_nothing(void **state)
 static int hide_in_mode_000(int fd)
 {
     struct dsb_watch watch;
-    int dir = scratch_deep(fd, 1);
-    if (!scratch_file(dir, "big", 2 * MIB) || fchmod(dir, 0) != 0)
+    int own = scratch_deep(fd, 1);
+    int dir = scratch_deep(own, 1);
+    if (!scratch_file(dir, "big", 2 * MIB) || fchmod(dir, 0) != 0 || fchmod(own, 0) != 0)
         return 1;
-    dsb_watch_init(&watch, fd, MIB, 1000);
+    dsb_watch_init(&watch, own, MIB, 1000);
     g_autofree char *reason = reason_of(&watch);
     return reason != NULL && strstr(reason, "disk of 1MiB") != NULL ? 0 : 2;
 }

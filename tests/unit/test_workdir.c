@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "scratch.h"
+
 static char *base;
 
 static int make_base(void **state)
@@ -104,6 +106,38 @@ static void a_session_is_kept_and_locked(void **state)
     dsb_workdir_close(second);
 }
 
+static int repair(int fd)
+{
+    (void) fd;
+    static const mode_t modes[] = {0, 0777, 07777, 0300};
+    struct dsb_workdir *dir = NULL;
+    struct stat st;
+    g_autofree char *mine = g_build_filename(base, "mine", NULL);
+    g_autofree char *session = g_build_filename(mine, "s1", NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(modes); i++) {
+        if (!dsb_workdir_open(mine, "s1", geteuid(), getegid(), &dir, NULL))
+            return 1;
+        dsb_workdir_close(dir);
+        if (chmod(session, modes[i]) != 0 || !dsb_workdir_open(mine, "s1", geteuid(), getegid(), &dir, NULL))
+            return 2;
+        if (fstat(dir->fd, &st) != 0 || (st.st_mode & 0700) != 0700 || (st.st_mode & 07022) != 0)
+            return 3;
+        dsb_workdir_close(dir);
+    }
+    return 0;
+}
+
+static void what_code_did_to_the_mode_is_repaired(void **state)
+{
+    (void) state;
+    assert_int_equal(g_chmod(base, 0777), 0);
+    assert_int_equal(scratch_as_nobody(repair, -1), 0);
+    int top = open(base, O_RDONLY | O_DIRECTORY);
+    const struct dsb_tree_limits limits = {100, 10000};
+    assert_int_equal(dsb_tree_clear(top, &limits), 0);
+    close(top);
+}
+
 static void denied(const char *where)
 {
     struct dsb_workdir *dir = NULL;
@@ -134,6 +168,7 @@ int main(void)
         cmocka_unit_test(ids),
         cmocka_unit_test_setup_teardown(an_ephemeral_directory_goes_with_everything_in_it, make_base, remove_base),
         cmocka_unit_test_setup_teardown(a_session_is_kept_and_locked, make_base, remove_base),
+        cmocka_unit_test_setup_teardown(what_code_did_to_the_mode_is_repaired, make_base, remove_base),
         cmocka_unit_test_setup_teardown(a_base_that_is_not_ours_alone_is_refused, make_base, remove_base),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
