@@ -264,12 +264,25 @@ static void read_mount(struct reader *reader, json_object *item, struct dsb_moun
         json_object_object_get_ex(item, keys[i], &value);
         *texts[i] = string_of(reader, value, keys[i]);
     }
+    number(reader, item, "dev", FALSE, &mount->dev);
+    number(reader, item, "ino", FALSE, &mount->ino);
     uint64_t size = 0;
     /* the kernel states the size of a tmpfs without limit as 0 */
     mount->size = number(reader, item, "size", FALSE, &size) && size > 0 ? size : DSB_UNLIMITED;
 }
 
-static void read_mounts(struct reader *reader, const struct dsb_spec *spec, struct dsb_observed *out, GString *foreign)
+/* What is mounted must be the very thing that was looked at before, not what has come in its place since. */
+static void check_bind(const struct dsb_mount *mount, const struct dsb_identity *source, struct dsb_observed *out)
+{
+    if (mount == NULL || mount->ino == 0 || source->ino == 0)
+        out->known &= ~DSB_BIT(DSB_CONTROL_VOLUME);
+    else if (mount->dev != source->dev || mount->ino != source->ino)
+        out->volume_present = FALSE;
+}
+
+/* `host` NULL: only the table counts. */
+static void read_mounts(struct reader *reader, const struct dsb_spec *spec, const struct dsb_host_facts *host,
+                        struct dsb_observed *out, GString *foreign)
 {
     json_object *list = array(reader, reader->root, "mounts", DSB_MAX_MOUNTS);
     gsize n = list != NULL ? json_object_array_length(list) : 0;
@@ -278,6 +291,8 @@ static void read_mounts(struct reader *reader, const struct dsb_spec *spec, stru
         read_mount(reader, json_object_array_get_idx(list, i), &mounts[i]);
     if (reader->problem == NULL)
         dsb_mounts_observe(mounts, n, spec, out, foreign);
+    for (gsize i = 2; reader->problem == NULL && host != NULL && i < spec->n_binds; i++)
+        check_bind(dsb_mounts_at(mounts, n, spec->binds[i].target), &host->binds[i - 2], out);
 }
 
 /* The directory at /sandbox must be the very one that we made, not one of that name on another machine or disk. */
@@ -317,7 +332,7 @@ gboolean dsb_hello_parse(const char *json, gsize size, const struct dsb_spec *sp
     read_network(&reader, &facts);
     read_namespaces(&reader, host, &facts);
     read_devices(&reader, &facts);
-    read_mounts(&reader, spec, &facts, NULL);
+    read_mounts(&reader, spec, host, &facts, NULL);
     read_volume(&reader, host, &facts);
     g_autofree char *problem = reader.problem;
     if (problem != NULL)
@@ -335,7 +350,7 @@ char *dsb_hello_foreign(const char *json, gsize size, const struct dsb_spec *spe
     struct reader reader = {.root = root};
     struct dsb_observed facts = {0};
     GString *foreign = g_string_new(NULL);
-    read_mounts(&reader, spec, &facts, foreign);
+    read_mounts(&reader, spec, NULL, &facts, foreign);
     gboolean some = reader.problem == NULL && foreign->len > 0;
     g_free(reader.problem);
     return g_string_free(foreign, !some);

@@ -5,9 +5,17 @@
 #include <dsandbox/error.h>
 #include <dsandbox/observed.h>
 
+/** Of extra binds and the session directory's own path. */
+#define DSB_EXTRA_BINDS_MAX 33
+
+struct dsb_identity {
+    uint64_t dev, ino;
+};
+
 /** What the host knows, to compare with. 0 is unknown. */
 struct dsb_host_facts {
     uint64_t volume_dev, volume_ino; /**< of the session directory */
+    struct dsb_identity binds[DSB_EXTRA_BINDS_MAX]; /**< of the spec's binds from [2] */
     uint64_t ns_ino[6];              /**< of this process: pid, ipc, uts, net, mnt, cgroup */
 };
 

@@ -67,8 +67,7 @@ static gboolean is_read_only(const struct dsb_mount *mount)
     return has_option(mount, "ro") || has_word(mount->super_options, "ro", ",");
 }
 
-/* The last one at a place covers those before it. */
-static const struct dsb_mount *mount_at(const struct dsb_mount *mounts, gsize n, const char *target)
+const struct dsb_mount *dsb_mounts_at(const struct dsb_mount *mounts, gsize n, const char *target)
 {
     for (gsize i = n; i > 0; i--) {
         if (strcmp(mounts[i - 1].target, target) == 0)
@@ -164,11 +163,11 @@ static uint64_t tmpfs_bytes(const struct dsb_mount *mount, gboolean root_read_on
 void dsb_mounts_observe(const struct dsb_mount *mounts, gsize n, const struct dsb_spec *spec, struct dsb_observed *out,
                         GString *foreign)
 {
-    const struct dsb_mount *root = mount_at(mounts, n, "/");
+    const struct dsb_mount *root = dsb_mounts_at(mounts, n, "/");
     if (root == NULL)
         return; /* not a mount table */
-    const struct dsb_mount *guest = mount_at(mounts, n, spec->binds[1].target);
-    const struct dsb_mount *shm = mount_at(mounts, n, "/dev/shm");
+    const struct dsb_mount *guest = dsb_mounts_at(mounts, n, spec->binds[1].target);
+    const struct dsb_mount *shm = dsb_mounts_at(mounts, n, "/dev/shm");
     gboolean root_read_only = is_read_only(root);
 
     out->rootfs_read_only = root_read_only;
@@ -176,15 +175,15 @@ void dsb_mounts_observe(const struct dsb_mount *mounts, gsize n, const struct ds
     out->guest_read_only = guest != NULL ? is_read_only(guest) : root_read_only;
     out->volume_present = TRUE;
     for (gsize i = 0; i < spec->n_binds; i++) {
-        const struct dsb_mount *mount = mount_at(mounts, n, spec->binds[i].target);
+        const struct dsb_mount *mount = dsb_mounts_at(mounts, n, spec->binds[i].target);
         if (i != 1 && (mount == NULL || (!spec->binds[i].read_only && is_read_only(mount))))
             out->volume_present = FALSE;
     }
     out->foreign_mounts = 0;
     observe_foreign(mounts, n, spec, out, foreign);
-    out->tmp_bytes = tmpfs_bytes(mount_at(mounts, n, "/tmp"), root_read_only);
-    out->small_tmp_bytes = MAX(tmpfs_bytes(mount_at(mounts, n, "/run"), root_read_only),
-                               tmpfs_bytes(mount_at(mounts, n, "/var/tmp"), root_read_only));
+    out->tmp_bytes = tmpfs_bytes(dsb_mounts_at(mounts, n, "/tmp"), root_read_only);
+    out->small_tmp_bytes = MAX(tmpfs_bytes(dsb_mounts_at(mounts, n, "/run"), root_read_only),
+                               tmpfs_bytes(dsb_mounts_at(mounts, n, "/var/tmp"), root_read_only));
     out->shm_bytes = tmpfs_bytes(shm, root_read_only);
     out->known |=
         DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_ROOTFS) | DSB_BIT(DSB_CONTROL_TMP) | DSB_BIT(DSB_CONTROL_SHM);

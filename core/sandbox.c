@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sandbox.h"
 
+#include "bindsource.h"
 #include "exec.h"
 #include "fields.h"
 #include "hello.h"
@@ -186,7 +187,10 @@ static gboolean attest(const struct opening *job, GError **error)
     struct dsb_observed measured = { .struct_size = sizeof measured };
     g_autofree char *hello = NULL;
     gint64 deadline = g_get_monotonic_time() + (gint64) job->box->resolved->start_timeout_ms * 1000;
+    struct dsb_host_facts host = host_facts(job);
 
+    if (!dsb_bind_sources_check(spec, &host, error))
+        return FALSE;
     if (!dsb_backend_create(job->box->engine->backend, spec, &job->box->container, error))
         return FALSE;
     stamp(job, "created_ms");
@@ -201,7 +205,6 @@ static gboolean attest(const struct opening *job, GError **error)
     dsb_wire_init(&job->box->wire, &job->box->stream);
     if (!dsb_exec_hello(&job->box->wire, job->options->cancel_fd, deadline, &hello, error))
         return FALSE;
-    struct dsb_host_facts host = host_facts(job);
     if (!dsb_hello_parse(hello, strlen(hello), spec, &host, &measured, error)
         || !dsb_verify_hello(job->result->controls, spec, &measured, allow, error))
         return FALSE;

@@ -162,6 +162,9 @@ static bool one_mount(struct buf *out, char *line)
     mount_text(out, "fstype", fstype);
     mount_text(out, "options", field[5]);
     mount_text(out, "super_options", super ? super : (char[]){""});
+    struct stat st;
+    if (stat(field[4], &st) == 0)
+        buf_printf(out, ",\"dev\":%" PRIu64 ",\"ino\":%" PRIu64, (uint64_t) st.st_dev, (uint64_t) st.st_ino);
     struct statvfs fs;
     if (strcmp(fstype, "tmpfs") == 0 && statvfs(field[4], &fs) == 0)
         buf_printf(out, ",\"size\":%" PRIu64 ",\"inodes\":%" PRIu64, (uint64_t) fs.f_blocks * fs.f_frsize,

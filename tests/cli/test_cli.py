@@ -921,6 +921,31 @@ class Statuses(EngineCase):
                              "print(libc.fallocate(f, 0, ctypes.c_long(0), ctypes.c_long(2 << 20)), ctypes.get_errno())")
         self.assertEqual(result["stdout"].split(), ["1048576", "-1", "95"])
 
+    def bind(self, source):
+        return WORK.file(json.dumps({"binds": [{"source": source, "target": "/given"}]}))
+
+    def test_extra_bind(self):
+        given = WORK.dir("given")
+        WORK.file("hello", "given/file")
+        result = self.run_ok("print(open('/given/file').read())\ntry: open('/given/x', 'w')\nexcept OSError as e: print(e.errno)",
+                             "--policy", self.bind(given))
+        self.assertEqual(result["stdout"].split(), ["hello", "30"])
+        result = self.run_ok("print(open('/given').read())", "--policy", self.bind(os.path.join(given, "file")))
+        self.assertEqual(result["stdout"].split(), ["hello"])
+
+    def test_extra_binds_that_are_not_given(self):
+        place = WORK.dir("place")
+        os.symlink("/run", os.path.join(place, "link"))
+        os.mkfifo(os.path.join(place, "fifo"))
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(os.path.join(WORK.dir("place/in"), "engine"))
+        for source, word in (("link", "symbolic link"), ("fifo", "regular file"), ("in", "socket"), ("nowhere", "not there")):
+            with self.subTest(source):
+                done = self.dsb("-c", "pass", "--policy", self.bind(os.path.join(place, source)))
+                self.assert_failure(done, "refused", word, status=126)
+        self.assert_clean()
+        listener.close()
+
     def test_refused_uid_0(self):
         for user in ("0", "0:0", "1000:0"):
             with self.subTest(user):

@@ -14,10 +14,16 @@
 
 #define NOBODY 65534
 
-/* A directory for one test; on tmpfs where there is one, since some tests make many files. */
-static inline char *scratch_make(int *fd)
+/* On tmpfs where there is one, for tests that make many files. */
+static inline const char *scratch_fast(void)
 {
-    g_autofree char *name = g_strdup_printf("%s/dsb-test-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : g_get_tmp_dir());
+    return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : g_get_tmp_dir();
+}
+
+/* A directory for one test. */
+static inline char *scratch_make(const char *base, int *fd)
+{
+    g_autofree char *name = g_strdup_printf("%s/dsb-test-XXXXXX", base);
     if (g_mkdtemp(name) == NULL)
         return NULL;
     *fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -50,7 +50,8 @@
     "\"cgroup\":16,\"user\":17},\"devices\":[\"null\",\"zero\",\"full\",\"random\",\"urandom\",\"tty\",\"console\"],"  \
     "\"hostname\":\"sandbox\",\"python\":\"/usr/bin/python3\"}"
 
-static const struct dsb_host_facts host = {.volume_dev = 2049, .volume_ino = 77, .ns_ino = {1, 2, 3, 4, 5, 6}};
+static const struct dsb_host_facts host = {
+    .volume_dev = 2049, .volume_ino = 77, .binds = {{2049, 500}}, .ns_ino = {1, 2, 3, 4, 5, 6}};
 
 static int setup(void **state)
 {
@@ -354,17 +355,29 @@ static void test_host_unknown(void **state)
     assert_int_equal(facts.shared_namespaces, DSB_NS_PID);
 }
 
+#define BOUND(options, identity)                                                                                       \
+    "{\"target\":\"/data\",\"fstype\":\"ext4\",\"options\":\"" options "\",\"super_options\":\"rw\"" identity "}"
+#define THE_SOURCE ",\"dev\":2049,\"ino\":500"
+
 static void test_extra_binds(void **state)
 {
     struct dsb_resolved *resolved = *state;
     resolved->spec.n_binds = 3;
     struct dsb_observed facts = parse(resolved, HELLO(DOCKER_MOUNTS));
     assert_int_equal(failing(resolved, &facts), DSB_CONTROL_VOLUME); /* asked for, and not there */
-    facts = parse(resolved, HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "ro,relatime")));
+    facts = parse(resolved, HELLO(DOCKER_MOUNTS "," BOUND("ro,relatime", THE_SOURCE)));
     assert_int_equal(failing(resolved, &facts), DSB_N_CONTROLS);
-    facts = parse(resolved, HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw,relatime")));
+    facts = parse(resolved, HELLO(DOCKER_MOUNTS "," BOUND("rw,relatime", THE_SOURCE)));
     assert_int_equal(failing(resolved, &facts), DSB_CONTROL_VOLUME);
     assert_int_equal(facts.foreign_mounts, 1);
+    /* something else than what was looked at, or nobody knows */
+    static const char *const others[] = {HELLO(DOCKER_MOUNTS "," BOUND("ro", ",\"dev\":2049,\"ino\":501")),
+                                         HELLO(DOCKER_MOUNTS "," BOUND("ro", ",\"dev\":2050,\"ino\":500")),
+                                         HELLO(DOCKER_MOUNTS "," BOUND("ro", ""))};
+    for (gsize i = 0; i < G_N_ELEMENTS(others); i++) {
+        facts = parse(resolved, others[i]);
+        assert_int_equal(failing(resolved, &facts), DSB_CONTROL_VOLUME);
+    }
     g_autofree char *foreign =
         dsb_hello_foreign(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw")),
                           strlen(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw"))), &resolved->spec);

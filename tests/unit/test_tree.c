@@ -26,7 +26,7 @@ static char *path;
 static int setup(void **state)
 {
     (void) state;
-    path = scratch_make(&top);
+    path = scratch_make(scratch_fast(), &top);
     return path != NULL ? 0 : -1;
 }
 
