@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "answer.h"
 
+#include "strictjson.h"
+
 #include <string.h>
 
 #define CONTROL_DEPTH 32
@@ -8,17 +10,7 @@
 
 struct json_object *dsb_answer_parse(const struct dsb_frame *frame)
 {
-    g_autoptr(GBytes) text = g_bytes_new(frame->payload, frame->size);
-    struct json_tokener *tokener = json_tokener_new_ex(CONTROL_DEPTH);
-    gsize size = 0;
-    const char *data = g_bytes_get_data(text, &size);
-    struct json_object *object = json_tokener_parse_ex(tokener, data, (int) size);
-    if (json_tokener_get_error(tokener) != json_tokener_success)
-        g_clear_pointer(&object, json_object_put);
-    json_tokener_free(tokener);
-    if (object != NULL && !json_object_is_type(object, json_type_object))
-        g_clear_pointer(&object, json_object_put);
-    return object;
+    return dsb_json_parse_foreign((const char *) frame->payload, frame->size, CONTROL_DEPTH);
 }
 
 gboolean dsb_answer_broken(const char *what, GError **error)

@@ -2,6 +2,7 @@
 #include "exec.h"
 
 #include "answer.h"
+#include "userreport.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -179,7 +180,7 @@ static gboolean take_frame(struct loop *loop, const struct dsb_frame *frame, GEr
     case DSB_FRAME_REPORT:
         /* The user's process wrote it: a broken one is its own loss. */
         if (result->report == NULL)
-            result->report = dsb_answer_parse(frame);
+            result->report = dsb_user_report_parse((const char *) frame->payload, frame->size);
         return TRUE;
     case DSB_FRAME_DONE:
         loop->done = dsb_answer_done(frame, session, result, error);

@@ -182,7 +182,9 @@ int dsb_result_exit_status(const struct dsb_result *result)
 
 static void add_text(struct json_object *to, const char *key, const char *text)
 {
-    json_object_object_add(to, key, text != NULL ? json_object_new_string(text) : NULL);
+    /* engines and plugins may say anything */
+    g_autofree char *valid = text != NULL ? g_utf8_make_valid(text, -1) : NULL;
+    json_object_object_add(to, key, valid != NULL ? json_object_new_string(valid) : NULL);
 }
 
 static void add_count(struct json_object *to, const char *key, uint64_t value)

@@ -24,6 +24,9 @@ import time
 import unittest
 import urllib.parse
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import schema  # noqa: E402
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.abspath(os.environ.get("DSB_TEST_PROGRAM", os.path.join(TOP, "build/cli/dsandbox")))
 EXAMPLES = os.path.join(TOP, "examples")
@@ -35,7 +38,7 @@ ENDPOINT = os.environ.get("DSB_TEST_ENDPOINT", "")
 AS = os.environ.get("DSB_TEST_AS", "")
 RUNS = int(os.environ.get("DSB_TEST_RUNS", "100"))
 HARD_LIMIT = 120  # seconds, of one run of the program
-RESULT_KEYS = json.load(open(os.path.join(TOP, "doc/result.schema.json"), encoding="utf-8"))["required"]
+RESULT_SCHEMA = json.load(open(os.path.join(TOP, "doc/result.schema.json"), encoding="utf-8"))
 
 
 class Work:
@@ -149,12 +152,10 @@ class Case(unittest.TestCase):
     def result(self, done):
         """The one JSON object on standard output."""
         try:
-            result = json.loads(done.stdout)
-        except ValueError:
-            self.fail(f"standard output is not one JSON object\n{done}")
-        self.assertEqual(result["schema"], "dsandbox.result/1", done)
-        for key in RESULT_KEYS:
-            self.assertIn(key, result, done)
+            result = schema.loads(done.out.decode("utf-8"))
+        except ValueError as problem:
+            self.fail(f"standard output is not one JSON object: {problem}\n{done}")
+        self.assertEqual(schema.problems(result, RESULT_SCHEMA), [], done)
         return result
 
     def assert_failure(self, done, code, *words, status=125):
@@ -229,6 +230,25 @@ def _add_bad_value(option, value, number):
 for _option, _values in BAD_VALUES.items():
     for _number, _value in enumerate(_values):
         _add_bad_value(_option, _value, _number)
+
+
+class Schema(Case):
+    """What the tests of this file judge results by."""
+
+    def test_it_sees_what_is_wrong(self):
+        good = schema.loads(dsandbox("run", "--json", "--memory=x", "-c", "pass").stdout)
+        self.assertEqual(schema.problems(good, RESULT_SCHEMA), [])
+        for key, value in (("status", "fine"), ("exit_code", 256), ("exit_code", "0"), ("stdout", None), ("stdout_bytes", -1),
+                           ("error", {"name": 5, "value": "", "traceback": None}), ("error", {"name": "E"}), ("results", [{}]),
+                           ("results", [1]), ("timing", {"a": "b"}), ("policy", {"sha256": "x", "controls": []}), ("failure", {"code": "x", "message": ""})):
+            with self.subTest(key, value=value):
+                self.assertNotEqual(schema.problems({**good, key: value}, RESULT_SCHEMA), [])
+        self.assertNotEqual(schema.problems({k: v for k, v in good.items() if k != "usage"}, RESULT_SCHEMA), [])
+
+    def test_it_takes_only_json(self):
+        for text in ("NaN", '{"a":Infinity}', "1e999", '{"a":1,"a":2}', "[1.]", "{'a':1}"):
+            with self.subTest(text), self.assertRaises(ValueError):
+                schema.loads(text)
 
 
 class Usage(Case):
@@ -891,6 +911,21 @@ class Statuses(EngineCase):
                         "import time\nfor i in range(200):\n  open(f'/sandbox/{i}', 'wb').write(b'x' * (1 << 20)); time.sleep(0.02)\ntime.sleep(20)")
         self.assertEqual(self.result(done)["status"], "disk_limit", done)
         self.assert_clean()
+
+    def test_code_cannot_break_the_result(self):
+        """The report is memory of the interpreter: code may write any bytes there."""
+        forge = ("import gc, os, struct, sys\nmain = sys.modules['__main__']\n"
+                 "made = [o for o in gc.get_objects() if type(o).__name__ == 'Report' and hasattr(o, 'memory')]\n"
+                 "print(len(made))\ntext = {}\n"
+                 "for o in made: o.memory[8:8 + len(text)] = text; o.memory[:8] = struct.pack('<Q', len(text))\n"
+                 "sys.stdout.flush(); os._exit(0)")
+        for text in (b'{"result":{"application/json":NaN}}', b'{"error":{"name":5,"value":"x"}}', b'{"displays":[1,[],{"x":1}]}',
+                     b'{"result":{"text/plain":"\xff"}}', b'{"result":{"application/json":[1.,1e999]}}', b"[" * 1000):
+            with self.subTest(text[:40]):
+                done = self.dsb("-c", forge.format(repr(text)))
+                result = self.result(done)
+                self.assertEqual((result["status"], result["error"], result["results"]), ("ok", None, []), done)
+                self.assertEqual(result["stdout"], "1\n", done)
 
     def disk_limit(self, code, word, *options):
         done = self.dsb("--disk", "8MiB", *options, "-c", code)
