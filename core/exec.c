@@ -73,13 +73,15 @@ gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us
     }
 }
 
-static void queue_json(struct dsb_wire *wire, enum dsb_frame_type type, uint32_t execution, struct json_object *object)
+static gboolean queue_json(struct dsb_wire *wire, enum dsb_frame_type type, uint32_t execution,
+                           struct json_object *object)
 {
     size_t size = 0;
     const char *text = json_object_to_json_string_length(
         object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
-    dsb_wire_queue(wire, type, execution, text, size);
+    gboolean queued = text != NULL && dsb_wire_queue(wire, type, execution, text, size);
     json_object_put(object);
+    return queued;
 }
 
 static void add_int(struct json_object *to, const char *key, uint64_t value)
@@ -267,12 +269,16 @@ static gboolean turn(struct loop *loop, int wait_ms, GError **error)
     return drain(loop, error);
 }
 
-static void send_code(struct loop *loop, const struct dsb_request *request)
+static gboolean send_code(struct loop *loop, const struct dsb_request *request, GError **error)
 {
-    queue_json(loop->wire, DSB_FRAME_EXEC, loop->exec->number, exec_json(loop->exec, request));
+    if (!queue_json(loop->wire, DSB_FRAME_EXEC, loop->exec->number, exec_json(loop->exec, request))) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "the code is too large");
+        return FALSE;
+    }
     if (loop->stdin_fd < 0)
         dsb_wire_queue(loop->wire, DSB_FRAME_STDIN, loop->exec->number, NULL, 0);
     loop->result->ran = TRUE;
+    return TRUE;
 }
 
 static void look_at_disk(struct loop *loop, gint64 *deadline)
@@ -308,7 +314,8 @@ gboolean dsb_exec_run(struct dsb_exec *exec, const struct dsb_run_options *optio
                          .stdin_fd = request->stdin_fd };
     gint64 deadline = now() + (gint64) (exec->timeout_ms + exec->limits->grace_ms + SLACK_MS) * 1000;
     dsb_watch_init(&loop.watch, exec->dir_fd, exec->disk_bytes, exec->disk_inodes);
-    send_code(&loop, request);
+    if (!send_code(&loop, request, error))
+        return FALSE;
     exec->broken = !relay(&loop, deadline, &local);
     if (!exec->broken) {
         dsb_wire_queue(exec->wire, DSB_FRAME_ACK, exec->number, NULL, 0);
@@ -379,7 +386,10 @@ char *dsb_exec_control(struct dsb_wire *wire, uint32_t number, const char *op, g
 {
     char *answer = NULL;
     gboolean found = FALSE;
-    dsb_wire_queue(wire, DSB_FRAME_CONTROL, number, op, strlen(op));
+    if (!dsb_wire_queue(wire, DSB_FRAME_CONTROL, number, op, strlen(op))) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "the operation is too large");
+        return NULL;
+    }
     while (!found) {
         if (!find_answer(wire, number, &answer, &found, error))
             return NULL;

@@ -2,12 +2,15 @@
 #include "request.h"
 
 #include "strictjson.h"
+#include "wire.h"
 #include "workdir.h"
 
 #include <string.h>
 
 #define MAX_ENV 256
 #define MAX_ENV_BYTES 65536
+/* Of the frame with the code, for what is not the caller's. */
+#define FRAME_RESERVE (64u << 10)
 
 static gboolean invalid(const char *what, const char *text, const char *why, GError **error)
 {
@@ -75,9 +78,41 @@ static gboolean check_argv(const char *const *argv, GError **error)
     return TRUE;
 }
 
+/* As JSON, where a control character takes six. */
+static gsize encoded_size(const char *text, gsize size)
+{
+    gsize encoded = size + 4; /* quotes, comma, colon */
+    for (gsize i = 0; i < size; i++)
+        encoded += (unsigned char) text[i] < 0x20 ? 5 : text[i] == '"' || text[i] == '\\';
+    return encoded;
+}
+
+static gsize encoded_list(const char *const *list)
+{
+    gsize encoded = 0;
+    for (; list != NULL && *list != NULL; list++)
+        encoded += encoded_size(*list, strlen(*list));
+    return encoded;
+}
+
+static gboolean check_size(const struct dsb_request *request, GError **error)
+{
+    const char *filename = request->filename != NULL ? request->filename : "";
+    gsize encoded = encoded_size(request->code, request->code_size) + encoded_list(request->argv)
+                    + encoded_list(request->env) + encoded_size(filename, strlen(filename));
+    if (encoded <= DSB_FRAME_MAX - FRAME_RESERVE)
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                "the code with its arguments and environment takes %" G_GSIZE_FORMAT " bytes as JSON, and %u are "
+                "possible; put data into files of the session",
+                encoded, DSB_FRAME_MAX - FRAME_RESERVE);
+    return FALSE;
+}
+
 gboolean dsb_check_code(const struct dsb_request *request, GError **error)
 {
-    return check_text(request, error) && check_argv(request->argv, error) && dsb_check_env(request->env, error);
+    return check_text(request, error) && check_argv(request->argv, error) && dsb_check_env(request->env, error)
+           && check_size(request, error);
 }
 
 gboolean dsb_request_has_timeout(const struct dsb_request *request)

@@ -27,17 +27,19 @@ static uint32_t get_u32(const uint8_t *from)
     return GUINT32_FROM_LE(value);
 }
 
-void dsb_wire_queue(struct dsb_wire *wire, enum dsb_frame_type type, uint32_t execution, const void *payload,
-                    gsize size)
+gboolean dsb_wire_queue(struct dsb_wire *wire, enum dsb_frame_type type, uint32_t execution, const void *payload,
+                        gsize size)
 {
     uint8_t header[DSB_FRAME_HEADER];
-    g_return_if_fail(size <= DSB_FRAME_MAX);
+    if (size > DSB_FRAME_MAX)
+        return FALSE;
     put_u32(header, (uint32_t) size);
     header[4] = (uint8_t) type;
     put_u32(header + 5, execution);
     g_byte_array_append(wire->out, header, sizeof header);
     if (size > 0)
         g_byte_array_append(wire->out, payload, (guint) size);
+    return TRUE;
 }
 
 gsize dsb_wire_pending(const struct dsb_wire *wire)
