@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* JSON escaping may double it, and a frame holds 16 MiB. */
+/* The library has a limit of its own, for the code as JSON. */
 #define CODE_MAX (4u << 20)
 
 static int cancel_pipe[2] = { -1, -1 };

@@ -202,18 +202,36 @@ static gboolean in_list(const char *name, const char *const *list)
     return FALSE;
 }
 
-static void read_network(struct reader *reader, struct dsb_observed *out)
+/* The name of one element, which is an object. */
+static const char *name_of(struct reader *reader, json_object *item, const char *key)
+{
+    if (json_object_is_type(item, json_type_object))
+        return string_of(reader, member(reader, item, "name", json_type_string), key);
+    complain(reader, key, "has the wrong type");
+    return "";
+}
+
+static gboolean is_idle(struct reader *reader, json_object *item)
 {
     /* Tunnel ends that the kernel makes in every new network namespace when its module is loaded: down, without an
      * address, and nobody in there may change that. */
-    static const char *const idle[] = {"lo",       "tunl0",   "gre0",    "gretap0", "erspan0", "ip_vti0",
+    static const char *const ends[] = {"tunl0",    "gre0",    "gretap0", "erspan0", "ip_vti0",
                                        "ip6_vti0", "ip6tnl0", "ip6gre0", "sit0",    NULL};
-    json_object *names = array(reader, reader->root, "interfaces", MAX_ITEMS);
-    if (names == NULL)
+    const char *name = name_of(reader, item, "interfaces");
+    if (strcmp(name, "lo") == 0)
+        return TRUE;
+    json_object *up = member(reader, item, "up", json_type_boolean);
+    return in_list(name, ends) && up != NULL && !json_object_get_boolean(up);
+}
+
+static void read_network(struct reader *reader, struct dsb_observed *out)
+{
+    json_object *list = array(reader, reader->root, "interfaces", MAX_ITEMS);
+    if (list == NULL)
         return;
     out->network = DSB_NETWORK_NONE;
-    for (unsigned i = 0; i < json_object_array_length(names); i++) {
-        if (!in_list(string_of(reader, json_object_array_get_idx(names, i), "interfaces"), idle))
+    for (unsigned i = 0; i < json_object_array_length(list); i++) {
+        if (!is_idle(reader, json_object_array_get_idx(list, i)))
             out->network = DSB_NETWORK_FULL;
     }
     know(out, DSB_CONTROL_NETWORK);
@@ -238,15 +256,34 @@ static void read_namespaces(struct reader *reader, const struct dsb_host_facts *
         know(out, DSB_CONTROL_NAMESPACES);
 }
 
+/* By number: a disk that is called null is a disk. */
+static gboolean is_standard(struct reader *reader, json_object *item)
+{
+    static const struct {
+        const char *name;
+        uint64_t major, minor; /* the kernel's Documentation/admin-guide/devices.txt */
+    } standard[] = {{"null", 1, 3},    {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8},
+                    {"urandom", 1, 9}, {"tty", 5, 0},  {"ptmx", 5, 2}};
+    const char *name = name_of(reader, item, "devices");
+    json_object *type = member(reader, item, "type", json_type_string);
+    uint64_t major = 0, minor = 0;
+    if (type == NULL || strcmp(json_object_get_string(type), "c") != 0 ||
+        !number(reader, item, "major", FALSE, &major) || !number(reader, item, "minor", FALSE, &minor))
+        return FALSE;
+    for (gsize i = 0; i < G_N_ELEMENTS(standard); i++)
+        if (strcmp(name, standard[i].name) == 0)
+            return major == standard[i].major && minor == standard[i].minor;
+    /* the container's own terminal: one end of a pseudo terminal */
+    return strcmp(name, "console") == 0 && ((major >= 136 && major <= 143) || (major == 5 && minor == 1));
+}
+
 static void read_devices(struct reader *reader, struct dsb_observed *out)
 {
-    static const char *const standard[] = {"null",    "zero", "full",  "random", "urandom", "tty",  "ptmx",
-                                           "console", "fd",   "stdin", "stdout", "stderr",  "core", NULL};
-    json_object *names = array(reader, reader->root, "devices", MAX_ITEMS);
-    if (names == NULL)
+    json_object *list = array(reader, reader->root, "devices", MAX_ITEMS);
+    if (list == NULL)
         return;
-    for (unsigned i = 0; i < json_object_array_length(names); i++)
-        out->extra_devices += !in_list(string_of(reader, json_object_array_get_idx(names, i), "devices"), standard);
+    for (unsigned i = 0; i < json_object_array_length(list); i++)
+        out->extra_devices += !is_standard(reader, json_object_array_get_idx(list, i));
     know(out, DSB_CONTROL_DEVICES);
 }
 

@@ -6,9 +6,9 @@
 #include <string.h>
 
 /*
- * What engines put into every container, by place. `types` are the file systems it may be, NULL: any, since the
- * engine binds its own small file there from wherever it keeps its state. A name that ends in a slash stands for all
- * below it. Anything else is foreign: the list is of what is known, not of what is bad.
+ * What engines put into every container, by place. `types` are the file systems it may be, NULL: any, but read-only,
+ * since the engine binds its own small file there from wherever it keeps its state. A name that ends in a slash stands
+ * for all below it. Anything else is foreign: the list is of what is known, not of what is bad.
  */
 static const struct {
     const char *target;
@@ -41,7 +41,6 @@ static const struct {
     {"/etc/passwd", NULL}, /* podman, for a user that the image does not know */
     {"/etc/group", NULL},
     {"/run/.containerenv", NULL},
-    {"/run/secrets", NULL},
 };
 
 static gboolean has_word(const char *list, const char *word, const char *separators)
@@ -99,7 +98,9 @@ static gboolean is_usual(const struct dsb_mount *mount)
             row = i;
         }
     }
-    return best > 0 && (usual[row].types == NULL || has_word(usual[row].types, mount->fstype, " "));
+    if (best == 0)
+        return FALSE;
+    return usual[row].types != NULL ? has_word(usual[row].types, mount->fstype, " ") : is_read_only(mount);
 }
 
 /* Masks an image's VOLUME: too small to keep anything, nothing of the host in it. */

@@ -251,6 +251,12 @@ class Schema(Case):
                 schema.loads(text)
 
 
+class TooLarge(Case):
+    def test_code_whose_json_is_too_large(self):
+        path = WORK.file(b"x = '" + b"\x01" * (3 << 20) + b"'")
+        self.assert_failure(dsandbox("run", "--json", path), "invalid", "as json")
+
+
 class Usage(Case):
     def usage_error(self, *args, words=()):
         done = dsandbox(*args)
