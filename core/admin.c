@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "arguments.h"
 #include "result.h"
 #include "select.h"
 #include "workdir.h"
@@ -41,6 +42,9 @@ static void probe(struct dsb_backend_row *row, const struct dsb_run_options *opt
 
 GPtrArray *dsb_backends(const struct dsb_run_options *options, gboolean try_engines)
 {
+    struct dsb_run_options how;
+    if (!dsb_take_options(options, &how, NULL))
+        return NULL;
     GPtrArray *rows = g_ptr_array_new_with_free_func(free_row);
     g_autoptr(GPtrArray) names = dsb_loader_list();
     for (guint i = 0; i < names->len; i++) {
@@ -59,7 +63,7 @@ GPtrArray *dsb_backends(const struct dsb_run_options *options, gboolean try_engi
         row->enforces = loaded->plugin.enforces;
         dsb_loaded_free(loaded);
         if (try_engines)
-            probe(row, options);
+            probe(row, &how);
     }
     return rows;
 }
@@ -113,7 +117,10 @@ gboolean dsb_image_make(const struct dsb_run_options *options, const char *tarba
 {
     const struct dsb_image_source source = { .struct_size = sizeof source, .tarball = tarball,
                                              .dockerfile = dockerfile, .context = context, .name = name };
-    struct dsb_engine *engine = dsb_engine_open(options, error);
+    struct dsb_run_options how;
+    if (!dsb_take_options(options, &how, error))
+        return FALSE;
+    struct dsb_engine *engine = dsb_engine_open(&how, error);
     if (engine == NULL)
         return FALSE;
     gboolean ok = dsb_backend_image_make(engine->backend, &source, error);

@@ -117,8 +117,7 @@ gboolean dsb_check_code(const struct dsb_request *request, GError **error)
 
 gboolean dsb_request_has_timeout(const struct dsb_request *request)
 {
-    return request->struct_size >= G_STRUCT_OFFSET(struct dsb_request, timeout_ms) + sizeof request->timeout_ms &&
-           request->timeout_ms != 0;
+    return request->timeout_ms != 0;
 }
 
 dsb_policy *dsb_request_policy(const dsb_policy *policy, const struct dsb_request *request, GError **error)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "arguments.h"
 #include "exec.h"
 #include "request.h"
 #include "sandbox.h"
@@ -37,7 +38,8 @@ static void note_files(const struct dsb_sandbox *sandbox, struct dsb_result *res
     dsb_scan_clear(&after);
 }
 
-dsb_result *dsb_run(const dsb_policy *policy, const struct dsb_run_options *options, const struct dsb_request *request)
+static struct dsb_result *run_once(const dsb_policy *policy, const struct dsb_run_options *options,
+                                   const struct dsb_request *request)
 {
     GError *error = NULL;
     struct dsb_sandbox sandbox;
@@ -54,4 +56,14 @@ dsb_result *dsb_run(const dsb_policy *policy, const struct dsb_run_options *opti
     dsb_sandbox_clear(&sandbox);
     dsb_sandbox_stamp(result, began, "removed_ms");
     return result;
+}
+
+dsb_result *dsb_run(const dsb_policy *policy, const struct dsb_run_options *options, const struct dsb_request *request)
+{
+    g_autoptr(GError) error = NULL;
+    struct dsb_run_options how;
+    struct dsb_request what;
+    if (!dsb_take_options(options, &how, &error) || !dsb_take_request(request, &what, &error))
+        return dsb_result_from_error(error);
+    return run_once(policy, &how, &what);
 }

@@ -65,7 +65,7 @@ static struct dsb_engine *open_one(const char *name, const struct dsb_run_option
     };
     engine->params.runtime_dir = engine->runtime_dir = make_runtime_dir(error);
     if (engine->runtime_dir != NULL
-        && dsb_loader_open(name, name == NULL ? options->plugin_path : NULL, &engine->loaded, error)
+        && dsb_loader_open(name, options->plugin_path, &engine->loaded, error)
         && dsb_backend_open(engine->loaded, &engine->params, &engine->backend, error)
         && dsb_backend_describe(engine->backend, &engine->info, error)) {
         dsb_say(options, "backend %s: %s %s at %s answers", engine->loaded->plugin.name, engine->info.product,
@@ -78,10 +78,9 @@ static struct dsb_engine *open_one(const char *name, const struct dsb_run_option
 
 struct dsb_engine *dsb_engine_open(const struct dsb_run_options *options, GError **error)
 {
-    if (options->plugin_path != NULL)
-        return open_one(NULL, options, error);
-    if (options->backend != NULL && g_strcmp0(options->backend, "auto") != 0)
-        return open_one(options->backend, options, error);
+    gboolean named = options->backend != NULL && g_strcmp0(options->backend, "auto") != 0;
+    if (named || options->plugin_path != NULL) /* with both, the plugin must be of that name */
+        return open_one(named ? options->backend : NULL, options, error);
 
     /* Root has no rootless engine; everybody else prefers the one that holds no root rights at all. */
     static const char *const for_root[] = { "docker-api", "podman", "docker-cli", NULL };

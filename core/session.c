@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "arguments.h"
 #include "exec.h"
 #include "request.h"
 #include "sandbox.h"
@@ -49,7 +50,8 @@ static void free_session(struct dsb_session *session)
     g_free(session);
 }
 
-dsb_session *dsb_session_open(const dsb_policy *policy, const struct dsb_run_options *options, dsb_result **failure)
+static struct dsb_session *open_with(const dsb_policy *policy, const struct dsb_run_options *options,
+                                     struct dsb_result **failure)
 {
     GError *error = NULL;
     struct dsb_session *session = g_new0(struct dsb_session, 1);
@@ -65,6 +67,16 @@ dsb_session *dsb_session_open(const dsb_policy *policy, const struct dsb_run_opt
     dsb_sandbox_stop(&session->box, options);
     *failure = g_steal_pointer(&session->facts);
     free_session(session);
+    return NULL;
+}
+
+dsb_session *dsb_session_open(const dsb_policy *policy, const struct dsb_run_options *options, dsb_result **failure)
+{
+    g_autoptr(GError) error = NULL;
+    struct dsb_run_options how;
+    if (dsb_take_options(options, &how, &error))
+        return open_with(policy, &how, failure);
+    *failure = dsb_result_from_error(error);
     return NULL;
 }
 
@@ -193,14 +205,12 @@ static gboolean run(struct dsb_session *session, const struct dsb_run_options *o
     return ran;
 }
 
-dsb_result *dsb_session_execute(struct dsb_session *session, const struct dsb_run_options *options,
-                                const struct dsb_request *request)
+static struct dsb_result *execute_with(struct dsb_session *session, const struct dsb_run_options *options,
+                                       const struct dsb_request *request)
 {
     GError *error = NULL;
     uint64_t timeout_ms = 0;
     struct dsb_result *result = new_result(session);
-    if (options == NULL)
-        options = &nobody;
     dsb_engine_listen(session->box.engine, options);
     dsb_result_set_state(result, DSB_OUTCOME_KEPT, NULL);
     if (check(session, request, &timeout_ms, &error))
@@ -216,6 +226,19 @@ dsb_result *dsb_session_execute(struct dsb_session *session, const struct dsb_ru
         g_clear_pointer(&session->lost_reason, g_free);
     }
     dsb_engine_listen(session->box.engine, NULL);
+    return result;
+}
+
+dsb_result *dsb_session_execute(struct dsb_session *session, const struct dsb_run_options *options,
+                                const struct dsb_request *request)
+{
+    GError *error = NULL;
+    struct dsb_run_options how;
+    struct dsb_request what;
+    if (dsb_take_options(options != NULL ? options : &nobody, &how, &error) && dsb_take_request(request, &what, &error))
+        return execute_with(session, &how, &what);
+    struct dsb_result *result = new_result(session);
+    dsb_result_fail(result, error);
     return result;
 }
 
