@@ -49,6 +49,14 @@ void stop_execution(enum reason reason)
     signal_main(reason == REASON_OUTPUT ? SIGKILL : SIGINT);
 }
 
+void kill_execution(enum reason reason)
+{
+    stop_execution(reason);
+    if (g.interrupted)
+        g.kill_at = now_ms();
+    check_grace(now_ms());
+}
+
 void check_grace(int64_t now)
 {
     if (g.interrupted && now >= g.kill_at)

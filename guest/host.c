@@ -181,7 +181,10 @@ static void on_frame(unsigned type, uint32_t id, const unsigned char *data, size
         if (id != g.id || g.session.control)
             return;
         g.cancel_early = g.pending;
-        stop_execution(REASON_CANCELLED);
+        if (n > 0)
+            kill_execution(REASON_CANCELLED);
+        else
+            stop_execution(REASON_CANCELLED);
         return;
     case FRAME_ACK:
         if (g.phase != ANSWERED || id != g.id)

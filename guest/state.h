@@ -121,6 +121,8 @@ int open_report(void);
 bool send_memory(enum frame_type type, uint32_t id);
 void send_done(void);
 void stop_execution(enum reason reason);
+/* The same without a grace, also where one runs already. */
+void kill_execution(enum reason reason);
 /** SIGKILL when the time after the interrupt is over. */
 void check_grace(int64_t now);
 /** One read and one frame; false when there is nothing left for now. */
