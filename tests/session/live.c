@@ -53,8 +53,11 @@ static dsb_session *open_as(const char *id, const char *lost_reason)
 static json_object *run_with(dsb_session *session, const char *code, uint64_t timeout_ms, int cancel_fd)
 {
     const struct dsb_run_options one = {.struct_size = sizeof one, .cancel_fd = cancel_fd, .log = log_line};
-    const struct dsb_request request = {.struct_size = sizeof request, .code = code, .code_size = strlen(code),
-                                        .stdin_fd = -1, .timeout_ms = timeout_ms};
+    const struct dsb_request request = {.struct_size = sizeof request,
+                                        .code = code,
+                                        .code_size = strlen(code),
+                                        .stdin_fd = -1,
+                                        .timeout_ms = timeout_ms};
     g_autoptr(dsb_result) result = dsb_session_execute(session, &one, &request);
     g_autofree char *text = dsb_result_json(result, FALSE);
     return json_tokener_parse(text);
@@ -73,8 +76,8 @@ static void expect_run(dsb_session *session, const char *what, const char *code,
                        const char *status, const char *outcome, const char *output)
 {
     json_object *result = run_with(session, code, timeout_ms, -1);
-    gboolean good = g_str_equal(at(result, "status"), status) && g_str_equal(at(result, "state.outcome"), outcome)
-                    && (output == NULL || g_str_equal(at(result, "stdout"), output));
+    gboolean good = g_str_equal(at(result, "status"), status) && g_str_equal(at(result, "state.outcome"), outcome) &&
+                    (output == NULL || g_str_equal(at(result, "stdout"), output));
     check(good, what, json_object_to_json_string(result));
     json_object_put(result);
 }
@@ -93,9 +96,9 @@ static void variables_persist(dsb_session *session)
     expect_run(session, "an error keeps the variables", "y = 5\n1/0", 0, "error", "kept", NULL);
     ok(session, "also those of the failed execution", "print(x, y)", "11 5\n");
     json_object *result = run_with(session, "z = [1]; x = 12; del y; z", 0, -1);
-    check(strstr(at(result, "state.vars.created"), "\"z\"") != NULL
-              && strstr(at(result, "state.vars.changed"), "\"x\"") != NULL
-              && strstr(at(result, "state.vars.deleted"), "\"y\"") != NULL,
+    check(strstr(at(result, "state.vars.created"), "\"z\"") != NULL &&
+              strstr(at(result, "state.vars.changed"), "\"x\"") != NULL &&
+              strstr(at(result, "state.vars.deleted"), "\"y\"") != NULL,
           "the result names created, changed and deleted variables", json_object_to_json_string(result));
     check(strstr(at(result, "results"), "[1]") != NULL, "and the last value", json_object_to_json_string(result));
     json_object_put(result);
@@ -129,15 +132,17 @@ static void failures_are_survived(dsb_session *session)
     ok(session, "x after os._exit", "print(x)", "12\n");
     g_usleep(300000);
     out_of_memory(session);
-    expect_run(session, "what ignores the interrupt is killed and rolled back",
-               "x = 'wrong'\nimport signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: time.sleep(1)",
-               300, "timeout", "rolled_back", NULL);
+    expect_run(
+        session, "what ignores the interrupt is killed and rolled back",
+        "x = 'wrong'\nimport signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: time.sleep(1)",
+        300, "timeout", "rolled_back", NULL);
     ok(session, "x after the kill", "print(x)", "12\n");
 }
 
 static void files_and_streams(dsb_session *session)
 {
-    json_object *result = run_with(session, "import sys\nopen('made', 'w').write('hi')\nprint('err', file=sys.stderr)", 0, -1);
+    json_object *result =
+        run_with(session, "import sys\nopen('made', 'w').write('hi')\nprint('err', file=sys.stderr)", 0, -1);
     check(strstr(at(result, "files.created"), "\"made\"") != NULL && g_str_equal(at(result, "stderr"), "err\n"),
           "files and both streams", json_object_to_json_string(result));
     json_object_put(result);
@@ -228,9 +233,9 @@ static gboolean kill_container(const char *id)
     g_strlcpy(address.sun_path, g_str_has_prefix(path, "unix://") ? path + 7 : path, sizeof address.sun_path);
     g_autofree char *request = g_strdup_printf(
         "POST /v1.40/containers/%s/kill HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", id);
-    gboolean good = connect(fd, (const struct sockaddr *) &address, sizeof address) == 0
-                    && write(fd, request, strlen(request)) == (ssize_t) strlen(request)
-                    && read(fd, answer, sizeof answer - 1) > 0 && strstr(answer, " 204") != NULL;
+    gboolean good = connect(fd, (const struct sockaddr *) &address, sizeof address) == 0 &&
+                    write(fd, request, strlen(request)) == (ssize_t) strlen(request) &&
+                    read(fd, answer, sizeof answer - 1) > 0 && strstr(answer, " 204") != NULL;
     close(fd);
     return good;
 }
@@ -280,8 +285,8 @@ static void killed_while_running(void)
     g_autofree char *info = dsb_session_info(session);
     json_object *facts = json_tokener_parse(info);
     GThread *killer = g_thread_new("kill", kill_later, (gpointer) at(facts, "container"));
-    expect_run(session, "a container killed under the code is lost", "import time\nprint('before', flush=True)\ntime.sleep(20)",
-               0, "lost", "lost", "before\n");
+    expect_run(session, "a container killed under the code is lost",
+               "import time\nprint('before', flush=True)\ntime.sleep(20)", 0, "lost", "lost", "before\n");
     check(GPOINTER_TO_INT(g_thread_join(killer)), "the engine killed it", "no");
     json_object_put(facts);
     dsb_session_close(session);
@@ -342,8 +347,8 @@ static void many_leave_no_growth(void)
     json_object_put(inside);
     json_object_put(after);
     dsb_session_close(session);
-    g_autofree char *found = g_strdup_printf("%u descriptors, %u threads", count_entries("/proc/self/fd"),
-                                             count_entries("/proc/self/task"));
+    g_autofree char *found =
+        g_strdup_printf("%u descriptors, %u threads", count_entries("/proc/self/fd"), count_entries("/proc/self/task"));
     check(count_entries("/proc/self/fd") == descriptors && count_entries("/proc/self/task") == threads,
           "a closed session leaves no descriptor and no thread", found);
 }
@@ -374,7 +379,8 @@ static int bench(unsigned n)
     dsb_session *session = open_as("main", NULL);
     json_object_put(run_with(session, "x = 0", 0, -1));
     for (unsigned i = 0; i < n; i++) {
-        const struct dsb_request request = {.struct_size = sizeof request, .code = "x += 1", .code_size = 6, .stdin_fd = -1};
+        const struct dsb_request request = {
+            .struct_size = sizeof request, .code = "x += 1", .code_size = 6, .stdin_fd = -1};
         gint64 began = g_get_monotonic_time();
         dsb_result *result = dsb_session_execute(session, NULL, &request);
         ms[i] = (double) (g_get_monotonic_time() - began) / 1000.0;
@@ -388,8 +394,8 @@ static int bench(unsigned n)
     }
     dsb_session_close(session);
     qsort(ms, n, sizeof *ms, by_size);
-    printf("x += 1, %u times: median %.3f ms, 90 %% %.3f ms, most %.3f ms; answer %.3f ms, files %.3f ms\n", n, ms[n / 2],
-           ms[n * 9 / 10], ms[n - 1], answered / n, scan / n);
+    printf("x += 1, %u times: median %.3f ms, 90 %% %.3f ms, most %.3f ms; answer %.3f ms, files %.3f ms\n", n,
+           ms[n / 2], ms[n * 9 / 10], ms[n - 1], answered / n, scan / n);
     return 0;
 }
 
@@ -401,9 +407,13 @@ static gboolean set_up(void)
         return FALSE;
     base_dir = g_strconcat(work, "/sessions", NULL);
     policy = dsb_policy_new();
-    options = (struct dsb_run_options){.struct_size = sizeof options, .backend = g_getenv("DSB_TEST_BACKEND"),
-                                       .endpoint = g_getenv("DSB_TEST_ENDPOINT"), .image = g_getenv("DSB_TEST_IMAGE"),
-                                       .base_dir = base_dir, .cancel_fd = -1, .log = log_line};
+    options = (struct dsb_run_options){.struct_size = sizeof options,
+                                       .backend = g_getenv("DSB_TEST_BACKEND"),
+                                       .endpoint = g_getenv("DSB_TEST_ENDPOINT"),
+                                       .image = g_getenv("DSB_TEST_IMAGE"),
+                                       .base_dir = base_dir,
+                                       .cancel_fd = -1,
+                                       .log = log_line};
     if (allow != NULL && *allow != '\0' && !dsb_controls_parse(allow, &options.allow_unenforced, &error)) {
         printf("%s\n", error->message);
         return FALSE;
