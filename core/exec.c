@@ -325,7 +325,9 @@ gboolean dsb_exec_run(struct dsb_exec *exec, const struct dsb_run_options *optio
     exec->broken = !relay(&loop, deadline, &local);
     if (!exec->broken) {
         dsb_wire_queue(exec->wire, DSB_FRAME_ACK, exec->number, NULL, 0);
-        dsb_wire_flush(exec->wire, NULL); /* pid 1 does without it too; the answer is already here */
+        /* pid 1 does without it too; the answer is already here */
+        gboolean sent = dsb_wire_flush(exec->wire, NULL) && dsb_wire_pending(exec->wire) == 0;
+        result->leaving = sent && !exec->session;
     }
     if (local != NULL) {
         g_propagate_error(error, g_steal_pointer(&local));

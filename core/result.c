@@ -177,6 +177,18 @@ static void add_count(struct json_object *to, const char *key, uint64_t value)
     json_object_object_add(to, key, value != DSB_UNLIMITED ? json_object_new_uint64(value) : NULL);
 }
 
+/* NUL is a character like any other here; GLib's check stops at it. */
+static gboolean is_utf8(const char *data, gsize size, const char **valid_end)
+{
+    while (!g_utf8_validate_len(data, size, valid_end)) {
+        if (*valid_end == data + size || **valid_end != '\0')
+            return FALSE;
+        size -= (gsize) (*valid_end + 1 - data);
+        data = *valid_end + 1;
+    }
+    return TRUE;
+}
+
 static void add_stream(struct json_object *to, const char *name, const struct dsb_output *stream)
 {
     g_autofree char *encoding = g_strconcat(name, "_encoding", NULL);
@@ -185,7 +197,7 @@ static void add_stream(struct json_object *to, const char *name, const struct ds
     const char *data = stream->bytes->len > 0 ? (const char *) stream->bytes->data : "";
     gsize size = stream->bytes->len;
     const char *valid_end = data;
-    gboolean utf8 = g_utf8_validate_len(data, size, &valid_end);
+    gboolean utf8 = is_utf8(data, size, &valid_end);
     /* A cap may have cut the last character: leave its first bytes out rather than call all of it binary. */
     gsize rest = size - (gsize) (valid_end - data);
     if (!utf8 && stream->truncated && rest < 4 && g_utf8_get_char_validated(valid_end, (gssize) rest) == (gunichar) -2) {

@@ -45,6 +45,8 @@ dsb_result *dsb_run(const dsb_policy *policy, const struct dsb_run_options *opti
         run(&sandbox, own, options, request, result, &error);
     if (error != NULL)
         dsb_result_fail(result, error);
+    /* After an answer pid 1 leaves and the engine removes the container: nobody has to wait for that. */
+    sandbox.stopped = result->leaving;
     dsb_sandbox_stop(&sandbox, options);
     note_files(&sandbox, result);
     gint64 began = sandbox.began;

@@ -18,7 +18,7 @@ struct dsb_sandbox {
     struct dsb_stream stream;
     struct dsb_wire wire;
     gint64 began;
-    gboolean stopped;
+    gboolean stopped; /**< there is no container to remove any more */
 };
 
 /** Choose a name, and write into the result what is known before anything is tried. */

@@ -67,8 +67,11 @@ static struct dsb_engine *open_one(const char *name, const struct dsb_run_option
     if (engine->runtime_dir != NULL
         && dsb_loader_open(name, name == NULL ? options->plugin_path : NULL, &engine->loaded, error)
         && dsb_backend_open(engine->loaded, &engine->params, &engine->backend, error)
-        && dsb_backend_describe(engine->backend, &engine->info, error))
+        && dsb_backend_describe(engine->backend, &engine->info, error)) {
+        dsb_say(options, "backend %s: %s %s at %s answers", engine->loaded->plugin.name, engine->info.product,
+                engine->info.version, engine->info.endpoint);
         return engine;
+    }
     dsb_engine_close(engine);
     return NULL;
 }
@@ -87,11 +90,8 @@ struct dsb_engine *dsb_engine_open(const struct dsb_run_options *options, GError
     for (const char *const *name = geteuid() == 0 ? for_root : for_users; *name != NULL; name++) {
         g_autoptr(GError) why = NULL;
         struct dsb_engine *engine = open_one(*name, options, &why);
-        if (engine != NULL) {
-            dsb_say(options, "backend %s: %s %s at %s answers", *name, engine->info.product, engine->info.version,
-                    engine->info.endpoint);
+        if (engine != NULL)
             return engine;
-        }
         dsb_say(options, "backend %s: not usable: %s", *name, why->message);
         g_string_append_printf(reasons, "\n  %s: %s", *name, why->message);
     }

@@ -172,7 +172,7 @@ wanted() { # name
 # --- Docker -----------------------------------------------------------------
 
 docker_up() {
-	need docker dockerd containerd runc curl docker || return
+	need docker dockerd containerd runc curl docker ip iptables unshare || return
 	ping "$docker_sock" && return
 	# After a kill -9 the daemon's containerd lives on and its files lie about.
 	end_pid "$run/docker/pid" 20
@@ -186,14 +186,14 @@ docker_up() {
 	  "pidfile": "$run/docker/pid",
 	  "hosts": ["unix://$docker_sock"],
 	  "group": "$group",
-	  "bridge": "none",
-	  "iptables": false,
 	  "ip6tables": false,
 	  "containerd-namespace": "dsbrig$tag",
 	  "containerd-plugins-namespace": "dsbrig$tag-plugins"
 	}
 	END
-	setsid dockerd --config-file "$run/docker/daemon.json" \
+	# A network namespace of its own: its bridge and its packet filter are nobody else's.
+	# shellcheck disable=SC2016
+	setsid unshare --net sh -c 'ip link set lo up && exec dockerd --config-file "$1"' sh "$run/docker/daemon.json" \
 		>"$run/docker/log" 2>&1 </dev/null &
 	await docker "$docker_sock" $! 60 || return
 	docker_rm_all
@@ -284,12 +284,28 @@ podman_rm_all() { # socket
 
 # --- rootful Podman ---------------------------------------------------------
 
+# The program `podman` with the rig's configuration and store. The configuration must be in /etc/containers, where
+# conmon's clean-up reads it, and crun does not accept an extra cgroup2 mount: a mount namespace.
+make_podman_program() {
+	cat >"$run/podman/podman" <<-END
+	#!/bin/sh
+	exec unshare -m --propagation slave sh -c '
+		while mountpoint -q /sys/fs/cgroup/unified; do
+			umount /sys/fs/cgroup/unified || exit 1
+		done
+		mount --bind "$run/podman/etc" /etc/containers || exit 1
+		exec podman "\$@"' podman "\$@"
+	END
+	chmod 0755 "$run/podman/podman"
+}
+
 podman_up() {
 	need podman podman conmon curl unshare || return
 	[ -n "$(podman_runtime)" ] || {
 		skip podman "neither runc nor crun is installed"
 		return
 	}
+	make_podman_program
 	ping "$podman_sock" && return
 	end_pid "$run/podman/pid" 10
 	rm -f "$podman_sock"
@@ -303,16 +319,7 @@ podman_up() {
 		echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$p/etc/policy.json"
 	podman_conf "$p/etc" "$state/podman" "$p/run" cgroupfs "$p/tmp"
 
-	# The configuration must be in /etc/containers, where conmon's clean-up reads
-	# it, and crun does not accept an extra cgroup2 mount: a mount namespace.
-	# shellcheck disable=SC2016
-	setsid unshare -m --propagation slave sh -c '
-		while mountpoint -q /sys/fs/cgroup/unified; do
-			umount /sys/fs/cgroup/unified || exit 1
-		done
-		mount --bind "$1/etc" /etc/containers || exit 1
-		exec podman system service --time 0 "unix://$1/podman.sock"' \
-		sh "$p" >"$p/log" 2>&1 </dev/null &
+	setsid "$p/podman" system service --time 0 "unix://$podman_sock" >"$p/log" 2>&1 </dev/null &
 	pid=$!
 	echo $pid >"$p/pid"
 	await podman "$podman_sock" $pid 30 || return
@@ -520,7 +527,10 @@ running() { # engine
 
 show_env() {
 	running docker && echo "DSB_RIG_DOCKER_HOST=unix://$docker_sock"
-	running podman && echo "DSB_RIG_PODMAN_SOCKET=unix://$podman_sock"
+	if running podman; then
+		echo "DSB_RIG_PODMAN_SOCKET=unix://$podman_sock"
+		echo "DSB_RIG_PODMAN_RUN=$run/podman/podman"
+	fi
 	if running rootless; then
 		echo "DSB_RIG_ROOTLESS_SOCKET=unix://$rootless_sock"
 		echo "DSB_RIG_ROOTLESS_USER=$test_user"
