@@ -2,7 +2,7 @@
 #include <dsandbox/files.h>
 
 #include "beneath.h"
-#include "tree.h"
+#include "mapped.h"
 #include "walk.h"
 #include "workdir.h"
 
@@ -473,7 +473,7 @@ static int remove_name(int dir, const char *name, gboolean recursive)
     int fd = dsb_open_dir(dir, name, true);
     if (fd < 0)
         return errno;
-    int problem = dsb_tree_clear(fd, &remove_limits);
+    int problem = dsb_mapped_clear(fd, &remove_limits);
     close(fd);
     return problem != 0 ? problem : unlinkat(dir, name, AT_REMOVEDIR) == 0 ? 0 : errno;
 }
@@ -492,7 +492,7 @@ gboolean dsb_files_remove(struct dsb_files *files, const char *path, gboolean re
 
 gboolean dsb_files_clear(struct dsb_files *files, GError **error)
 {
-    int problem = dsb_tree_clear(files->fd, &remove_limits);
+    int problem = dsb_mapped_clear(files->fd, &remove_limits);
     return problem == 0 || fail(problem, "empty", NULL, error);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "beneath.h"
+#include "mapped.h"
 #include "scan.h"
 #include "tree.h"
 #include "walk.h"
@@ -359,6 +360,31 @@ static void everything_odd_goes(void **state)
     assert_true(g_file_test(outside, G_FILE_TEST_EXISTS));
 }
 
+/* In the child: what a rootless container with other users than ours would leave. No heap here. */
+static int leave_foreign(void *data)
+{
+    (void) data;
+    static const char *const names[] = {"foreign", "foreign/in", "foreign/in/side"};
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (mkdirat(top_fd, names[i], 0700) < 0 || fchownat(top_fd, names[i], 5, 6, AT_SYMLINK_NOFOLLOW) < 0)
+            return errno;
+    int file = openat(top_fd, "foreign/in/side/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    return file >= 0 && fchown(file, 7, 8) == 0 ? 0 : errno;
+}
+
+static void files_of_subordinate_users_go(void **state)
+{
+    (void) state;
+    int made = dsb_mapped_run(leave_foreign, NULL, 10000);
+    if (made == ENOTSUP)
+        skip();
+    assert_int_equal(made, 0);
+    const struct dsb_tree_limits limits = {1000, 10000};
+    assert_int_equal(dsb_tree_clear(top_fd, &limits), EACCES);
+    assert_true(dsb_files_clear(files, NULL));
+    assert_int_equal(faccessat(top_fd, "foreign", F_OK, 0), -1);
+}
+
 static void removal_has_a_bound(void **state)
 {
     (void) state;
@@ -546,6 +572,7 @@ int main(void)
         TEST(removal_asks_before_content),
         TEST(deep_trees_are_counted_and_removed),
         TEST(everything_odd_goes),
+        TEST(files_of_subordinate_users_go),
         TEST(removal_has_a_bound),
         TEST(nothing_outside_is_removed_however_it_moves),
         TEST(only_this_executions_changes_count),
