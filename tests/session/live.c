@@ -319,6 +319,49 @@ static void idle_too_long(void)
     policy = usual;
 }
 
+#define AT_ONCE 8
+
+/* Returns how many answers were wrong. */
+static gpointer use_one(gpointer data)
+{
+    int nonce = GPOINTER_TO_INT(data), wrong = 0;
+    g_autofree char *id = g_strdup_printf("at-once-%d", nonce);
+    struct dsb_run_options mine = options;
+    dsb_result *failure = NULL;
+    mine.session = id;
+    dsb_session *session = dsb_session_open(policy, &mine, &failure);
+    if (session == NULL) {
+        g_autofree char *text = dsb_result_json(failure, FALSE);
+        fprintf(stderr, "     %s\n", text);
+        dsb_result_free(failure);
+        return GINT_TO_POINTER(1000);
+    }
+    g_autofree char *start = g_strdup_printf("x = %d", nonce * 1000);
+    json_object_put(run_with(session, start, 0, -1));
+    for (int i = 1; i <= 20; i++) {
+        g_autofree char *expected = g_strdup_printf("%d\n", nonce * 1000 + i);
+        json_object *result = run_with(session, "x += 1; print(x)", 0, -1);
+        wrong += !g_str_equal(at(result, "stdout"), expected);
+        json_object_put(result);
+    }
+    dsb_session_close(session);
+    wrong += !dsb_files_delete_session(base_dir, id, NULL);
+    return GINT_TO_POINTER(wrong);
+}
+
+static void several_at_once(void)
+{
+    GThread *threads[AT_ONCE];
+    int wrong = 0;
+    options.lost_reason = NULL;
+    for (int i = 0; i < AT_ONCE; i++)
+        threads[i] = g_thread_new("session", use_one, GINT_TO_POINTER(i + 1));
+    for (int i = 0; i < AT_ONCE; i++)
+        wrong += GPOINTER_TO_INT(g_thread_join(threads[i]));
+    g_autofree char *found = g_strdup_printf("%d wrong", wrong);
+    check(wrong == 0, "sessions at once, each with its own answers", found);
+}
+
 static guint count_entries(const char *path)
 {
     guint n = 0;
@@ -457,6 +500,7 @@ int main(int argc, char **argv)
     killed_while_idle();
     killed_while_running();
     idle_too_long();
+    several_at_once();
     many_leave_no_growth();
     nothing_is_left();
     dsb_policy_free(policy);
