@@ -15,10 +15,7 @@
 /* What pid 1 may take on top of the time limit and the grace before we stop believing in it. */
 #define SLACK_MS 5000
 
-static gint64 now(void)
-{
-    return g_get_monotonic_time();
-}
+static gint64 now(void) { return g_get_monotonic_time(); }
 
 static int until(gint64 deadline_us)
 {
@@ -67,7 +64,7 @@ gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us
                                 "policy if the machine is slow");
             return FALSE;
         }
-        struct pollfd fds[2] = { { wire->stream->read_fd, POLLIN, 0 }, { cancel_fd, POLLIN, 0 } };
+        struct pollfd fds[2] = {{wire->stream->read_fd, POLLIN, 0}, {cancel_fd, POLLIN, 0}};
         if (!wire->more && poll(fds, 2, until(deadline_us)) > 0 && (fds[1].revents & POLLIN))
             return cancelled(error);
     }
@@ -90,12 +87,12 @@ static void add_int(struct json_object *to, const char *key, uint64_t value)
 }
 
 /* The whole environment of the code. */
-static struct json_object *env_json(const struct dsb_resolved *limits, const struct dsb_request *request)
+static struct json_object *env_json(const struct dsb_resolved *limits, const char *const *more)
 {
     struct json_object *env = json_object_new_object();
     for (gsize i = 0; i < limits->spec.n_env; i++)
         json_object_object_add(env, limits->spec.env[i].name, json_object_new_string(limits->spec.env[i].value));
-    for (const char *const *pair = request->env; pair != NULL && *pair != NULL; pair++) {
+    for (const char *const *pair = more; pair != NULL && *pair != NULL; pair++) {
         const char *equals = strchr(*pair, '=');
         g_autofree char *name = g_strndup(*pair, equals != NULL ? (gsize) (equals - *pair) : strlen(*pair));
         json_object_object_add(env, name, json_object_new_string(equals != NULL ? equals + 1 : ""));
@@ -114,8 +111,8 @@ static struct json_object *exec_json(const struct dsb_exec *exec, const struct d
     json_object_object_add(object, "filename",
                            json_object_new_string(request->filename != NULL ? request->filename : "<sandbox>"));
     json_object_object_add(object, "argv", argv);
-    if (exec->with_env || request->env != NULL)
-        json_object_object_add(object, "env", env_json(limits, request));
+    if (!exec->session || request->env != NULL) /* a session has it from the configuration, and keeps it */
+        json_object_object_add(object, "env", env_json(limits, request->env));
     add_int(object, "timeout_ms", exec->timeout_ms);
     add_int(object, "grace_ms", limits->grace_ms);
     add_int(object, "output_limit", limits->output_limit);
@@ -123,8 +120,7 @@ static struct json_object *exec_json(const struct dsb_exec *exec, const struct d
     return object;
 }
 
-void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session,
-                        gboolean checkpoint)
+void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session, gboolean checkpoint)
 {
     struct json_object *object = json_object_new_object();
     add_int(object, "idle_ms", limits->idle_ms);
@@ -133,6 +129,8 @@ void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits
     if (session) {
         json_object_object_add(object, "session", json_object_new_boolean(TRUE));
         json_object_object_add(object, "checkpoint", json_object_new_boolean(checkpoint));
+        json_object_object_add(object, "env", env_json(limits, NULL));
+        add_int(object, "memory", limits->spec.memory_bytes);
     }
     queue_json(wire, DSB_FRAME_CONFIG, 0, object);
 }
@@ -150,7 +148,8 @@ struct loop {
 static void keep(struct loop *loop, struct dsb_output *output, int stream, const struct dsb_frame *frame)
 {
     gsize room = loop->exec->limits->output_limit > output->bytes->len
-                     ? (gsize) (loop->exec->limits->output_limit - output->bytes->len) : 0;
+                     ? (gsize) (loop->exec->limits->output_limit - output->bytes->len)
+                     : 0;
     gsize size = MIN(frame->size, room);
     output->total += frame->size;
     if (size < frame->size)
@@ -244,10 +243,10 @@ static gboolean turn(struct loop *loop, int wait_ms, GError **error)
     gboolean hungry = loop->stdin_fd >= 0 && dsb_wire_pending(loop->wire) < STDIN_QUEUE;
     gboolean writing = dsb_wire_pending(loop->wire) > 0;
     struct pollfd fds[] = {
-        { loop->wire->stream->read_fd, POLLIN, 0 },
-        { writing ? loop->wire->stream->write_fd : -1, POLLOUT, 0 },
-        { loop->cancelling ? -1 : loop->options->cancel_fd, POLLIN, 0 },
-        { hungry ? loop->stdin_fd : -1, POLLIN, 0 },
+        {loop->wire->stream->read_fd, POLLIN, 0},
+        {writing ? loop->wire->stream->write_fd : -1, POLLOUT, 0},
+        {loop->cancelling ? -1 : loop->options->cancel_fd, POLLIN, 0},
+        {hungry ? loop->stdin_fd : -1, POLLIN, 0},
     };
     if (poll(fds, G_N_ELEMENTS(fds), loop->wire->more ? 0 : wait_ms) < 0 && errno != EINTR) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "poll: %s", g_strerror(errno));
@@ -310,8 +309,8 @@ gboolean dsb_exec_run(struct dsb_exec *exec, const struct dsb_run_options *optio
                       struct dsb_result *result, GError **error)
 {
     g_autoptr(GError) local = NULL;
-    struct loop loop = { .exec = exec, .wire = exec->wire, .options = options, .result = result,
-                         .stdin_fd = request->stdin_fd };
+    struct loop loop = {
+        .exec = exec, .wire = exec->wire, .options = options, .result = result, .stdin_fd = request->stdin_fd};
     gint64 deadline = now() + (gint64) (exec->timeout_ms + exec->limits->grace_ms + SLACK_MS) * 1000;
     dsb_watch_init(&loop.watch, exec->dir_fd, exec->disk_bytes, exec->disk_inodes);
     if (!send_code(&loop, request, error))
@@ -319,7 +318,9 @@ gboolean dsb_exec_run(struct dsb_exec *exec, const struct dsb_run_options *optio
     exec->broken = !relay(&loop, deadline, &local);
     if (!exec->broken) {
         dsb_wire_queue(exec->wire, DSB_FRAME_ACK, exec->number, NULL, 0);
-        dsb_wire_flush(exec->wire, NULL); /* pid 1 does without it too; the answer is already here */
+        /* pid 1 does without it too; the answer is already here */
+        gboolean sent = dsb_wire_flush(exec->wire, NULL) && dsb_wire_pending(exec->wire) == 0;
+        result->leaving = sent && !exec->session;
     }
     if (loop.over_disk && local == NULL)
         dsb_result_over_disk(result, g_steal_pointer(&loop.watch.reason));
@@ -397,8 +398,8 @@ char *dsb_exec_control(struct dsb_wire *wire, uint32_t number, const char *op, g
             g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "the session did not answer in time");
             return NULL;
         }
-        struct pollfd fds[] = { { wire->stream->read_fd, POLLIN, 0 },
-                                { dsb_wire_pending(wire) > 0 ? wire->stream->write_fd : -1, POLLOUT, 0 } };
+        struct pollfd fds[] = {{wire->stream->read_fd, POLLIN, 0},
+                               {dsb_wire_pending(wire) > 0 ? wire->stream->write_fd : -1, POLLOUT, 0}};
         if (!found && !wire->more)
             poll(fds, G_N_ELEMENTS(fds), until(deadline_us));
     }

@@ -227,6 +227,7 @@ installation() {
 		"$prefix/bin/dsandbox" backend ls >"$1/ls"
 		for b in docker-api docker-cli podman; do grep "^$b " "$1/ls"; done
 		test -s "$prefix/share/man/man1/dsandbox.1"
+		test "$("$prefix/bin/dsandbox-conformance" --list | wc -l)" -gt 100
 		export PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name "*.pc" | head -n 1)")
 		pkg-config --modversion dsandbox
 		test -d "$(pkg-config --variable=plugindir dsandbox)"

@@ -305,6 +305,7 @@ podman_up() {
 		skip podman "neither runc nor crun is installed"
 		return
 	}
+	make_podman_program
 	ping "$podman_sock" && return
 	end_pid "$run/podman/pid" 10
 	rm -f "$podman_sock"
@@ -318,7 +319,6 @@ podman_up() {
 		echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$p/etc/policy.json"
 	podman_conf "$p/etc" "$state/podman" "$p/run" cgroupfs "$p/tmp"
 
-	make_podman_program
 	setsid "$p/podman" system service --time 0 "unix://$podman_sock" >"$p/log" 2>&1 </dev/null &
 	pid=$!
 	echo $pid >"$p/pid"

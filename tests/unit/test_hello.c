@@ -83,7 +83,7 @@ static int setup(void **state)
     };
     struct dsb_resolved *resolved = NULL;
     assert_true(dsb_resolve(policy, &input, &resolved, NULL));
-    resolved->spec.n_binds = 2; /* test_extra_binds has the others */
+    resolved->spec.n_binds = 3; /* test_extra_binds has the others */
     *state = resolved;
     return 0;
 }
@@ -328,7 +328,7 @@ static void test_harmless(void **state)
         {LO "],", "],"},
         {"\"memory\":536870912", "\"memory\":1048576"},
         {"\"hostname\":\"sandbox\"", "\"hostname\":\"sandbox\",\"later\":{\"a\":[1]}"},
-        {MOUNT("/opt/dsandbox", "ext4", "ro,relatime"), MOUNT("/etc/passwd", "ext4", "ro")}, /* guest in the image */
+        {MOUNT("/opt/dsandbox", "ext4", "ro,relatime"), MOUNT("/etc/group", "ext4", "ro")}, /* guest in the image */
         {TMPFS("/run", FLAGS, "65536"), TMPFS("/var/lib/data", "rw,nosuid,nodev,noexec", "65536")}, /* VOLUME masked */
         {"\"options\":\"ro,relatime\",\"super_options\":\"rw\"}," MOUNT("/proc", "proc",
                                                                         "rw,nosuid,nodev,noexec,relatime"),
@@ -374,7 +374,7 @@ static void test_host_unknown(void **state)
 static void test_extra_binds(void **state)
 {
     struct dsb_resolved *resolved = *state;
-    resolved->spec.n_binds = 3;
+    resolved->spec.n_binds = 4;
     struct dsb_observed facts = parse(resolved, HELLO(DOCKER_MOUNTS));
     assert_int_equal(failing(resolved, &facts), DSB_CONTROL_VOLUME); /* asked for, and not there */
     facts = parse(resolved, HELLO(DOCKER_MOUNTS "," BOUND("ro,relatime", THE_SOURCE)));
@@ -394,7 +394,7 @@ static void test_extra_binds(void **state)
         dsb_hello_foreign(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw")),
                           strlen(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw"))), &resolved->spec);
     assert_string_equal(foreign, "/data (ext4)");
-    resolved->spec.n_binds = 2;
+    resolved->spec.n_binds = 3;
 }
 
 /* A mount over another at the same place is what counts. */
