@@ -148,13 +148,13 @@ static gboolean check(const char *source, struct dsb_identity *identity, GError 
 
 gboolean dsb_bind_sources_check(const struct dsb_spec *spec, struct dsb_host_facts *host, GError **error)
 {
-    for (gsize i = 2; i < spec->n_binds; i++) {
+    for (gsize i = DSB_FIXED_BINDS; i < spec->n_binds; i++) {
         const char *source = spec->binds[i].source;
-        if (i - 2 >= G_N_ELEMENTS(host->binds))
+        if (i - DSB_FIXED_BINDS >= G_N_ELEMENTS(host->binds))
             return refuse(source, "is one too many", error);
         if (strcmp(source, spec->binds[0].source) == 0) /* same_path: the session directory, which we hold */
-            host->binds[i - 2] = (struct dsb_identity){host->volume_dev, host->volume_ino};
-        else if (!check(source, &host->binds[i - 2], error))
+            host->binds[i - DSB_FIXED_BINDS] = (struct dsb_identity){host->volume_dev, host->volume_ino};
+        else if (!check(source, &host->binds[i - DSB_FIXED_BINDS], error))
             return FALSE;
     }
     return TRUE;

@@ -328,8 +328,8 @@ static void read_mounts(struct reader *reader, const struct dsb_spec *spec, cons
         read_mount(reader, json_object_array_get_idx(list, i), &mounts[i]);
     if (reader->problem == NULL)
         dsb_mounts_observe(mounts, n, spec, out, foreign);
-    for (gsize i = 2; reader->problem == NULL && host != NULL && i < spec->n_binds; i++)
-        check_bind(dsb_mounts_at(mounts, n, spec->binds[i].target), &host->binds[i - 2], out);
+    for (gsize i = DSB_FIXED_BINDS; reader->problem == NULL && host != NULL && i < spec->n_binds; i++)
+        check_bind(dsb_mounts_at(mounts, n, spec->binds[i].target), &host->binds[i - DSB_FIXED_BINDS], out);
 }
 
 /* The directory at /sandbox must be the very one that we made, not one of that name on another machine or disk. */

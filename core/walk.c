@@ -57,7 +57,7 @@ static void look_at(struct dsb_walk *walk, struct level *level, const char *name
     g_string_append(path, name);
     walk->visit(walk->data, path->str, depth, &st);
     g_string_truncate(path, level->path_size);
-    if (!S_ISDIR(st.st_mode))
+    if (!S_ISDIR(st.st_mode) || walk->shallow)
         return;
     if (walk->max_depth == 0 || depth <= walk->max_depth)
         g_ptr_array_add(level->below, g_strdup(name));

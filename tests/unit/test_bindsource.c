@@ -36,7 +36,8 @@ static char *check(const char *source, struct dsb_identity *identity)
 {
     struct dsb_host_facts host = {.volume_dev = 1, .volume_ino = 2};
     const struct dsb_bind binds[] = {
-        {"/w/s", "/sandbox", FALSE}, {"/guest", "/opt/dsandbox", TRUE}, {"/w/s", "/w/s", FALSE}, {source, "/data", TRUE}};
+        {"/w/s", "/sandbox", FALSE}, {"/guest", "/opt/dsandbox", TRUE}, {"/guest/hosts", "/etc/hosts", TRUE},
+        {"/w/s", "/w/s", FALSE},     {source, "/data", TRUE}};
     const struct dsb_spec spec = {.struct_size = sizeof spec, .binds = binds, .n_binds = G_N_ELEMENTS(binds)};
     GError *error = NULL;
     if (dsb_bind_sources_check(&spec, &host, &error)) {
