@@ -4,6 +4,7 @@
 #include "bindsource.h"
 #include "exec.h"
 #include "fields.h"
+#include "gc.h"
 #include "hello.h"
 #include "paths.h"
 #include "watch.h"
@@ -17,8 +18,6 @@
 
 #define DEFAULT_IMAGE "dsandbox-sandbox:latest"
 #define SECCOMP_MAX (1u << 20)
-#define DAY_SECONDS 86400
-#define HOUR_SECONDS 3600
 
 /* What one opening has besides the sandbox. */
 struct opening {
@@ -61,21 +60,6 @@ static char *random_name(void)
     return g_string_free(name, FALSE);
 }
 
-/* Who we are, so that `gc` can tell a living run from a dead one: uid, pid and the pid's start time. */
-static char *owner_label(void)
-{
-    g_autofree char *stat = NULL;
-    unsigned long long started = 0;
-    if (g_file_get_contents("/proc/self/stat", &stat, NULL, NULL)) {
-        const char *after = strrchr(stat, ')');
-        if (after == NULL ||
-            sscanf(after, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-                   &started) != 1)
-            started = 0;
-    }
-    return g_strdup_printf("%u.%d.%llu", (unsigned) geteuid(), (int) getpid(), started);
-}
-
 static gboolean read_profile(char **text, GError **error)
 {
     g_autofree char *path = g_build_filename(dsb_guest_dir(), "seccomp.json", NULL);
@@ -88,17 +72,10 @@ static gboolean read_profile(char **text, GError **error)
     return FALSE;
 }
 
-/* Seconds after which nobody can still want the container, whatever became of its owner. */
-static gint64 longest_life(const struct opening *job)
-{
-    gint64 life = (gint64) (dsb_policy_value(job->policy, DSB_FIELD_LIFE_TIME)->number / 1000) + HOUR_SECONDS;
-    return job->one_shot ? DAY_SECONDS : MAX(life, DAY_SECONDS);
-}
-
 static gboolean resolve(const struct opening *job, const struct dsb_image_info *image, GError **error)
 {
     g_autofree char *profile = NULL;
-    g_autofree char *owner = owner_label();
+    g_autofree char *owner = dsb_owner_label();
     g_autofree char *path = dsb_workdir_plan(job->options->base_dir, job->options->session, &job->box->dir_name, error);
     if (path == NULL || !read_profile(&profile, error))
         return FALSE;
@@ -109,7 +86,7 @@ static gboolean resolve(const struct opening *job, const struct dsb_image_info *
         .name = job->box->name,
         .owner = owner,
         .session = job->options->session != NULL ? job->options->session : "",
-        .deadline = g_get_real_time() / G_USEC_PER_SEC + longest_life(job),
+        .deadline = g_get_real_time() / G_USEC_PER_SEC + dsb_resolve_longest_life(job->policy, job->one_shot),
         .rootless = job->box->engine->info.rootless,
         .invoker_uid = geteuid(),
         .invoker_gid = getegid(),

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "select.h"
 
+#include "verify.h"
+
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,7 +53,7 @@ void dsb_engine_listen(struct dsb_engine *engine, const struct dsb_run_options *
     engine->listener = options;
 }
 
-static struct dsb_engine *open_one(const char *name, const struct dsb_run_options *options, GError **error)
+struct dsb_engine *dsb_engine_open_one(const char *name, const struct dsb_run_options *options, GError **error)
 {
     struct dsb_engine *engine = g_new0(struct dsb_engine, 1);
     engine->info.struct_size = sizeof engine->info;
@@ -76,27 +79,69 @@ static struct dsb_engine *open_one(const char *name, const struct dsb_run_option
     return NULL;
 }
 
-struct dsb_engine *dsb_engine_open(const struct dsb_run_options *options, GError **error)
+/* "memory,swap", or NULL: it can hold all that is wanted (g_free). */
+static char *missing_limits(const struct dsb_engine *engine, const struct dsb_run_options *options)
 {
-    gboolean named = options->backend != NULL && g_strcmp0(options->backend, "auto") != 0;
-    if (named || options->plugin_path != NULL) /* with both, the plugin must be of that name */
-        return open_one(named ? options->backend : NULL, options, error);
+    uint64_t missing = DSB_LIMITS & ~options->allow_unenforced & ~engine->info.limits_available;
+    if (missing == 0)
+        return NULL;
+    GString *names = g_string_new(NULL);
+    for (unsigned control = 0; control < DSB_N_CONTROLS; control++)
+        if ((missing & DSB_BIT(control)) != 0)
+            g_string_append_printf(names, "%s%s", names->len > 0 ? "," : "", dsb_control_name(control));
+    return g_string_free(names, FALSE);
+}
 
+struct dsb_engine *dsb_engine_pick(const char *const *names, dsb_engine_opener open,
+                                   const struct dsb_run_options *options, GError **error)
+{
+    g_autoptr(GString) reasons = g_string_new(NULL);
+    struct dsb_engine *second = NULL; /* the first that answers, if none can hold all limits */
+    for (; *names != NULL; names++) {
+        g_autoptr(GError) why = NULL;
+        struct dsb_engine *engine = open(*names, options, &why);
+        g_autofree char *missing = engine != NULL ? missing_limits(engine, options) : NULL;
+        if (engine != NULL && missing == NULL) {
+            dsb_engine_close(second);
+            return engine;
+        }
+        if (engine == NULL) {
+            dsb_say(options, "backend %s: not usable: %s", *names, why->message);
+            g_string_append_printf(reasons, "\n  %s: %s", *names, why->message);
+            continue;
+        }
+        dsb_say(options, "backend %s: cannot limit %s here; looking for one that can", *names, missing);
+        if (second == NULL)
+            second = engine;
+        else
+            dsb_engine_close(engine);
+    }
+    if (second == NULL)
+        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
+                    "no container engine is usable; install Docker or Podman, or start it:%s", reasons->str);
+    return second;
+}
+
+const char *const *dsb_engine_names(void)
+{
     /* Root has no rootless engine; everybody else prefers the one that holds no root rights at all. */
     static const char *const for_root[] = { "docker-api", "podman", "docker-cli", NULL };
     static const char *const for_users[] = { "podman", "docker-api", "docker-cli", NULL };
-    g_autoptr(GString) reasons = g_string_new(NULL);
-    for (const char *const *name = geteuid() == 0 ? for_root : for_users; *name != NULL; name++) {
-        g_autoptr(GError) why = NULL;
-        struct dsb_engine *engine = open_one(*name, options, &why);
-        if (engine != NULL)
-            return engine;
-        dsb_say(options, "backend %s: not usable: %s", *name, why->message);
-        g_string_append_printf(reasons, "\n  %s: %s", *name, why->message);
-    }
-    g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "no container engine is usable; install Docker or Podman, or start it:%s",
-                reasons->str);
-    return NULL;
+    return geteuid() == 0 ? for_root : for_users;
+}
+
+gboolean dsb_engine_is_named(const struct dsb_run_options *options)
+{
+    return options->plugin_path != NULL || (options->backend != NULL && strcmp(options->backend, "auto") != 0);
+}
+
+struct dsb_engine *dsb_engine_open(const struct dsb_run_options *options, GError **error)
+{
+    if (!dsb_engine_is_named(options))
+        return dsb_engine_pick(dsb_engine_names(), dsb_engine_open_one, options, error);
+    /* With both, the plugin must be of that name. */
+    gboolean any = options->backend == NULL || strcmp(options->backend, "auto") == 0;
+    return dsb_engine_open_one(any ? NULL : options->backend, options, error);
 }
 
 void dsb_engine_close(struct dsb_engine *engine)

@@ -110,7 +110,12 @@ struct dsb_backend_row {
 /** All installed backends, each tried when `probe`. NULL: options->struct_size is not valid. */
 GPtrArray *dsb_backends(const struct dsb_run_options *options, gboolean probe);
 
-/** Remove what dead runs left: containers past their deadline or without a living owner, and empty directories. */
+/**
+ * Remove what dead runs left: containers of the caller that are past their deadline or without a living owner, on each
+ * engine that answers (one, when the options name it), and their directories and locks in the base directory, these
+ * also when no engine answers (UNAVAILABLE then). *removed counts what went, or would go when `dry_run`, which changes
+ * nothing.
+ */
 gboolean dsb_gc(const struct dsb_run_options *options, gboolean dry_run, unsigned *removed, GError **error);
 
 /** Make the sandbox image: from a root tarball or a Dockerfile (one of them not NULL). */
