@@ -96,6 +96,20 @@ static gboolean resolve(const struct opening *job, const struct dsb_image_info *
     return dsb_resolve(job->policy, &input, &job->box->resolved, error);
 }
 
+/* The container of a holder that was killed may take a while to die, and would go on writing under the new one. */
+static gboolean exorcise(const struct opening *job, GError **error)
+{
+    unsigned removed = 0;
+    const struct dsb_spec *spec = &job->box->resolved->spec;
+    const char *session = job->options->session != NULL ? job->options->session : spec->name;
+    if (!dsb_gc_engine(job->box->engine, job->options, session, FALSE, NULL, &removed, error)) {
+        g_prefix_error(error, "what the last run of session %s left could not be removed: ", session);
+        return FALSE;
+    }
+    job->box->dir->haunted = FALSE;
+    return TRUE;
+}
+
 /* Who owns the files on the host: the invoker, or the service user when root drives a rootful engine. */
 static gboolean open_workdir(const struct opening *job, GError **error)
 {
@@ -104,6 +118,8 @@ static gboolean open_workdir(const struct opening *job, GError **error)
     uid_t uid = mapped ? geteuid() : spec->uid;
     gid_t gid = mapped ? getegid() : spec->gid;
     if (!dsb_workdir_open(job->options->base_dir, job->box->dir_name, uid, gid, &job->box->dir, error))
+        return FALSE;
+    if (job->box->dir->haunted && !exorcise(job, error))
         return FALSE;
     g_autofree char *reason = NULL;
     if (!dsb_watch_room(job->box->dir->fd, &reason)) {
@@ -238,9 +254,11 @@ void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options 
     /* By name where `create` did not come back with an id: the engine may have made it all the same. */
     g_autoptr(GError) error = NULL;
     const char *id = sandbox->container != NULL ? sandbox->container : sandbox->name;
-    if (!dsb_backend_destroy(sandbox->engine->backend, id, &error))
+    if (!dsb_backend_destroy(sandbox->engine->backend, id, &error)) {
+        sandbox->dir->haunted = TRUE;
         dsb_say(options, "container %s could not be removed: %s; 'dsandbox gc' tries again", sandbox->name,
                 error->message);
+    }
 }
 
 void dsb_sandbox_clear(struct dsb_sandbox *sandbox)

@@ -149,6 +149,14 @@ static gboolean open_session(struct dsb_workdir *dir, uid_t uid, gid_t gid, GErr
     return TRUE;
 }
 
+/* A byte in the lock says that it is held, until close: whoever finds it there comes after a holder that was killed. */
+static gboolean mark(int lock_fd)
+{
+    struct stat st;
+    gboolean marked = fstat(lock_fd, &st) < 0 || st.st_size > 0;
+    return pwrite(lock_fd, "x", 1, 0) != 1 || marked;
+}
+
 gboolean dsb_workdir_open(const char *base, const char *name, uid_t uid, gid_t gid, struct dsb_workdir **out,
                           GError **error)
 {
@@ -166,6 +174,7 @@ gboolean dsb_workdir_open(const char *base, const char *name, uid_t uid, gid_t g
         return FALSE;
     }
     dir->ephemeral = g_str_has_prefix(name, EPHEMERAL);
+    dir->haunted = mark(dir->lock_fd);
     *out = dir;
     return TRUE;
 }
@@ -199,6 +208,8 @@ void dsb_workdir_close(struct dsb_workdir *dir)
         dsb_workdir_remove(dir->base_fd, dir->name);
         dsb_workdir_drop_lock(dir->base_fd, dir->name);
     }
+    if (dir->lock_fd >= 0 && !dir->haunted && ftruncate(dir->lock_fd, 0) < 0)
+        g_debug("ftruncate: %s", g_strerror(errno)); /* then the next holder looks once more than needed */
     if (dir->lock_fd >= 0)
         close(dir->lock_fd);
     if (dir->base_fd >= 0)

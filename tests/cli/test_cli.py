@@ -251,6 +251,21 @@ class Schema(Case):
                 schema.loads(text)
 
 
+class Gc(Case):
+    def test_directories_go_without_an_engine(self):
+        base = WORK.dir("gc", 0o700)
+        os.mkdir(os.path.join(base, ".run-x"))
+        os.mkdir(os.path.join(base, "kept"))
+        done = dsandbox("gc", "--dry-run", "--base-dir", base)
+        self.assertEqual(sorted(os.listdir(base)), [".run-x", "kept"], done)
+        self.assertIn("would remove 1", done.stdout)
+        done = dsandbox("gc", "--base-dir", base)
+        self.assertEqual(done.status, 125, done)  # containers could not be looked for
+        self.assertIn("removed 1", done.stdout)
+        self.assertNotIn(".run-x", os.listdir(base))
+        self.assertIn("kept", os.listdir(base))
+
+
 class TooLarge(Case):
     def test_code_whose_json_is_too_large(self):
         path = WORK.file(b"x = '" + b"\x01" * (3 << 20) + b"'")
@@ -1200,6 +1215,33 @@ class Ending(EngineCase):
                     self.assertEqual(self.result(done)["status"], "cancelled", done)
         self.assert_clean()
 
+    def test_the_next_run_removes_what_a_killed_one_left(self):
+        """Two containers never write into one session directory, even where the old one does not want to die."""
+        process = self.popen("--timeout", "60", "--session", "haunted", "-c", self.CODE.format(60), json_=False)
+        self.assertEqual(process.stdout.readline(), b"up\n")
+        (old,) = containers()
+        pid = engine_get(f"/containers/{old.lstrip('/')}/json")["State"]["Pid"]
+        os.kill(pid, signal.SIGSTOP)  # pid 1 of the container, which does not see its stream end
+        process.kill()
+        process.communicate(timeout=30)
+        self.assertEqual(len(containers()), 1)
+        self.run_ok("print(1)", "--session", "haunted")
+        self.assert_clean()
+
+    def test_gc_sees_a_container_once(self):
+        """Through each backend, and with `auto`, where two backends are the same engine."""
+        process = self.popen("--timeout", "60", "--session", "once", "-c", self.CODE.format(60), json_=False)
+        self.assertEqual(process.stdout.readline(), b"up\n")
+        (old,) = containers()
+        os.kill(engine_get(f"/containers/{old.lstrip('/')}/json")["State"]["Pid"], signal.SIGSTOP)
+        process.kill()
+        process.communicate(timeout=30)
+        for options in ([], ["--backend", BACKEND]):
+            done = dsandbox("gc", "-v", "--dry-run", "--base-dir", WORK.base, *options)
+            self.assertEqual(len(re.findall("would remove container [0-9a-f]+ of session once", done.stderr)), 1, done)
+        dsandbox("gc", "--backend", BACKEND, "--base-dir", WORK.base)
+        self.assert_clean()
+
     def test_killed(self):
         """SIGKILL of the program: the container is gone within the time limit and 5 s, without gc."""
         process = self.popen("--timeout", "4", "-c", self.CODE.format(60), json_=False)
@@ -1359,7 +1401,7 @@ class Examples(EngineCase):
         self.assertEqual(self.result(done)["stdout"], "1\n", done)
 
 
-WITHOUT_ENGINE = (BadOptions, Usage, Code, Policies, NoEngine)
+WITHOUT_ENGINE = (BadOptions, Schema, Gc, TooLarge, Usage, Code, Policies, NoEngine)
 WITH_ENGINE = (Results, Statuses, Input, Newcomer, Ending, Verbs, Examples)
 
 

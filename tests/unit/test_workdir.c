@@ -138,6 +138,30 @@ static void what_code_did_to_the_mode_is_repaired(void **state)
     close(top);
 }
 
+static void a_killed_holder_is_noticed(void **state)
+{
+    (void) state;
+    struct dsb_workdir *dir = NULL;
+    assert_true(dsb_workdir_open(base, "s1", geteuid(), getegid(), &dir, NULL));
+    assert_false(dir->haunted);
+    dsb_workdir_close(dir);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(dsb_workdir_open(base, "s1", geteuid(), getegid(), &dir, NULL) && !dir->haunted ? 0 : 1); /* no close */
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    for (unsigned i = 0; i < 2; i++) { /* until somebody has looked after it */
+        assert_true(dsb_workdir_open(base, "s1", geteuid(), getegid(), &dir, NULL));
+        assert_true(dir->haunted);
+        dir->haunted = i == 0;
+        dsb_workdir_close(dir);
+    }
+    assert_true(dsb_workdir_open(base, "s1", geteuid(), getegid(), &dir, NULL));
+    assert_false(dir->haunted);
+    dsb_workdir_close(dir);
+}
+
 static void denied(const char *where)
 {
     struct dsb_workdir *dir = NULL;
@@ -168,6 +192,7 @@ int main(void)
         cmocka_unit_test(ids),
         cmocka_unit_test_setup_teardown(an_ephemeral_directory_goes_with_everything_in_it, make_base, remove_base),
         cmocka_unit_test_setup_teardown(a_session_is_kept_and_locked, make_base, remove_base),
+        cmocka_unit_test_setup_teardown(a_killed_holder_is_noticed, make_base, remove_base),
         cmocka_unit_test_setup_teardown(what_code_did_to_the_mode_is_repaired, make_base, remove_base),
         cmocka_unit_test_setup_teardown(a_base_that_is_not_ours_alone_is_refused, make_base, remove_base),
     };
