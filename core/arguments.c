@@ -7,9 +7,9 @@
 #define SIZE_MAX_SANE 4096
 
 /* Where each version of a structure ended, the first one first; 0 ends the list. */
-static const gsize options_ends[] = { offsetof(struct dsb_run_options, no_checkpoint),
-                                      offsetof(struct dsb_run_options, lost_reason), sizeof(struct dsb_run_options), 0 };
-static const gsize request_ends[] = { offsetof(struct dsb_request, timeout_ms), sizeof(struct dsb_request), 0 };
+static const gsize options_ends[] = {offsetof(struct dsb_run_options, no_checkpoint),
+                                     offsetof(struct dsb_run_options, lost_reason), sizeof(struct dsb_run_options), 0};
+static const gsize request_ends[] = {offsetof(struct dsb_request, timeout_ms), sizeof(struct dsb_request), 0};
 
 static gboolean is_zero(const uint8_t *bytes, gsize size)
 {

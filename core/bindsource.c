@@ -19,8 +19,19 @@
 
 /* Host paths that would hand over the machine, everything below them, and what they are in. */
 static const char *const denied[] = {
-    "/etc",     "/proc", "/sys",            "/dev",                "/run",                "/var/run",         "/boot",
-    "/root",    "/var/lib/docker",          "/var/lib/containers", "/var/lib/containerd", "/var/lib/kubelet", NULL,
+    "/etc",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/var/run",
+    "/boot",
+    "/root",
+    "/var/lib/docker",
+    "/var/lib/containers",
+    "/var/lib/containerd",
+    "/var/lib/kubelet",
+    NULL,
 };
 /* Engines of ordinary users keep their images there. */
 static const char *const denied_parts[] = {"/.local/share/containers", "/.local/share/docker", NULL};
@@ -69,9 +80,9 @@ static gboolean is_denied_place(const struct stat *st)
 /* File systems through which the kernel is spoken to, wherever they are mounted. */
 static gboolean is_kernel_fs(int fd)
 {
-    static const long kinds[] = {PROC_SUPER_MAGIC,    SYSFS_MAGIC,    CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
-                                 DEVPTS_SUPER_MAGIC,  DEBUGFS_MAGIC,  TRACEFS_MAGIC,      SECURITYFS_MAGIC,
-                                 BPF_FS_MAGIC,        NSFS_MAGIC,     EFIVARFS_MAGIC,     PSTOREFS_MAGIC};
+    static const long kinds[] = {PROC_SUPER_MAGIC,   SYSFS_MAGIC,   CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
+                                 DEVPTS_SUPER_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC,      SECURITYFS_MAGIC,
+                                 BPF_FS_MAGIC,       NSFS_MAGIC,    EFIVARFS_MAGIC,     PSTOREFS_MAGIC};
     struct statfs fs;
     if (fstatfs(fd, &fs) < 0)
         return TRUE;

@@ -74,8 +74,8 @@ static gboolean queue_json(struct dsb_wire *wire, enum dsb_frame_type type, uint
                            struct json_object *object)
 {
     size_t size = 0;
-    const char *text = json_object_to_json_string_length(
-        object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+    const char *text =
+        json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
     gboolean queued = text != NULL && dsb_wire_queue(wire, type, execution, text, size);
     json_object_put(object);
     return queued;

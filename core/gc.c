@@ -17,9 +17,9 @@ static unsigned long long start_time(const char *stat)
 {
     unsigned long long started = 0;
     const char *after = strrchr(stat, ')');
-    if (after == NULL
-        || sscanf(after, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &started)
-               != 1)
+    if (after == NULL ||
+        sscanf(after, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &started) !=
+            1)
         return 0;
     return started;
 }
@@ -27,7 +27,7 @@ static unsigned long long start_time(const char *stat)
 /* Which process numbers these are: of this boot of this machine, in this namespace. Others share engines with us. */
 static char *here(void)
 {
-    struct stat st = { 0 };
+    struct stat st = {0};
     g_autofree char *boot = NULL;
     stat("/proc/self/ns/pid", &st);
     g_file_get_contents("/proc/sys/kernel/random/boot_id", &boot, NULL, NULL);
@@ -96,8 +96,8 @@ gboolean dsb_gc_engine(const struct dsb_engine *engine, const struct dsb_run_opt
     for (guint i = 0; i < leftovers->len; i++) {
         const struct dsb_leftover *left = leftovers->pdata[i];
         g_autoptr(GError) local = NULL;
-        if (!dsb_is_left(left, now) || (session != NULL && strcmp(left->session, session) != 0)
-            || (seen != NULL && !g_hash_table_add(seen, g_strndup(left->id, ID_PREFIX))))
+        if (!dsb_is_left(left, now) || (session != NULL && strcmp(left->session, session) != 0) ||
+            (seen != NULL && !g_hash_table_add(seen, g_strndup(left->id, ID_PREFIX))))
             continue;
         if (remove_one(engine, options, left, dry_run, &local))
             ++*removed;
@@ -112,15 +112,15 @@ gboolean dsb_gc_engine(const struct dsb_engine *engine, const struct dsb_run_opt
 /* With "auto", each engine that answers; none is an error, but not before the directories are done. */
 static gboolean collect(const struct dsb_run_options *options, gboolean dry_run, unsigned *removed, GError **error)
 {
-    const char *const one[] = { dsb_engine_is_named(options) ? "" : NULL, NULL };
+    const char *const one[] = {dsb_engine_is_named(options) ? "" : NULL, NULL};
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GString) reasons = g_string_new(NULL);
     GError *first = NULL;
     gboolean any = FALSE;
     for (const char *const *name = one[0] != NULL ? one : dsb_engine_names(); *name != NULL; name++) {
         g_autoptr(GError) why = NULL;
-        struct dsb_engine *engine = one[0] != NULL ? dsb_engine_open(options, &why)
-                                                   : dsb_engine_open_one(*name, options, &why);
+        struct dsb_engine *engine =
+            one[0] != NULL ? dsb_engine_open(options, &why) : dsb_engine_open_one(*name, options, &why);
         if (engine == NULL) {
             g_string_append_printf(reasons, "\n  %s", why->message);
             continue;

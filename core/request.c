@@ -98,8 +98,8 @@ static gsize encoded_list(const char *const *list)
 static gboolean check_size(const struct dsb_request *request, GError **error)
 {
     const char *filename = request->filename != NULL ? request->filename : "";
-    gsize encoded = encoded_size(request->code, request->code_size) + encoded_list(request->argv)
-                    + encoded_list(request->env) + encoded_size(filename, strlen(filename));
+    gsize encoded = encoded_size(request->code, request->code_size) + encoded_list(request->argv) +
+                    encoded_list(request->env) + encoded_size(filename, strlen(filename));
     if (encoded <= DSB_FRAME_MAX - FRAME_RESERVE)
         return TRUE;
     g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
@@ -111,14 +111,11 @@ static gboolean check_size(const struct dsb_request *request, GError **error)
 
 gboolean dsb_check_code(const struct dsb_request *request, GError **error)
 {
-    return check_text(request, error) && check_argv(request->argv, error) && dsb_check_env(request->env, error)
-           && check_size(request, error);
+    return check_text(request, error) && check_argv(request->argv, error) && dsb_check_env(request->env, error) &&
+           check_size(request, error);
 }
 
-gboolean dsb_request_has_timeout(const struct dsb_request *request)
-{
-    return request->timeout_ms != 0;
-}
+gboolean dsb_request_has_timeout(const struct dsb_request *request) { return request->timeout_ms != 0; }
 
 dsb_policy *dsb_request_policy(const dsb_policy *policy, const struct dsb_request *request, GError **error)
 {

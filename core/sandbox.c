@@ -198,8 +198,8 @@ static gboolean attest(const struct opening *job, GError **error)
     dsb_wire_init(&job->box->wire, &job->box->stream);
     if (!dsb_exec_hello(&job->box->wire, job->options->cancel_fd, deadline, &hello, error))
         return FALSE;
-    if (!dsb_hello_parse(hello, strlen(hello), spec, &host, &measured, error)
-        || !dsb_verify_hello(job->result->controls, spec, &measured, allow, error))
+    if (!dsb_hello_parse(hello, strlen(hello), spec, &host, &measured, error) ||
+        !dsb_verify_hello(job->result->controls, spec, &measured, allow, error))
         return FALSE;
     stamp(job, "attested_ms");
     return TRUE;

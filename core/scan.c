@@ -55,18 +55,13 @@ static void visit(void *data, const char *path, guint depth, const struct stat *
 
 void dsb_scan_begin(int fd, uint64_t max_inodes, struct dsb_scan *scan)
 {
-    *scan = (struct dsb_scan){ .linked = g_hash_table_new(NULL, NULL) };
-    scan->walk = (struct dsb_walk){ .max_entries = max_inodes != 0 ? (gsize) max_inodes : MAX_FILES,
-                                    .unlock = TRUE,
-                                    .visit = visit,
-                                    .data = scan };
+    *scan = (struct dsb_scan){.linked = g_hash_table_new(NULL, NULL)};
+    scan->walk = (struct dsb_walk){
+        .max_entries = max_inodes != 0 ? (gsize) max_inodes : MAX_FILES, .unlock = TRUE, .visit = visit, .data = scan};
     dsb_walk_begin(&scan->walk, fd);
 }
 
-gboolean dsb_scan_go_on(struct dsb_scan *scan, gint64 until_us)
-{
-    return dsb_walk_go_on(&scan->walk, until_us);
-}
+gboolean dsb_scan_go_on(struct dsb_scan *scan, gint64 until_us) { return dsb_walk_go_on(&scan->walk, until_us); }
 
 void dsb_scan_end(struct dsb_scan *scan, gboolean whole)
 {
@@ -107,8 +102,8 @@ char *dsb_scan_over(const struct dsb_scan *scan, uint64_t max_bytes, uint64_t ma
 
 void dsb_scan_settle(const struct dsb_scan *scan, uint64_t max_bytes, uint64_t max_inodes, struct dsb_result *result)
 {
-    if (!result->ran || result->failure != NULL
-        || (result->status != DSB_STATUS_OK && result->status != DSB_STATUS_ERROR))
+    if (!result->ran || result->failure != NULL ||
+        (result->status != DSB_STATUS_OK && result->status != DSB_STATUS_ERROR))
         return;
     char *reason = dsb_scan_over(scan, max_bytes, max_inodes);
     if (reason != NULL)

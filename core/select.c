@@ -27,12 +27,13 @@ static char *make_runtime_dir(GError **error)
     const char *xdg = g_getenv("XDG_RUNTIME_DIR");
     struct stat st;
     g_autofree char *path = NULL;
-    if (xdg != NULL && g_path_is_absolute(xdg) && stat(xdg, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0)
+    if (xdg != NULL && g_path_is_absolute(xdg) && stat(xdg, &st) == 0 && st.st_uid == geteuid() &&
+        (st.st_mode & 022) == 0)
         path = g_build_filename(xdg, "dsandbox", NULL);
     else
         path = g_strdup_printf("/tmp/.dsandbox-%u", (unsigned) geteuid());
-    if ((mkdir(path, 0700) < 0 && errno != EEXIST) || lstat(path, &st) < 0 || !S_ISDIR(st.st_mode)
-        || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
+    if ((mkdir(path, 0700) < 0 && errno != EEXIST) || lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) ||
+        st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED,
                     "the runtime directory %s is not a private directory of yours; remove it, or set XDG_RUNTIME_DIR",
                     path);
@@ -48,10 +49,7 @@ static void relay(void *data, const char *line)
         engine->listener->log(engine->listener->data, line);
 }
 
-void dsb_engine_listen(struct dsb_engine *engine, const struct dsb_run_options *options)
-{
-    engine->listener = options;
-}
+void dsb_engine_listen(struct dsb_engine *engine, const struct dsb_run_options *options) { engine->listener = options; }
 
 struct dsb_engine *dsb_engine_open_one(const char *name, const struct dsb_run_options *options, GError **error)
 {
@@ -67,10 +65,9 @@ struct dsb_engine *dsb_engine_open_one(const char *name, const struct dsb_run_op
         .log_data = engine,
     };
     engine->params.runtime_dir = engine->runtime_dir = make_runtime_dir(error);
-    if (engine->runtime_dir != NULL
-        && dsb_loader_open(name, options->plugin_path, &engine->loaded, error)
-        && dsb_backend_open(engine->loaded, &engine->params, &engine->backend, error)
-        && dsb_backend_describe(engine->backend, &engine->info, error)) {
+    if (engine->runtime_dir != NULL && dsb_loader_open(name, options->plugin_path, &engine->loaded, error) &&
+        dsb_backend_open(engine->loaded, &engine->params, &engine->backend, error) &&
+        dsb_backend_describe(engine->backend, &engine->info, error)) {
         dsb_say(options, "backend %s: %s %s at %s answers", engine->loaded->plugin.name, engine->info.product,
                 engine->info.version, engine->info.endpoint);
         return engine;
@@ -125,8 +122,8 @@ struct dsb_engine *dsb_engine_pick(const char *const *names, dsb_engine_opener o
 const char *const *dsb_engine_names(void)
 {
     /* Root has no rootless engine; everybody else prefers the one that holds no root rights at all. */
-    static const char *const for_root[] = { "docker-api", "podman", "docker-cli", NULL };
-    static const char *const for_users[] = { "podman", "docker-api", "docker-cli", NULL };
+    static const char *const for_root[] = {"docker-api", "podman", "docker-cli", NULL};
+    static const char *const for_users[] = {"podman", "docker-api", "docker-cli", NULL};
     return geteuid() == 0 ? for_root : for_users;
 }
 

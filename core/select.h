@@ -30,7 +30,8 @@ const char *const *dsb_engine_names(void);
 /** The options ask for one backend, not for "auto". */
 gboolean dsb_engine_is_named(const struct dsb_run_options *options);
 
-typedef struct dsb_engine *(*dsb_engine_opener)(const char *name, const struct dsb_run_options *options, GError **error);
+typedef struct dsb_engine *(*dsb_engine_opener)(const char *name, const struct dsb_run_options *options,
+                                                GError **error);
 /** What "auto" does. UNAVAILABLE: none answers; the message has each one's reason. */
 struct dsb_engine *dsb_engine_pick(const char *const *names, dsb_engine_opener open,
                                    const struct dsb_run_options *options, GError **error);

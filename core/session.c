@@ -169,9 +169,8 @@ static void look_at_disk(struct dsb_session *session)
     gboolean room = dsb_watch_room(session->box.dir->fd, &reason);
     gboolean full = too_full(session, &files) || (files.cut && !files.hidden); /* what moves hides for once */
     if (!room || (full && !too_full(session, &session->box.files))) {
-        g_autoptr(GError) error =
-            g_error_new(DSB_ERROR, DSB_ERROR_LOST, "%s while no code ran; the sandbox was ended",
-                        room ? "the disk limit was passed" : reason);
+        g_autoptr(GError) error = g_error_new(DSB_ERROR, DSB_ERROR_LOST, "%s while no code ran; the sandbox was ended",
+                                              room ? "the disk limit was passed" : reason);
         bury(session, error);
         dsb_sandbox_hang_up(&session->box);
     }

@@ -74,8 +74,8 @@ static void pass_on(dsb_json *to, dsb_json *from, const char *key)
 
 static dsb_json *take_error(dsb_json *from)
 {
-    if (!json_object_is_type(from, json_type_object) || !is_text(member(from, "name"), NAME_MAX_SIZE)
-        || !is_text(member(from, "value"), TEXT_MAX))
+    if (!json_object_is_type(from, json_type_object) || !is_text(member(from, "name"), NAME_MAX_SIZE) ||
+        !is_text(member(from, "value"), TEXT_MAX))
         return NULL;
     dsb_json *error = json_object_new_object();
     gboolean traced = is_text(member(from, "traceback"), TEXT_MAX);
@@ -89,8 +89,8 @@ static dsb_json *take_var(dsb_json *from)
 {
     if (is_text(from, NAME_MAX_SIZE))
         return json_object_get(from);
-    if (!json_object_is_type(from, json_type_object) || !is_text(member(from, "name"), NAME_MAX_SIZE)
-        || !is_text(member(from, "type"), NAME_MAX_SIZE))
+    if (!json_object_is_type(from, json_type_object) || !is_text(member(from, "name"), NAME_MAX_SIZE) ||
+        !is_text(member(from, "type"), NAME_MAX_SIZE))
         return NULL;
     dsb_json *variable = json_object_new_object();
     pass_on(variable, from, "name");
@@ -100,7 +100,7 @@ static dsb_json *take_var(dsb_json *from)
 
 static dsb_json *take_vars(dsb_json *from)
 {
-    static const char *const lists[] = { "created", "changed", "deleted" };
+    static const char *const lists[] = {"created", "changed", "deleted"};
     if (!json_object_is_type(from, json_type_object))
         return NULL;
     dsb_json *vars = json_object_new_object();

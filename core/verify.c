@@ -10,7 +10,7 @@
  * sizes, rlimits and the profile are left to the measurement, where some engines' words are vague.
  */
 #define MUST_VERIFY                                                                                                    \
-    (DSB_LIMITS | DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_NETWORK) | DSB_BIT(DSB_CONTROL_USER) |                 \
+    (DSB_LIMITS | DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_NETWORK) | DSB_BIT(DSB_CONTROL_USER) |             \
      DSB_BIT(DSB_CONTROL_ROOTFS) | DSB_BIT(DSB_CONTROL_CAPABILITIES) | DSB_BIT(DSB_CONTROL_NO_NEW_PRIVS) |             \
      DSB_BIT(DSB_CONTROL_NAMESPACES) | DSB_BIT(DSB_CONTROL_DEVICES) | DSB_BIT(DSB_CONTROL_RUNTIME))
 

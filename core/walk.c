@@ -91,7 +91,7 @@ static void read_some(struct dsb_walk *walk, struct level *level)
 static gboolean enter(struct dsb_walk *walk, int fd)
 {
     struct stat st;
-    struct level level = { .fd = fd, .path_size = walk->state->path->len };
+    struct level level = {.fd = fd, .path_size = walk->state->path->len};
     int copy = fstat(fd, &st) == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
     level.stream = copy >= 0 ? fdopendir(copy) : NULL;
     if (level.stream == NULL) {

@@ -18,19 +18,16 @@
 #define SPEND_US (20 * G_USEC_PER_SEC)
 #define SPEND_PER_INODE_US 50
 
-static gint64 now(void)
-{
-    return g_get_monotonic_time();
-}
+static gint64 now(void) { return g_get_monotonic_time(); }
 
 void dsb_watch_init(struct dsb_watch *watch, int fd, uint64_t max_bytes, uint64_t max_inodes)
 {
-    *watch = (struct dsb_watch){ .fd = fd,
-                                 .max_bytes = max_bytes,
-                                 .max_inodes = max_inodes,
-                                 .slice_us = SLICE_US,
-                                 .spend_max_us = SPEND_US + (gint64) MIN(max_inodes, G_MAXUINT32) * SPEND_PER_INODE_US,
-                                 .next_us = now() + LOOK_SOON_US };
+    *watch = (struct dsb_watch){.fd = fd,
+                                .max_bytes = max_bytes,
+                                .max_inodes = max_inodes,
+                                .slice_us = SLICE_US,
+                                .spend_max_us = SPEND_US + (gint64) MIN(max_inodes, G_MAXUINT32) * SPEND_PER_INODE_US,
+                                .next_us = now() + LOOK_SOON_US};
 }
 
 void dsb_watch_clear(struct dsb_watch *watch)
@@ -59,8 +56,8 @@ gboolean dsb_watch_room(int fd, char **reason)
     /* some file systems have no fixed number of inodes, and state 0 */
     if (fs.f_files == 0 || (uint64_t) fs.f_favail >= MIN(FLOOR_INODES, (uint64_t) fs.f_files / FLOOR_PART))
         return TRUE;
-    *reason = g_strdup_printf("the host's file system has only %" G_GUINT64_FORMAT " free inodes",
-                              (uint64_t) fs.f_favail);
+    *reason =
+        g_strdup_printf("the host's file system has only %" G_GUINT64_FORMAT " free inodes", (uint64_t) fs.f_favail);
     return FALSE;
 }
 
@@ -90,7 +87,8 @@ static gboolean judge(struct dsb_watch *watch)
     watch->counting = FALSE;
     dsb_scan_end(scan, TRUE);
     watch->hidden = scan->hidden ? watch->hidden + 1 : 0;
-    /* Directories that move while we look hide for once what is in them; those that hide every time do so on purpose. */
+    /* Directories that move while we look hide for once what is in them; those that hide every time do so on purpose.
+     */
     if (scan->hidden && watch->hidden < HIDDEN_MAX)
         scan->hidden = scan->cut = FALSE;
     watch->reason = dsb_scan_over(scan, watch->max_bytes, watch->max_inodes);

@@ -7,7 +7,7 @@
 
 void dsb_wire_init(struct dsb_wire *wire, struct dsb_stream *stream)
 {
-    *wire = (struct dsb_wire){ .stream = stream, .in = g_byte_array_new(), .out = g_byte_array_new() };
+    *wire = (struct dsb_wire){.stream = stream, .in = g_byte_array_new(), .out = g_byte_array_new()};
 }
 
 void dsb_wire_clear(struct dsb_wire *wire)
@@ -55,17 +55,14 @@ gboolean dsb_wire_queue(struct dsb_wire *wire, enum dsb_frame_type type, uint32_
     return TRUE;
 }
 
-gsize dsb_wire_pending(const struct dsb_wire *wire)
-{
-    return wire->out->len - wire->sent;
-}
+gsize dsb_wire_pending(const struct dsb_wire *wire) { return wire->out->len - wire->sent; }
 
 gboolean dsb_wire_flush(struct dsb_wire *wire, GError **error)
 {
     while (dsb_wire_pending(wire) > 0) {
         g_autoptr(GError) local = NULL;
-        gssize n = wire->stream->write(wire->stream->state, wire->out->data + wire->sent, dsb_wire_pending(wire),
-                                       &local);
+        gssize n =
+            wire->stream->write(wire->stream->state, wire->out->data + wire->sent, dsb_wire_pending(wire), &local);
         if (n < 0 && g_error_matches(local, DSB_ERROR, DSB_ERROR_WOULD_BLOCK))
             return TRUE;
         if (n < 0) {
@@ -125,10 +122,10 @@ gboolean dsb_wire_next(struct dsb_wire *wire, struct dsb_frame *frame, GError **
     }
     if (have < (gsize) DSB_FRAME_HEADER + size)
         return FALSE;
-    *frame = (struct dsb_frame){ .type = (enum dsb_frame_type) type,
-                                 .execution = get_u32(data + 5),
-                                 .payload = data + DSB_FRAME_HEADER,
-                                 .size = size };
+    *frame = (struct dsb_frame){.type = (enum dsb_frame_type) type,
+                                .execution = get_u32(data + 5),
+                                .payload = data + DSB_FRAME_HEADER,
+                                .size = size};
     wire->taken += (gsize) DSB_FRAME_HEADER + size;
     return TRUE;
 }

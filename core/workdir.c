@@ -70,7 +70,8 @@ int dsb_workdir_open_base(const char *base, gboolean make, GError **error)
         return -1;
     }
     if (fd < 0) {
-        fail(error, DSB_ERROR_DENIED, "cannot open the base directory (a link or no directory? choose another with --base-dir)", base);
+        fail(error, DSB_ERROR_DENIED,
+             "cannot open the base directory (a link or no directory? choose another with --base-dir)", base);
         return -1;
     }
     if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0)
@@ -103,8 +104,8 @@ static int take_lock(int base, const char *name, gboolean make, GError **error)
             return -1;
         }
         /* The holder before us may have removed the file between our open and our lock. */
-        if (fstat(fd, &opened) == 0 && fstatat(base, path, &named, AT_SYMLINK_NOFOLLOW) == 0
-            && opened.st_ino == named.st_ino)
+        if (fstat(fd, &opened) == 0 && fstatat(base, path, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+            opened.st_ino == named.st_ino)
             return fd;
         close(fd);
     }
@@ -181,7 +182,7 @@ gboolean dsb_workdir_open(const char *base, const char *name, uid_t uid, gid_t g
 
 int dsb_workdir_remove(int base, const char *name)
 {
-    const struct dsb_tree_limits limits = { DSB_FILES_REMOVE_MAX, DSB_FILES_REMOVE_MS };
+    const struct dsb_tree_limits limits = {DSB_FILES_REMOVE_MAX, DSB_FILES_REMOVE_MS};
     int fd = dsb_open_dir(base, name, true);
     if (fd < 0)
         return errno == ENOENT ? 0 : errno;

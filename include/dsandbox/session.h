@@ -118,6 +118,17 @@ GPtrArray *dsb_backends(const struct dsb_run_options *options, gboolean probe);
  */
 gboolean dsb_gc(const struct dsb_run_options *options, gboolean dry_run, unsigned *removed, GError **error);
 
+/** One thing that a machine needs, or not quite. */
+struct dsb_finding {
+    const char *name; /**< "base directory"; static */
+    gboolean good;
+    gboolean needed; /**< without it nothing runs; others are for rootless engines only */
+    char *found;     /**< g_free'd with the array */
+    const char *remedy; /**< what to do, static; NULL when it is good */
+};
+/** Check this machine for a run with these options. Changes nothing. NULL: options->struct_size is not valid. */
+GPtrArray *dsb_doctor(const struct dsb_run_options *options);
+
 /** Make the sandbox image: from a root tarball or a Dockerfile (one of them not NULL). */
 gboolean dsb_image_make(const struct dsb_run_options *options, const char *tarball, const char *dockerfile,
                         const char *context, const char *name, GError **error);

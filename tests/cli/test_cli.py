@@ -599,6 +599,20 @@ class NoEngine(Case):
         self.assertRegex((done.stdout + done.stderr).lower(), "docker|podman", done)
         self.assertRegex((done.stdout + done.stderr).lower(), "install|start", done)
 
+    def test_doctor_looks_at_more_than_engines(self):
+        base = WORK.dir("open", 0o777)
+        done = dsandbox("doctor", "--json", "--base-dir", base)
+        self.assertEqual(done.status, 125, done)
+        facts = json.loads(done.stdout)
+        findings = {f["name"]: f for f in facts["findings"]}
+        self.assertLessEqual({"openat2", "guest files", "cgroups", "base directory", "free space", "engine"}, set(findings))
+        self.assertEqual((facts["good"], facts["usable"]), (False, False))
+        for name in ("base directory", "engine"):
+            self.assertFalse(findings[name]["good"])
+            self.assertTrue(findings[name]["remedy"])
+        self.assertTrue(findings["guest files"]["good"])
+        self.assertIsNone(findings["guest files"]["remedy"])
+
 
 # --- on a real engine -------------------------------------------------------------------------------------------------
 
@@ -1347,8 +1361,14 @@ class Verbs(EngineCase):
     def test_doctor(self):
         done = dsandbox("doctor", "--backend", BACKEND, "--base-dir", WORK.base)
         self.assertRegex(done.stdout.lower() + done.stderr.lower(), "docker|podman", done)
-        if not self.allow:
-            self.assertEqual(done.status, 0, done)
+        self.assertEqual(done.status, 0, done)
+
+    def test_doctor_misses_the_image(self):
+        done = dsandbox("doctor", "--json", "--backend", BACKEND, "--base-dir", WORK.base, "--image", "no-such-image:1")
+        self.assertEqual(done.status, 125, done)
+        image = [f for f in json.loads(done.stdout)["findings"] if f["name"] == "image"]
+        self.assertEqual([f["good"] for f in image], [False], done)
+        self.assertIn("image build", image[0]["remedy"])
 
     def test_gc(self):
         done = dsandbox("gc", "--backend", BACKEND, "--base-dir", WORK.base)

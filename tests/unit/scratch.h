@@ -15,10 +15,7 @@
 #define NOBODY 65534
 
 /* On tmpfs where there is one, for tests that make many files. */
-static inline const char *scratch_fast(void)
-{
-    return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : g_get_tmp_dir();
-}
+static inline const char *scratch_fast(void) { return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : g_get_tmp_dir(); }
 
 /* A directory for one test. */
 static inline char *scratch_make(const char *base, int *fd)
@@ -32,7 +29,7 @@ static inline char *scratch_make(const char *base, int *fd)
 
 static inline int scratch_remove(char *path, int fd)
 {
-    const struct dsb_tree_limits limits = { 10000000, 60000 };
+    const struct dsb_tree_limits limits = {10000000, 60000};
     int problem = dsb_tree_clear(fd, &limits);
     close(fd);
     problem = g_rmdir(path) != 0 ? -1 : problem;

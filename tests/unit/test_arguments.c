@@ -34,9 +34,9 @@ static void only_sizes_that_were(void **state)
         struct dsb_run_options to;
         GError *error = NULL;
         memcpy(from, &size, sizeof size);
-        gboolean known = size == offsetof(struct dsb_run_options, no_checkpoint)
-                         || size == offsetof(struct dsb_run_options, lost_reason)
-                         || (size >= sizeof(struct dsb_run_options) && size <= 4096);
+        gboolean known = size == offsetof(struct dsb_run_options, no_checkpoint) ||
+                         size == offsetof(struct dsb_run_options, lost_reason) ||
+                         (size >= sizeof(struct dsb_run_options) && size <= 4096);
         if (dsb_take_options((const struct dsb_run_options *) (void *) from, &to, &error) != known)
             fail_msg("%u", size);
         if (known)
@@ -60,7 +60,8 @@ static void an_older_structure(void **state)
     assert_false(to.no_checkpoint);
     assert_null(to.lost_reason);
     g_free(old);
-    struct dsb_request request = {.struct_size = offsetof(struct dsb_request, timeout_ms), .code = "", .timeout_ms = 9}, got;
+    struct dsb_request request = {.struct_size = offsetof(struct dsb_request, timeout_ms), .code = "", .timeout_ms = 9},
+                       got;
     assert_true(dsb_take_request(&request, &got, NULL));
     assert_int_equal(got.timeout_ms, 0);
 }
@@ -92,7 +93,9 @@ static void every_entry_point(void **state)
         request.struct_size = i == 1 ? 12 : sizeof request;
         request.code = i == 2 ? NULL : "";
         g_autoptr(dsb_result) result = dsb_run(policy, i == 3 ? NULL : &options, &request);
-        assert_invalid(g_error_copy(dsb_result_failure(result)), i == 2 ? "code is missing" : i == 3 ? "is missing" : "struct_size is");
+        assert_invalid(g_error_copy(dsb_result_failure(result)), i == 2   ? "code is missing"
+                                                                 : i == 3 ? "is missing"
+                                                                          : "struct_size is");
         assert_int_equal(dsb_result_status(result), DSB_STATUS_ERROR);
     }
     options.struct_size = 12;

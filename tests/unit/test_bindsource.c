@@ -35,9 +35,11 @@ static int teardown(void **state)
 static char *check(const char *source, struct dsb_identity *identity)
 {
     struct dsb_host_facts host = {.volume_dev = 1, .volume_ino = 2};
-    const struct dsb_bind binds[] = {
-        {"/w/s", "/sandbox", FALSE}, {"/guest", "/opt/dsandbox", TRUE}, {"/guest/hosts", "/etc/hosts", TRUE},
-        {"/w/s", "/w/s", FALSE},     {source, "/data", TRUE}};
+    const struct dsb_bind binds[] = {{"/w/s", "/sandbox", FALSE},
+                                     {"/guest", "/opt/dsandbox", TRUE},
+                                     {"/guest/hosts", "/etc/hosts", TRUE},
+                                     {"/w/s", "/w/s", FALSE},
+                                     {source, "/data", TRUE}};
     const struct dsb_spec spec = {.struct_size = sizeof spec, .binds = binds, .n_binds = G_N_ELEMENTS(binds)};
     GError *error = NULL;
     if (dsb_bind_sources_check(&spec, &host, &error)) {
@@ -123,8 +125,9 @@ static void special_files(void **state)
 static void places(void **state)
 {
     (void) state;
-    static const char *const all[] = {"/",    "/etc",  "/etc/hosts",      "/proc/self",          "/sys/fs",      "/dev/shm",
-                                      "/run", "/root", "/var/lib/docker", "/var/lib/containers", "/var/run/foo", "/var"};
+    static const char *const all[] = {
+        "/",    "/etc",  "/etc/hosts",      "/proc/self",          "/sys/fs",      "/dev/shm",
+        "/run", "/root", "/var/lib/docker", "/var/lib/containers", "/var/run/foo", "/var"};
     for (gsize i = 0; i < G_N_ELEMENTS(all); i++)
         refused(all[i], "");
     assert_int_equal(mkdirat(top, "run", 0700), 0);
@@ -191,8 +194,8 @@ int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(directories_and_files), CASE(links),  CASE(special_files), CASE(other_names_of_places),
-        CASE(places),                CASE(nobody_gives_what_he_cannot_read),
+        CASE(directories_and_files), CASE(links),  CASE(special_files),
+        CASE(other_names_of_places), CASE(places), CASE(nobody_gives_what_he_cannot_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,7 +50,7 @@ static void owners(void **state)
         int64_t deadline;
         gboolean left;
     } cases[] = {
-        {mine, 0, FALSE},      {mine, NOW + 1, FALSE},   {mine, NOW - 1, TRUE},      {gone, NOW + 1, TRUE},
+        {mine, 0, FALSE},         {mine, NOW + 1, FALSE},      {mine, NOW - 1, TRUE},      {gone, NOW + 1, TRUE},
         {theirs, NOW - 1, FALSE}, {elsewhere, NOW + 1, FALSE}, {elsewhere, NOW - 1, TRUE}, {"", NOW - 1, FALSE},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -87,7 +87,8 @@ static struct dsb_engine *open_made_up(const char *name, const struct dsb_run_op
 
 static void assert_picked(const char *names, uint64_t allow, const char *expected, const char *said)
 {
-    struct dsb_run_options options = {.struct_size = sizeof options, .allow_unenforced = allow, .cancel_fd = -1, .log = hear};
+    struct dsb_run_options options = {
+        .struct_size = sizeof options, .allow_unenforced = allow, .cancel_fd = -1, .log = hear};
     g_auto(GStrv) list = g_strsplit(names, " ", -1);
     g_autoptr(GError) error = NULL;
     heard = g_string_new(NULL);

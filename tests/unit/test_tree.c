@@ -155,10 +155,7 @@ static void leave_behind(const char *name, unsigned levels)
     assert_true(scratch_file(top, lock, 0));
 }
 
-static gboolean is_there(const char *name)
-{
-    return faccessat(top, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
+static gboolean is_there(const char *name) { return faccessat(top, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
 
 static void gc_counts_what_it_removed(void **state)
 {
