@@ -217,8 +217,11 @@ int cli_gc(const struct cli *cli)
     struct dsb_run_options options;
     unsigned removed = 0;
     if (!cli_options(cli, &options, &error) || !cli_operands(cli, 1, 1, &error)
-        || !dsb_gc(&options, cli->dry_run, &removed, &error))
+        || !dsb_gc(&options, cli->dry_run, &removed, &error)) {
+        if (removed > 0 && !cli->json)
+            printf("%s %u\n", cli->dry_run ? "would remove" : "removed", removed);
         return cli_fail(cli, error);
+    }
     if (cli->json)
         printf("{\"removed\":%u,\"dry_run\":%s}\n", removed, cli->dry_run ? "true" : "false");
     else

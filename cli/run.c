@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* JSON escaping may double it, and a frame holds 16 MiB. */
+/* The library has a limit of its own, for the code as JSON. */
 #define CODE_MAX (4u << 20)
 
 static int output_error; /* errno of our own standard output */
@@ -137,7 +137,7 @@ static void explain(const dsb_result *result, const dsb_policy *policy)
     else if (status == DSB_STATUS_OUTPUT_LIMIT)
         g_printerr("dsandbox: stopped: more output than --output-limit\n");
     else if (status == DSB_STATUS_DISK_LIMIT)
-        g_printerr("dsandbox: stopped: more in /sandbox than --disk\n");
+        g_printerr("dsandbox: disk limit: %s (--disk)\n", dsb_result_reason(result));
     else if (status == DSB_STATUS_SIGNAL)
         g_printerr("dsandbox: the code ended by signal %d (%s)\n", dsb_result_exit_status(result) - 128,
                    g_strsignal(dsb_result_exit_status(result) - 128));
