@@ -179,8 +179,8 @@ def bundle(value):
     return data
 
 
-def figures():
-    """Every open figure as PNG; only when the code has used pyplot."""
+def figures(more=None):
+    """Every open figure as PNG, and what `more` adds; only when the code has used pyplot."""
     plt = sys.modules.get("matplotlib.pyplot")
     if plt is None:
         return []
@@ -195,6 +195,8 @@ def figures():
             made.append({"text/plain": text})
             if image is not None:
                 made[-1]["image/png"] = image
+            if more:
+                more(figure, made[-1])
         except Exception as e:
             made.append({"text/plain": "<figure %s: %s>" % (number, plain(e))})
     plt.close("all")

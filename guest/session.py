@@ -18,17 +18,14 @@ pthread_sigmask, sigpending, sigtimedwait = _signal.pthread_sigmask, _signal.sig
 set_signal, on_interrupt = _signal.signal, _signal.default_int_handler
 settrace, setprofile, modules = sys.settrace, sys.setprofile, sys.modules
 new_socket, socket_pair = _socket.socket, _socket.socketpair
-name_of_type = type.__dict__["__name__"].__get__
 ANSWER = struct.Struct("<cBHIQ")
-LENGTH = struct.Struct("<Q")
+variables = load("variables.py")
+name_of_type = variables["name_of_type"]
 
-SIGNALS = frozenset(range(1, _signal.NSIG)) - {_signal.SIGKILL, _signal.SIGSTOP}
-VARIABLES_MAX = 1000
-NAME_MAX = 200
+SIGNALS = frozenset(_signal.valid_signals()) - {_signal.SIGKILL, _signal.SIGSTOP}
 SOURCES_MAX = 1000
-SMALL = 64
-OWN_WORDS = (int, float, bool, complex, type(None))
-CONTAINERS = (list, dict, set, bytearray)
+SVG_MAX = 1024 * 1024
+DISPLAYS_MAX = 1000
 FILES = (_io.TextIOWrapper, _io.BufferedWriter, _io.BufferedRandom)
 OOM_SESSION = b"1000"
 
@@ -92,68 +89,58 @@ def block_signals():
     return pthread_sigmask(_signal.SIG_BLOCK, SIGNALS)
 
 
-class Variables:
-    """What the public names of the namespace stand for, without keeping anything alive."""
-
-    def __init__(self, namespace):
-        self.namespace = namespace
-        self.known = {}
-
-    @staticmethod
-    def mark(value):
-        kind = type(value)
-        name = name_of_type(kind)
-        if kind in OWN_WORDS or (kind in (str, bytes) and len(value) <= SMALL):
-            return name, kind, value
-        return name, id(value), len(value) if kind in CONTAINERS else None
-
-    def look(self):
-        return {
-            k: self.mark(v) for k, v in self.namespace.copy().items() if type(k) is str and k[:1] != "_" and len(k) <= NAME_MAX
-        }
-
-    def changes(self):
-        before, after = self.known, self.look()
-        self.known = after
-        same = type(after).get
-        created = [n for n in after if n not in before]
-        changed = [n for n in after if n in before and not self.equal(before[n], after[n])]
-        deleted = [n for n in before if same(after, n) is None]
-        return {
-            "created": self.listing(created, after),
-            "changed": self.listing(changed, after),
-            "deleted": self.listing(deleted, before),
-        }
-
-    @staticmethod
-    def equal(a, b):
-        # Not a == b alone: a value that is not equal to itself (nan) is no change.
-        return a[0] == b[0] and a[1] == b[1] and (a[2] is b[2] or a[2] == b[2])
-
-    @staticmethod
-    def listing(names, marks):
-        return [{"name": text_of(n), "type": text_of(marks[n][0], NAME_MAX)} for n in names[:VARIABLES_MAX]]
-
-
 class Sources:
     """The text of every execution, for tracebacks; linecache is not loaded for that alone."""
 
     def __init__(self):
         self.texts = {}
+        self.told = set()
 
     def add(self, filename, code):
         self.texts.pop(filename, None)
         self.texts[filename] = code
+        self.told.discard(filename)
         while len(self.texts) > SOURCES_MAX:
-            del self.texts[next(iter(self.texts))]
+            oldest = next(iter(self.texts))
+            del self.texts[oldest]
+            self.told.discard(oldest)
         if "linecache" in modules:
             self.tell()
 
     def tell(self):
-        cache = library("linecache").cache
         for filename, code in self.texts.items():
-            if filename not in cache or cache[filename][0] != len(code) or filename is next(reversed(list(self.texts))):
-                cache[filename] = (len(code), None, code.splitlines(True), filename)
+            if filename not in self.told:
+                remember_source(filename, code)
+                self.told.add(filename)
+
+
+class SessionExecution(Execution):
+    sources = Sources()
+
+    def _format(self, error, tb):
+        self.sources.tell()
+        return super()._format(error, tb)
+
+
+class Limited(_io.StringIO):
+    """A file for text up to a size."""
+
+    room = SVG_MAX
+
+    def write(self, text):
+        self.room -= len(text)
+        if self.room < 0:
+            raise ValueError("too big")
+        return super().write(text)
+
+
+def add_svg(figure, made):
+    try:
+        out = Limited()
+        figure.savefig(out, format="svg", bbox_inches="tight")
+        made["image/svg+xml"] = text_of(out.getvalue(), SVG_MAX)
+    except Exception:
+        pass
 
 
 def thread_count():
@@ -224,16 +211,15 @@ class Session:
         self.mask = pthread_sigmask(_signal.SIG_BLOCK, ())
         self.error = None
         self.displays = None
-        self.sources = Sources()
         self.main = self.new_main()
-        self.variables = Variables(self.main.__dict__)
-        self.variables.look()
+        self.variables = variables["Variables"](self.main.__dict__)
+        v = self.variables
+        self.operations = {"vars": v.op_vars, "get": v.op_get, "save": v.op_save, "restore": v.op_restore}
         self.environment(config.get("env") or {}, True)
         self.out_errors, self.in_errors, self.err_errors = sys.stdout.errors, sys.stdin.errors, sys.stderr.errors
         self.stdout, self.stderr = self.new_stream(1, self.out_errors), self.new_stream(2, self.err_errors)
         self.renew_streams()
         builtins.display = self.display
-        library("reprlib")
 
     @staticmethod
     def new_main():
@@ -385,7 +371,7 @@ class Session:
         if not request["filename"]:
             request["filename"] = "<execution %d>" % number
         sys.argv = [request["filename"]] + list(request.get("argv") or ())
-        execution = Execution(request, self.main.__dict__)
+        execution = SessionExecution(request, self.main.__dict__)
         self.prepare(execution)
         set_signal(_signal.SIGINT, on_interrupt)
         self.mask -= {_signal.SIGINT}
@@ -411,7 +397,7 @@ class Session:
         if not execution.filename.startswith("<"):
             names["__file__"] = execution.filename
         modules["__main__"] = main
-        self.sources.add(execution.filename, execution.code)
+        execution.sources.add(execution.filename, execution.code)
 
     def run(self, execution):
         execution.run()
@@ -439,7 +425,7 @@ class Session:
         report = {"result": execution.result, "displays": self.displays, "error": execution.error}
         if not plain_only:
             try:
-                report["displays"] = self.displays + self.figures()
+                report["displays"] = self.displays + figures(add_svg)
             except Exception:
                 pass
         report["vars"] = self.variables.changes()
@@ -473,12 +459,9 @@ class Session:
 
     def display(self, *objects):
         """Shows objects: the result has them with the figures, in the order of the calls."""
-        if self.displays is not None:
-            for value in objects:
+        for value in objects:
+            if self.displays is not None and len(self.displays) < DISPLAYS_MAX:
                 self.displays.append(bundle(value))
-
-    def figures(self):
-        return figures()
 
     # --- control operations
 
@@ -494,13 +477,8 @@ class Session:
         self.link.send(b"D", 0, 0, number, nonce)
 
     def answer(self, request):
-        op = {"vars": self.op_vars}.get(request.get("op"))
-        if op is None:
-            return encode({"error": "unknown operation"}).encode()
-        return encode(op(request)).encode()
-
-    def op_vars(self, request):
-        return {"vars": []}
+        op = self.operations.get(request.get("op"))
+        return encode(op(request) if op else {"error": "unknown operation"}).encode()
 
     # --- rollback points
 
@@ -565,7 +543,48 @@ class Session:
         self.link.send(b"A", 0, 0, self.control.number, self.control.nonce)
 
     def cut_off(self):
-        pass
+        """Lets go of what leads to other processes and hosts: they must see the session's own end of it alone.
+
+        Both ends of a pipe, or a socket pair of the session's own, may stay: they belong to its objects.  In the
+        place of the others comes something that is closed at its other side, so that no object gets a foreign file.
+        """
+        ends, sockets = {}, []
+        for name in listdir("/proc/self/fd"):
+            fd = int(name)
+            try:
+                found = fstat(fd)
+                mode = found.st_mode & 0o170000
+                if fd < 3 or fd == self.link.number:
+                    continue
+                if mode == 0o010000:
+                    ends.setdefault(found.st_ino, []).append((fd, lstat("/proc/self/fd/" + name).st_mode & 0o600))
+                elif mode == 0o140000 and not self.own_pair(fd):
+                    sockets.append(fd)
+            except OSError:
+                continue
+        for found in ends.values():
+            modes = 0
+            for _, mode in found:
+                modes |= mode
+            if modes != 0o600:
+                sockets += [fd for fd, _ in found]
+        if not sockets:
+            return
+        dead, other = socket_pair()
+        other.close()
+        for fd in sockets:
+            dup2(dead.fileno(), fd, inheritable=False)
+        dead.close()
+
+    def own_pair(self, fd):
+        sock = new_socket(fileno=fd)
+        try:
+            if sock.family != _socket.AF_UNIX or sock.getsockname() or sock.getpeername():
+                return False
+            peer = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+            return struct.unpack("3i", peer)[0] in self.pids
+        finally:
+            sock.detach()
 
 
 def serve(control, config):
