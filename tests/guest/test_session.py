@@ -437,7 +437,7 @@ class Cases:
             "names = [l.split()[-1] for l in open('/proc/net/unix') if '@dsandbox-' in l]\n"
             "code = '''import socket, sys\nk = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
             "k.settimeout(5)\nk.connect(chr(0) + sys.argv[1][1:])\nprint(len(k.recv(1)))'''\n"
-            "for n in names[:3]: subprocess.run([sys.executable, '-c', code, n], stderr=-1)\nlen(names)")
+            "for name in names[:3]: subprocess.run([sys.executable, '-c', code, name], stderr=-1)\nlen(names)")
         self.kept(r)
         self.assertNotEqual(r.value, "0")
         self.assertEqual(set(r.out.split()), {"0"})  # taken, and closed at once
