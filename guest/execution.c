@@ -46,7 +46,14 @@ void stop_execution(enum reason reason)
         return; /* what is left of its output is over the limit */
     g.interrupted = true;
     g.kill_at = now_ms() + (reason == REASON_OUTPUT ? 0 : g.grace_ms);
-    signal_main(reason == REASON_OUTPUT ? SIGKILL : SIGINT);
+    if (reason == REASON_OUTPUT || !g.session.on || g.session.started)
+        signal_main(reason == REASON_OUTPUT ? SIGKILL : SIGINT);
+}
+
+void interrupt_started(void)
+{
+    if (g.interrupted)
+        signal_main(SIGINT);
 }
 
 void check_grace(int64_t now)

@@ -14,6 +14,7 @@ exit_now, environ = os._exit, os.environ
 O_RDONLY, O_RDWR, O_WRONLY, O_CLOEXEC = os.O_RDONLY, os.O_RDWR, os.O_WRONLY, os.O_CLOEXEC
 pthread_sigmask = _signal.pthread_sigmask
 set_signal, on_interrupt = _signal.signal, _signal.default_int_handler
+recursion_limit, set_recursion_limit = sys.getrecursionlimit, sys.setrecursionlimit
 settrace, setprofile, modules = sys.settrace, sys.setprofile, sys.modules
 new_socket = _socket.socket
 ANSWER = struct.Struct("<cBHIQ")
@@ -22,6 +23,7 @@ name_of_type = variables["name_of_type"]
 
 SIGNALS = frozenset(_signal.valid_signals()) - {_signal.SIGKILL, _signal.SIGSTOP}
 SOURCES_MAX = 1000
+RECURSION_MIN = 300  # below, not even the next execution could start
 SVG_MAX = 1024 * 1024
 DISPLAYS_MAX = 1000
 FILES = (_io.TextIOWrapper, _io.BufferedWriter, _io.BufferedRandom)
@@ -312,6 +314,8 @@ class Session:
             self.error = self.error or e
         settrace(None)
         setprofile(None)
+        if recursion_limit() < RECURSION_MIN:
+            set_recursion_limit(RECURSION_MIN)
 
     # --- executions
 
@@ -329,6 +333,7 @@ class Session:
         self.prepare(execution)
         set_signal(_signal.SIGINT, on_interrupt)
         self.mask -= {_signal.SIGINT}
+        self.link.send(b"S", 0, 0, number, nonce)
         data = self.shielded(lambda: self.run(execution))
         if getpid() != self.pid:
             self.leave_copy(execution)
@@ -420,6 +425,7 @@ class Session:
     # --- control operations
 
     def query(self, number, nonce, request):
+        self.link.send(b"S", 0, 0, number, nonce)
         answer = self.shielded(lambda: self.answer(request))
         if getpid() != self.pid:
             exit_now(0)
@@ -436,4 +442,10 @@ class Session:
 
 
 def serve(control, config):
-    Session(control, config).serve()
+    session = Session(control, config)
+    try:
+        session.serve()
+    except SystemExit:
+        exit_now(0)
+    except BaseException:
+        exit_now(70)  # dsb-init goes back to the last point

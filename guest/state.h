@@ -59,6 +59,8 @@ struct session {
     const char *no_point; /* why there is none */
     uint32_t last;        /* the last execution that is over */
     uint64_t nonce;       /* of the message that S is to answer */
+    bool restores;        /* it is one that changes the variables */
+    bool started;         /* S is about to run the code: a signal now is for this execution */
     bool answered;        /* it has */
     bool control;         /* what runs or waits is a control operation */
     bool reset_pending;
@@ -121,6 +123,8 @@ int open_report(void);
 bool send_memory(enum frame_type type, uint32_t id);
 void send_done(void);
 void stop_execution(enum reason reason);
+/** Session mode: the code starts now, and gets the interrupt that may be due. */
+void interrupt_started(void);
 /** SIGKILL when the time after the interrupt is over. */
 void check_grace(int64_t now);
 /** One read and one frame; false when there is nothing left for now. */

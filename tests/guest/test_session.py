@@ -194,6 +194,15 @@ class Cases:
         self.assertEqual(r.report["error"]["name"], "KeyboardInterrupt")
         self.assertTrue(r.err.endswith("KeyboardInterrupt\n"))
 
+    def test_cancel_at_once(self):
+        s = self.ten(self.start())
+        for _ in range(20):
+            s.send("import time\ntime.sleep(60)", grace_ms=10000)
+            s.guest.send(CANCEL, b"", s.number)
+            r = s.finish()
+            self.assertEqual((r.status, r.outcome), ("cancelled", "kept"))
+        self.assertEqual(self.kept(s.run("n")).value, "9")
+
     def test_cancel(self):
         s = self.ten(self.start())
         s.send("import time\nprint('go')\ntime.sleep(60)", grace_ms=5000)
@@ -399,6 +408,18 @@ class Cases:
         r = s.run("os.abort()")
         self.assertEqual(r.outcome, "rolled_back", r.err)
         self.assertEqual(s.run("n").value, "11")
+
+    def test_recursion_limit(self):
+        s = self.start()
+        s.run("import sys\nx = 1\nsys.setrecursionlimit(20)")
+        self.assertEqual(self.kept(s.run("x")).value, "1")
+
+    def test_lost_socket_does_not_spin(self):
+        s = self.start()
+        s.run("import os, time\nos.closerange(3, 4096)\ntime.sleep(4)")
+        with open("/proc/%d/stat" % s.pid()) as f:
+            words = f.read().rpartition(")")[2].split()
+        self.assertLess(int(words[11]) + int(words[12]), 100)  # ticks of pid 1
 
     def test_signals_while_idle(self):
         s = self.start()
