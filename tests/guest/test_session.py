@@ -426,8 +426,11 @@ class Cases:
         s.run("import signal, time, os, threading\ndef stop(*a): raise TimeoutError('late')\n"
               "signal.signal(signal.SIGALRM, stop)\nsignal.setitimer(signal.ITIMER_REAL, .05, .05)\nx = 1")
         time.sleep(.5)
-        s.run("signal.setitimer(signal.ITIMER_REAL, 0)")
-        self.kept(s.run("signal.setitimer(signal.ITIMER_REAL, 0)"))
+        for _ in range(20):
+            r = s.run("signal.setitimer(signal.ITIMER_REAL, 0)")
+            self.assertEqual(r.outcome, "kept")
+            if r.code == 0:
+                break
         s.run("threading.Timer(.1, os.kill, (os.getpid(), 2)).start()")
         time.sleep(.4)
         self.assertEqual(self.kept(s.run("x")).value, "1")
