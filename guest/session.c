@@ -196,7 +196,7 @@ static void run_pending(void)
     begin_usage();
     g.session.idle_losses = 0;
     g.session.outcome = (struct outcome){.kind = KEPT};
-    g.session.memory_before = cgroup_memory_peak(&g.cg);
+    g.session.memory_before = session_memory_peak();
     g.session.memory_peak = 0;
     sample_pids();
     if (g.session.control)
@@ -256,8 +256,7 @@ static void finish_control(bool dead)
 
 void session_finish(bool dead)
 {
-    g.wall_ms = now_ms() - g.started;
-    sample_pids();
+    end_usage();
     if (dead)
         recover(NULL);
     if (g.session.control) {
@@ -390,7 +389,7 @@ void session_read_control(void)
         return;
     if (a.type == 'S' && !g.session.started) {
         g.session.started = true;
-        interrupt_started();
+        code_started();
     }
     if (a.type != 'D')
         return;
