@@ -192,10 +192,12 @@ void point_decide(char *text, size_t size)
     }
     int64_t processes = g.cg.pids_limit >= 0 ? cgroup_pids_current(&g.cg) : -1;
     if (processes >= 0 && processes + PROCESSES_FREE > g.cg.pids_limit) {
+        point_wait(); /* what is said of an older one is to be true */
         skip(text, size, "processes");
         return;
     }
     if (g.session.up && !memory_allows()) {
+        point_wait();
         /* Memory first: what the older one holds may be what is missing. */
         if (g.session.point.pid > 0 && !cheap(&g.session.point))
             point_drop("memory");
