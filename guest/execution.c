@@ -25,7 +25,7 @@ void sample_pids(void)
     if (n > g.pids_peak)
         g.pids_peak = n;
     /* The group's own peak is that of the whole session. */
-    n = g.session.on ? cgroup_memory_current(&g.cg) : -1;
+    n = g.session.on ? session_memory_now() : -1;
     if (n > g.session.memory_peak)
         g.session.memory_peak = n;
 }
@@ -46,7 +46,8 @@ void stop_execution(enum reason reason)
         return; /* what is left of its output is over the limit */
     g.interrupted = true;
     g.kill_at = now_ms() + (reason == REASON_OUTPUT ? 0 : g.grace_ms);
-    signal_main(reason == REASON_OUTPUT ? SIGKILL : SIGINT);
+    if (reason == REASON_OUTPUT || !g.session.on || g.session.started)
+        signal_main(reason == REASON_OUTPUT ? SIGKILL : SIGINT);
 }
 
 void kill_execution(enum reason reason)
@@ -98,18 +99,33 @@ static int64_t cpu_of_processes(void)
            (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec + t.tv_nsec / 1000) / 1000;
 }
 
+static void begin_cpu(void)
+{
+    g.cpu_before = cgroup_cpu_usec(&g.cg);
+    g.session.children_before = g.session.on && g.cpu_before < 0 ? cpu_of_processes() : 0;
+}
+
 void begin_usage(void)
 {
     g.phase = RUNNING;
     g.pending = g.interrupted = false;
     g.reason = REASON_NONE;
     g.oom_before = cgroup_oom_kills(&g.cg);
-    g.cpu_before = cgroup_cpu_usec(&g.cg);
-    g.session.children_before = g.session.on && g.cpu_before < 0 ? cpu_of_processes() : 0;
+    begin_cpu();
     g.started = now_ms();
     g.deadline = g.started + g.timeout_ms;
     g.pids_peak = 0;
     g.pids_before = cgroup_pids_peak(&g.cg);
+}
+
+void code_started(void)
+{
+    g.started = now_ms();
+    begin_cpu();
+    if (g.interrupted)
+        signal_main(SIGINT);
+    else
+        g.deadline = g.started + g.timeout_ms;
 }
 
 void start_execution(void)
@@ -225,31 +241,45 @@ static const char *final_status(int64_t oom_kills)
     return oom_kills > 0 && WTERMSIG(g.main_status) == SIGKILL ? "oom" : "signal";
 }
 
-/* Of this execution, as far as that can be told apart from what was before. */
+static int64_t cpu_time(void)
+{
+    int64_t cpu = cgroup_cpu_usec(&g.cg);
+
+    return cpu >= 0 && g.cpu_before >= 0 ? (cpu - g.cpu_before) / 1000 : cpu_of_processes() - g.session.children_before;
+}
+
 static int64_t memory_peak(void)
 {
     int64_t memory = cgroup_memory_peak(&g.cg);
     struct rusage usage = {0};
 
-    if (g.session.on && memory >= 0 && memory <= g.session.memory_before)
-        memory = g.session.memory_peak;
     if (memory >= 0)
         return memory;
     getrusage(RUSAGE_CHILDREN, &usage);
     return (int64_t) usage.ru_maxrss * 1024;
 }
 
+void end_usage(void)
+{
+    g.wall_ms = now_ms() - g.started;
+    sample_pids();
+    g.session.cpu_ms = cpu_time();
+    int64_t peak = session_memory_peak();
+    if (peak < 0 && (peak = memory_peak()) < g.session.memory_before)
+        peak = -1; /* an earlier process's */
+    /* The highest so far is of this execution, when it is higher than before; else the samples have to do. */
+    if (peak > g.session.memory_before && peak > g.session.memory_peak)
+        g.session.memory_peak = peak;
+}
+
 void send_done(void)
 {
     struct buf out = {0};
-    int64_t oom = cgroup_oom_kills(&g.cg), cpu = cgroup_cpu_usec(&g.cg);
-    int64_t memory = memory_peak(), pids = cgroup_pids_peak(&g.cg);
+    int64_t oom = cgroup_oom_kills(&g.cg), pids = cgroup_pids_peak(&g.cg);
+    int64_t cpu = g.session.on ? g.session.cpu_ms : cpu_time();
+    int64_t memory = g.session.on ? g.session.memory_peak : memory_peak();
 
     oom = oom < 0 || g.oom_before < 0 ? 0 : oom - g.oom_before;
-    if (cpu >= 0 && g.cpu_before >= 0)
-        cpu = (cpu - g.cpu_before) / 1000;
-    else
-        cpu = cpu_of_processes() - g.session.children_before;
     buf_printf(&out, "{\"status\":\"%s\",\"exit_code\":%d,\"signal\":%d", final_status(oom),
                WIFEXITED(g.main_status) ? WEXITSTATUS(g.main_status) : -1,
                WIFSIGNALED(g.main_status) ? WTERMSIG(g.main_status) : 0);

@@ -472,12 +472,12 @@ def fork_by_default():
         context._default_context._default_context = context._concrete_contexts["fork"]
 
 
-def load(name):
-    """The names of another file of ours, which begins with the names of this one."""
+def load(name, known=None):
+    """The names of another file of ours, which begins with those that are known: as a default the names of this file."""
     path = __file__.rpartition("/")[0] + "/" + name
     with open(path, "rb") as f:
         code = compile(f.read(), path, "exec", 0, True)
-    names = dict(globals())
+    names = dict(globals() if known is None else known)
     names["__file__"] = path
     exec(code, names)
     return names

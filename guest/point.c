@@ -114,6 +114,32 @@ static int64_t anonymous_memory(pid_t pid)
     return (resident - shared) * sysconf(_SC_PAGESIZE);
 }
 
+/* A line of the interpreter's status, in bytes; -1: it is dead. */
+static int64_t status_memory(const char *line)
+{
+    char path[64], text[2048];
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int) g.kernel.pid);
+    if (g.kernel.pid <= 0 || read_file(path, text, sizeof text) <= 0)
+        return -1;
+    const char *at = strstr(text, line);
+    return at ? strtoll(at + strlen(line), NULL, 10) * (int64_t) KIB : -1;
+}
+
+int64_t session_memory_now(void)
+{
+    int64_t n = cgroup_memory_current(&g.cg);
+
+    return n >= 0 ? n : status_memory("\nVmRSS:");
+}
+
+int64_t session_memory_peak(void)
+{
+    int64_t n = cgroup_memory_peak(&g.cg);
+
+    return n >= 0 ? n : status_memory("\nVmHWM:");
+}
+
 static int64_t limit(void)
 {
     int64_t ours = g.cg.ours ? g.cg.memory_limit : -1;
@@ -166,10 +192,12 @@ void point_decide(char *text, size_t size)
     }
     int64_t processes = g.cg.pids_limit >= 0 ? cgroup_pids_current(&g.cg) : -1;
     if (processes >= 0 && processes + PROCESSES_FREE > g.cg.pids_limit) {
+        point_wait(); /* what is said of an older one is to be true */
         skip(text, size, "processes");
         return;
     }
     if (g.session.up && !memory_allows()) {
+        point_wait();
         /* Memory first: what the older one holds may be what is missing. */
         if (g.session.point.pid > 0 && !cheap(&g.session.point))
             point_drop("memory");

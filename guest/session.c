@@ -179,7 +179,7 @@ static void run_pending(void)
     point_take();
     drop_output();
     clear_report();
-    g.session.answered = false;
+    g.session.answered = g.session.started = false;
     if (g.session.control)
         g.session.nonce = session_send('Q', g.session.control_id, &g.code, NULL, 0);
     else if (!send_execution())
@@ -196,7 +196,7 @@ static void run_pending(void)
     begin_usage();
     g.session.idle_losses = 0;
     g.session.outcome = (struct outcome){.kind = KEPT};
-    g.session.memory_before = cgroup_memory_peak(&g.cg);
+    g.session.memory_before = session_memory_peak();
     g.session.memory_peak = 0;
     sample_pids();
     if (g.session.control)
@@ -245,8 +245,10 @@ static void finish_control(bool dead)
     }
     buf_free(&answer);
     buf_free(&text);
-    char point[128];
-    point_decide(point, sizeof point); /* restore has changed the variables */
+    if (g.session.restores) { /* the point has other variables */
+        char point[128];
+        point_decide(point, sizeof point);
+    }
     g.session.control = false;
     g.phase = READY;
     g.deadline = now_ms() + g.idle_ms;
@@ -254,8 +256,7 @@ static void finish_control(bool dead)
 
 void session_finish(bool dead)
 {
-    g.wall_ms = now_ms() - g.started;
-    sample_pids();
+    end_usage();
     if (dead)
         recover(NULL);
     if (g.session.control) {
@@ -384,7 +385,13 @@ void session_read_control(void)
         return;
     }
     /* Whatever else is there, the code has put it there. */
-    if (!is || a.type != 'D' || g.phase != RUNNING || g.session.answered || a.nonce != g.session.nonce)
+    if (!is || g.phase != RUNNING || g.session.answered || a.nonce != g.session.nonce)
+        return;
+    if (a.type == 'S' && !g.session.started) {
+        g.session.started = true;
+        code_started();
+    }
+    if (a.type != 'D')
         return;
     g.session.answered = true;
     g.main_status = a.code << 8;
@@ -464,6 +471,7 @@ void session_on_control(uint32_t id, const unsigned char *data, size_t n)
     }
     g.session.control = true;
     g.session.control_id = id;
+    g.session.restores = m[0].length == 7 && memcmp(m[0].text, "restore", 7) == 0;
     g.timeout_ms = m[1].value;
     g.grace_ms = CONTROL_GRACE_MS;
     g.output_kill = false;
@@ -481,7 +489,7 @@ int64_t session_wait_until(void)
         return INT64_MAX;
     if (!g.session.up)
         return g.session.start_deadline;
-    if (g.kernel.control < 0 && (g.pending || g.session.answered || g.phase == RUNNING))
+    if (g.kernel.control < 0 && g.pending && g.phase == READY)
         return g.session.control_deadline;
     return INT64_MAX;
 }

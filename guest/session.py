@@ -8,26 +8,25 @@ it works all signals are blocked, so that a handler of the user's cannot stop it
 half-way; shielded() opens them for the user's part.
 """
 import _io
-import _thread
 
-dup2, close, fstat, stat, lstat = os.dup2, os.close, os.fstat, os.stat, os.lstat
-fork, waitpid, getpid, setsid, exit_now = os.fork, os.waitpid, os.getpid, os.setsid, os._exit
-open_fd, read_fd, write_fd, listdir, environ = os.open, os.read, os.write, os.listdir, os.environ
+dup2, close, fstat, open_fd = os.dup2, os.close, os.fstat, os.open
+exit_now, environ = os._exit, os.environ
 O_RDONLY, O_RDWR, O_WRONLY, O_CLOEXEC = os.O_RDONLY, os.O_RDWR, os.O_WRONLY, os.O_CLOEXEC
-pthread_sigmask, sigpending, sigtimedwait = _signal.pthread_sigmask, _signal.sigpending, _signal.sigtimedwait
+pthread_sigmask = _signal.pthread_sigmask
 set_signal, on_interrupt = _signal.signal, _signal.default_int_handler
+recursion_limit, set_recursion_limit = sys.getrecursionlimit, sys.setrecursionlimit
 settrace, setprofile, modules = sys.settrace, sys.setprofile, sys.modules
-new_socket, socket_pair = _socket.socket, _socket.socketpair
+new_socket = _socket.socket
 ANSWER = struct.Struct("<cBHIQ")
 variables = load("variables.py")
 name_of_type = variables["name_of_type"]
 
 SIGNALS = frozenset(_signal.valid_signals()) - {_signal.SIGKILL, _signal.SIGSTOP}
 SOURCES_MAX = 1000
+RECURSION_MIN = 300  # below, not even the next execution could start
 SVG_MAX = 1024 * 1024
 DISPLAYS_MAX = 1000
 FILES = (_io.TextIOWrapper, _io.BufferedWriter, _io.BufferedRandom)
-OOM_SESSION = b"1000"
 
 
 def open_maximum():
@@ -146,75 +145,19 @@ def add_svg(figure, made):
         pass
 
 
-def thread_count():
-    try:
-        return min(_thread._count(), 0xFFFF)
-    except Exception:
-        return 0
-
-
-class RandomState:
-    """A fork seeds the module random anew; a copy of the session goes on with the numbers of the session."""
-
-    def __init__(self):
-        self.state = None
-        module = modules.get("random")
-        if module is None:
-            return
-        try:
-            self.instance = module._inst
-            self.base = library("_random").Random
-            self.gauss = self.instance.gauss_next
-            self.state = self.base.getstate(self.instance)
-        except Exception:
-            self.state = None
-
-    def restore(self):
-        if self.state is None:
-            return
-        try:
-            self.base.setstate(self.instance, self.state)
-            self.instance.gauss_next = self.gauss
-        except Exception:
-            pass
-
-
-def write_score(text):
-    try:
-        fd = open_fd("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)
-        try:
-            write_fd(fd, text)
-        finally:
-            close(fd)
-    except OSError:
-        pass
-
-
-def read_score(pid):
-    try:
-        fd = open_fd("/proc/%d/oom_score_adj" % pid, O_RDONLY | O_CLOEXEC)
-        try:
-            return read_fd(fd, 16).strip()
-        finally:
-            close(fd)
-    except OSError:
-        return b"500"
-
-
 class Session:
     def __init__(self, control, config):
         self.control = control
-        self.score = read_score(os.getppid())
         _, hello, fds = control.receive()
         self.report = Report(fds[0]) if fds else None
         self.link = Link(control.sock, hello["listener"])
         control.sock = self.link.sock
-        self.pids = {getpid()}
         self.pid = getpid()
         self.mask = pthread_sigmask(_signal.SIG_BLOCK, ())
         self.error = None
         self.displays = None
         self.main = self.new_main()
+        self.points = load("point.py", globals())["Points"](self, config)
         self.variables = variables["Variables"](self.main.__dict__)
         v = self.variables
         self.operations = {"vars": v.op_vars, "get": v.op_get, "save": v.op_save, "restore": v.op_restore}
@@ -319,7 +262,7 @@ class Session:
             elif kind == b"Q":
                 self.query(number, nonce, request)
             elif kind == b"F":
-                self.make_point(number, nonce, fds[0])
+                self.points.make(number, nonce, fds[0])
 
     def shut(self):
         """Blocks all signals; an exception of a handler that was due is dropped."""
@@ -371,6 +314,8 @@ class Session:
             self.error = self.error or e
         settrace(None)
         setprofile(None)
+        if recursion_limit() < RECURSION_MIN:
+            set_recursion_limit(RECURSION_MIN)
 
     # --- executions
 
@@ -388,6 +333,7 @@ class Session:
         self.prepare(execution)
         set_signal(_signal.SIGINT, on_interrupt)
         self.mask -= {_signal.SIGINT}
+        self.link.send(b"S", 0, 0, number, nonce)
         data = self.shielded(lambda: self.run(execution))
         if getpid() != self.pid:
             self.leave_copy(execution)
@@ -479,6 +425,7 @@ class Session:
     # --- control operations
 
     def query(self, number, nonce, request):
+        self.link.send(b"S", 0, 0, number, nonce)
         answer = self.shielded(lambda: self.answer(request))
         if getpid() != self.pid:
             exit_now(0)
@@ -493,119 +440,12 @@ class Session:
         op = self.operations.get(request.get("op"))
         return encode(op(request) if op else {"error": "unknown operation"}).encode()
 
-    # --- rollback points
-
-    def make_point(self, number, nonce, fd):
-        threads = thread_count()
-        state = RandomState()
-        pending = _signal.SIGCHLD in sigpending()
-        middle = self.quiet_fork()
-        if middle == 0:
-            self.middle(number, nonce, fd, threads)
-            state.restore()
-            return
-        close(fd)
-        if middle < 0:
-            return
-        try:
-            waitpid(middle, 0)
-        except OSError:
-            pass
-        if not pending:  # the user's handler has nothing to hear of ours
-            sigtimedwait({_signal.SIGCHLD}, 0)
-
-    @staticmethod
-    def quiet_fork():
-        """-1: not made.  From 3.12 on a fork with threads warns; nobody asked for this one."""
-        filters, quiet = warnings.filters, ("ignore", None, DeprecationWarning, None, 0)
-        listed = type(filters) is list
-        if listed:
-            filters.insert(0, quiet)
-        try:
-            return fork()
-        except BaseException:
-            return -1
-        finally:
-            if listed and quiet in filters:
-                filters.remove(quiet)
-
-    def middle(self, number, nonce, fd, threads):
-        """The copy's parent is dsb-init, so that the code can never wait for it.  Returns when the copy continues."""
-        try:
-            if self.quiet_fork() != 0:
-                exit_now(0)
-            write_score(self.score)
-            self.link.sock.detach()
-            self.link.place(fd)
-            self.control.sock = self.link.sock
-            self.link.send(b"P", 0, threads, number, nonce)
-            setsid()
-            self.cut_off()
-        except BaseException:
-            exit_now(1)
-        self.pause()
-
-    def pause(self):
-        while True:
-            try:
-                kind, _, _ = self.control.receive()
-            except SystemExit:
-                exit_now(0)
-            except BaseException:
-                exit_now(1)
-            if kind == b"A":
-                break
-        write_score(OOM_SESSION)
-        while sigtimedwait(SIGNALS, 0) is not None:
-            pass
-        self.pid = getpid()
-        self.pids.add(self.pid)
-        self.link.send(b"A", 0, 0, self.control.number, self.control.nonce)
-
-    def cut_off(self):
-        """Lets go of what leads to other processes and hosts: they must see the session's own end of it alone.
-
-        Both ends of a pipe, or a socket pair of the session's own, may stay: they belong to its objects.  In the
-        place of the others comes something that is closed at its other side, so that no object gets a foreign file.
-        """
-        ends, sockets = {}, []
-        for name in listdir("/proc/self/fd"):
-            fd = int(name)
-            try:
-                found = fstat(fd)
-                mode = found.st_mode & 0o170000
-                if fd < 3 or fd == self.link.number:
-                    continue
-                if mode == 0o010000:
-                    ends.setdefault(found.st_ino, []).append((fd, lstat("/proc/self/fd/" + name).st_mode & 0o600))
-                elif mode == 0o140000 and not self.own_pair(fd):
-                    sockets.append(fd)
-            except OSError:
-                continue
-        for found in ends.values():
-            modes = 0
-            for _, mode in found:
-                modes |= mode
-            if modes != 0o600:
-                sockets += [fd for fd, _ in found]
-        if not sockets:
-            return
-        dead, other = socket_pair()
-        other.close()
-        for fd in sockets:
-            dup2(dead.fileno(), fd, inheritable=False)
-        dead.close()
-
-    def own_pair(self, fd):
-        sock = new_socket(fileno=fd)
-        try:
-            if sock.family != _socket.AF_UNIX or sock.getsockname() or sock.getpeername():
-                return False
-            peer = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-            return struct.unpack("3i", peer)[0] in self.pids
-        finally:
-            sock.detach()
-
 
 def serve(control, config):
-    Session(control, config).serve()
+    session = Session(control, config)
+    try:
+        session.serve()
+    except SystemExit:
+        exit_now(0)
+    except BaseException:
+        exit_now(70)  # dsb-init goes back to the last point

@@ -59,13 +59,15 @@ struct session {
     const char *no_point; /* why there is none */
     uint32_t last;        /* the last execution that is over */
     uint64_t nonce;       /* of the message that S is to answer */
+    bool restores;        /* it is one that changes the variables */
+    bool started;         /* S is about to run the code: a signal now is for this execution */
     bool answered;        /* it has */
     bool control;         /* what runs or waits is a control operation */
     bool reset_pending;
     uint32_t control_id;
     struct outcome outcome; /* of this execution */
     struct outcome idle;    /* what happened since the last answer, KEPT: nothing */
-    int64_t memory_peak, memory_before, children_before;
+    int64_t memory_peak, memory_before, children_before, cpu_ms;
 };
 
 struct state {
@@ -116,13 +118,17 @@ void reap(void);
 void start_execution(void);
 /** The counters of an execution start here. */
 void begin_usage(void);
+/** And end here, in a session. */
+void end_usage(void);
 int open_report(void);
 /** Sends what the interpreter has left in the report's memory; false: nothing. */
 bool send_memory(enum frame_type type, uint32_t id);
 void send_done(void);
 void stop_execution(enum reason reason);
-/* The same without a grace, also where one runs already. */
+/** The same without a grace, also where one runs already. */
 void kill_execution(enum reason reason);
+/** Session mode: the code starts now. Its time runs from here, and it gets the interrupt that may be due. */
+void code_started(void);
 /** SIGKILL when the time after the interrupt is over. */
 void check_grace(int64_t now);
 /** One read and one frame; false when there is nothing left for now. */
@@ -151,6 +157,10 @@ void session_done(struct buf *out);
 void session_finish(bool dead);
 
 /* --- point.c --- */
+
+/** Of the cgroup, else of the interpreter; -1: not known. */
+int64_t session_memory_now(void);
+int64_t session_memory_peak(void);
 
 /** Sends the interpreter a message that it has to answer with the nonce, which is returned; 0: not taken. */
 uint64_t session_send(char type, uint32_t number, const struct buf *data, const int *fds, int nfds);
