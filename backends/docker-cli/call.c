@@ -24,8 +24,8 @@ enum dsb_error_code dsbc_classify(const char *text, const char **advice)
         gboolean before_engine; /* not when the engine tells it of somebody else, of a registry */
     } table[] = {
         {"x509:", DSB_ERROR_DENIED,
-         "give the authority that signed the engine's certificate as ca.pem in DOCKER_CERT_PATH, and the host by a name "
-         "that is in the certificate",
+         "give the authority that signed the engine's certificate as ca.pem in DOCKER_CERT_PATH, and the host by a "
+         "name that is in the certificate",
          TRUE},
         {"remote error: tls", DSB_ERROR_DENIED,
          "the engine wants a client certificate that it knows: cert.pem and key.pem in DOCKER_CERT_PATH", TRUE},

@@ -172,7 +172,10 @@ static guint end_timeout(const struct dsbc_cli *cli)
 static gboolean hangs(struct dsbc_cli *cli, GError **error)
 {
     int cancel_fd = cli->cancel_fd;
-    if (!dsbe_cancel_pending(&cancel_fd) || cli->facts.podman)
+    g_mutex_lock(&cli->lock);
+    gboolean podman = cli->facts.podman; /* no daemon, nothing to hang */
+    g_mutex_unlock(&cli->lock);
+    if (podman || !dsbe_cancel_pending(&cancel_fd))
         return FALSE;
     GPtrArray *argv = dsbc_argv(cli);
     dsbc_add(argv, "version");

@@ -17,8 +17,8 @@ int dsbe_open_regular(const char *path, uint64_t *size, GError **error)
     struct stat info;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        g_set_error(error, DSB_ERROR, errno == ENOENT ? DSB_ERROR_NOT_FOUND : DSB_ERROR_INVALID, "cannot read \"%s\": %s",
-                    path, g_strerror(errno));
+        g_set_error(error, DSB_ERROR, errno == ENOENT ? DSB_ERROR_NOT_FOUND : DSB_ERROR_INVALID,
+                    "cannot read \"%s\": %s", path, g_strerror(errno));
         return -1;
     }
     if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {

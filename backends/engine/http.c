@@ -209,6 +209,7 @@ static gboolean socket_denied(CURL *curl, const struct dsbe_endpoint *endpoint)
 static gboolean set_curl_error(const struct channel *channel, CURLcode code, const struct dsbe_endpoint *endpoint,
                                GError **error)
 {
+    const char *reason = *channel->reason ? channel->reason : curl_easy_strerror(code);
     switch ((int) code) {
     case CURLE_OPERATION_TIMEDOUT:
         g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT,
@@ -233,12 +234,12 @@ static gboolean set_curl_error(const struct channel *channel, CURLcode code, con
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "the engine at \"%s\" ended the connection: %s%s", endpoint->text,
-                    *channel->reason ? channel->reason : curl_easy_strerror(code), tcp_hint(endpoint));
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "the engine at \"%s\" ended the connection: %s%s",
+                    endpoint->text, reason, tcp_hint(endpoint));
         return FALSE;
     default:
-        g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "talking to the engine at \"%s\" failed: %s%s", endpoint->text,
-                    *channel->reason ? channel->reason : curl_easy_strerror(code), tcp_hint(endpoint));
+        g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "talking to the engine at \"%s\" failed: %s%s",
+                    endpoint->text, reason, tcp_hint(endpoint));
         return FALSE;
     }
 }
@@ -326,7 +327,7 @@ static void set_body(CURL *curl, struct transfer *transfer, struct curl_slist **
         return;
     curl_easy_setopt(curl, CURLOPT_POST, 1L);
     if (request->upload) {
-        curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L); /* it cannot be sent a second time, should an old one be dead */
+        curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L); /* it cannot be sent again, should an old one be dead */
         curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_upload);
         curl_easy_setopt(curl, CURLOPT_READDATA, transfer);
         curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 512L * 1024);

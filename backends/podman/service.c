@@ -42,10 +42,11 @@ struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir, const
     g_autofree char *program = dsbe_find_program("podman", g_getenv("PATH"));
     if (!program || !runtime_dir) {
         g_autofree char *unsafe = g_find_program_in_path("podman");
+        g_autofree char *why =
+            unsafe ? g_strdup_printf(" (%s is not run: it, or a directory above it, is somebody else's to change)", unsafe)
+                   : g_strdup("");
         g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
-                    "no Podman answers, and there is no podman program to start%s%s%s: install podman, or give --host",
-                    unsafe ? " (" : "", unsafe ? unsafe : "",
-                    unsafe ? " is not run, since it or a directory above it belongs to or can be written by others)" : "");
+                    "no Podman answers, and there is no podman program to start%s: install podman, or give --host", why);
         return NULL;
     }
     if (runtime && !is_plain_name(runtime)) {
@@ -204,7 +205,8 @@ static gboolean start_and_wait(struct dsb_podman_service *service, gint64 deadli
         if (wait == DSBE_WAIT_TIMEOUT)
             continue;
         end_child(service);
-        return wait == DSBE_WAIT_CANCELLED ? dsbe_set_cancelled(error) : late(error, "the start of podman system service");
+        return wait == DSBE_WAIT_CANCELLED ? dsbe_set_cancelled(error)
+                                           : late(error, "the start of podman system service");
     }
     return TRUE;
 }

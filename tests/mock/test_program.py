@@ -42,7 +42,9 @@ class Case(unittest.TestCase):
     def environment(self, **more):
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8",
                "HOME": os.path.join(self.dir, "home"), "XDG_RUNTIME_DIR": os.path.join(self.dir, "run"),
-               "DOCKER_HOST": "unix://" + self.socket}
+               "DOCKER_HOST": "unix://" + self.socket,
+               # else a service of Podman is started, where the program is there
+               "CONTAINER_HOST": "unix://" + os.path.join(self.dir, "no-such.sock")}
         env.update({k: v for k, v in os.environ.items() if k.startswith(("ASAN_", "UBSAN_", "LSAN_"))})
         env.update(more)
         return {k: v for k, v in env.items() if v is not None}
@@ -189,7 +191,7 @@ class Cancel(Case):
         lock = os.open(os.path.join(runtime, "podman.lock"), os.O_RDWR | os.O_CREAT, 0o600)
         self.addCleanup(os.close, lock)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        env = {"PATH": self.dir + ":/usr/bin:/bin", "DOCKER_HOST": None}
+        env = {"PATH": self.dir + ":/usr/bin:/bin", "DOCKER_HOST": None, "CONTAINER_HOST": None}
         if os.geteuid() == 0 and os.path.exists("/run/podman/podman.sock"):
             self.skipTest("a Podman service is running here")
         begin = time.monotonic()
