@@ -63,92 +63,36 @@ struct json_object *client_parse(const void *text, gsize size)
     return object;
 }
 
-gboolean client_error_of(struct json_object *answer, long status, GError **error)
+gboolean client_error_of(struct json_object *answer, int status, GError **error)
 {
     struct json_object *inner = NULL, *code = NULL, *message = NULL;
     if (json_object_object_get_ex(answer, "error", &inner) && json_object_object_get_ex(inner, "code", &code)
         && json_object_object_get_ex(inner, "message", &message))
         g_set_error_literal(error, DSB_ERROR, code_of(json_object_get_string(code)), json_object_get_string(message));
     else
-        g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the service answered %ld without a reason", status);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the service answered %d without a reason", status);
     return FALSE;
 }
 
-gboolean client_curl_error(const dsb_client *client, CURLcode result, GError **error)
-{
-    const char *why = client->problem[0] != '\0' ? client->problem : curl_easy_strerror(result);
-    if (result == CURLE_OPERATION_TIMEDOUT)
-        g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "the service did not answer in time");
-    else if (result == CURLE_COULDNT_CONNECT)
-        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "no service answers at %s", client->socket);
-    else if (result == CURLE_GOT_NOTHING || result == CURLE_RECV_ERROR || result == CURLE_SEND_ERROR
-             || result == CURLE_PARTIAL_FILE)
-        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "the service went away before its answer: %s", why);
-    else
-        g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "talking to the service: %s", why);
-    return FALSE;
-}
-
-static size_t on_body(char *bytes, size_t one, size_t size, void *data)
+static gboolean on_body(void *data, const guint8 *bytes, gsize size)
 {
     GByteArray *into = data;
-    (void) one;
     if (into->len + size > ANSWER_MAX)
-        return 0;
-    g_byte_array_append(into, (const guint8 *) bytes, (guint) size);
-    return size;
-}
-
-CURL *client_handle(const dsb_client *client)
-{
-    CURL *curl = curl_easy_init();
-    if (curl == NULL)
-        return NULL;
-    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, client->socket);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->problem);
-    return curl;
-}
-
-void client_request(CURL *curl, const char *method, const char *path, const void *body, gsize size)
-{
-    g_autofree char *url = g_strconcat("http://dsandbox", path, NULL);
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, NULL);
-    if (body != NULL) {
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) size);
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-    } else {
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) 0);
-        curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
-    }
-}
-
-static gboolean perform(dsb_client *client, const char *method, const char *path, const void *body, gsize size,
-                        gboolean json, guint timeout_ms, GByteArray *into, long *status, GError **error)
-{
-    struct curl_slist *headers = curl_slist_append(NULL, json ? "Content-Type: application/json"
-                                                              : "Content-Type: application/octet-stream");
-    headers = curl_slist_append(headers, "Expect:");
-    client->problem[0] = '\0';
-    client_request(client->curl, method, path, body, size);
-    curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, into);
-    curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS, (long) timeout_ms);
-    CURLcode result = curl_easy_perform(client->curl);
-    curl_slist_free_all(headers);
-    curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, NULL);
-    if (result != CURLE_OK)
-        return client_curl_error(client, result, error);
-    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, status);
+        return FALSE;
+    g_byte_array_append(into, bytes, (guint) size);
     return TRUE;
 }
 
-static gboolean check_status(long status, const GByteArray *body, GError **error)
+static gboolean perform(dsb_client *client, const char *method, const char *path, const char *type, const void *body,
+                        gsize size, guint timeout_ms, GByteArray *into, GError **error)
+{
+    client->http.answer.body = on_body;
+    client->http.answer.data = into;
+    return http_send(&client->http, method, path, size > 0 ? type : NULL, FALSE, body, size, error)
+           && http_finish(&client->http, timeout_ms, error);
+}
+
+static gboolean check_status(int status, const GByteArray *body, GError **error)
 {
     if (status >= 200 && status < 300)
         return TRUE;
@@ -162,9 +106,8 @@ gboolean dsb_client_bytes(dsb_client *client, const char *method, const char *pa
                           guint timeout_ms, GByteArray **answer, GError **error)
 {
     g_autoptr(GByteArray) into = g_byte_array_new();
-    long status = 0;
-    if (!perform(client, method, path, body, size, FALSE, timeout_ms, into, &status, error)
-        || !check_status(status, into, error))
+    if (!perform(client, method, path, CLIENT_BYTES, body, size, timeout_ms, into, error)
+        || !check_status(client->http.answer.status, into, error))
         return FALSE;
     if (answer != NULL)
         *answer = g_steal_pointer(&into);
@@ -177,11 +120,10 @@ gboolean dsb_client_call(dsb_client *client, const char *method, const char *pat
     g_autoptr(GByteArray) into = g_byte_array_new();
     const char *text = NULL;
     size_t size = 0;
-    long status = 0;
     if (body != NULL)
         text = json_object_to_json_string_length(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
-    if (!perform(client, method, path, text, size, TRUE, timeout_ms, into, &status, error)
-        || !check_status(status, into, error))
+    if (!perform(client, method, path, CLIENT_JSON, text, size, timeout_ms, into, error)
+        || !check_status(client->http.answer.status, into, error))
         return FALSE;
     struct json_object *object = into->len > 0 ? client_parse(into->data, into->len) : NULL;
     if (into->len > 0 && object == NULL) {
@@ -207,18 +149,9 @@ static gboolean answers(void *data)
 
 dsb_client *dsb_client_connect_to(const char *socket_path, gboolean start, GError **error)
 {
-    static gsize once = 0;
-    if (g_once_init_enter(&once)) {
-        curl_global_init(CURL_GLOBAL_NOTHING);
-        g_once_init_leave(&once, 1);
-    }
     g_autoptr(dsb_client) client = g_new0(dsb_client, 1);
     client->socket = socket_path != NULL ? g_strdup(socket_path) : socket_default_path();
-    client->curl = client_handle(client);
-    if (client->curl == NULL) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "libcurl cannot be used");
-        return NULL;
-    }
+    client->http = (struct http){ .path = client->socket, .fd = -1 };
     if (!socket_check_dir(client->socket, error))
         return NULL;
     if (answers(client))
@@ -239,8 +172,7 @@ void dsb_client_free(dsb_client *client)
 {
     if (client == NULL)
         return;
-    if (client->curl != NULL)
-        curl_easy_cleanup(client->curl);
+    http_close(&client->http);
     g_free(client->socket);
     g_free(client);
 }

@@ -3,8 +3,7 @@
 #define DSB_CLIENT_CALL_H
 
 #include "client.h"
-
-#include <curl/curl.h>
+#include "client_http.h"
 
 G_BEGIN_DECLS
 
@@ -12,15 +11,16 @@ G_BEGIN_DECLS
 
 struct dsb_client {
     char *socket;
-    CURL *curl; /**< keeps its connection from call to call */
-    char problem[CURL_ERROR_SIZE];
+    struct http http; /**< keeps its connection from call to call */
 };
 
-CURL *client_handle(const dsb_client *client);
-void client_request(CURL *curl, const char *method, const char *path, const void *body, gsize size);
+#define CLIENT_JSON "application/json"
+#define CLIENT_BYTES "application/octet-stream"
+
+/** NULL: not JSON. */
 struct json_object *client_parse(const void *text, gsize size);
-gboolean client_error_of(struct json_object *answer, long status, GError **error);
-gboolean client_curl_error(const dsb_client *client, CURLcode result, GError **error);
+/** Always FALSE. */
+gboolean client_error_of(struct json_object *answer, int status, GError **error);
 
 G_END_DECLS
 #endif

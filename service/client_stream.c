@@ -2,20 +2,19 @@
 #include "client_call.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES ((gsize) 1 << 30)
 #define INPUT_PIECE (64 << 10)
-#define POLL_MS 60000
 
 /* One execution that is followed, and the side calls about it. */
 struct stream {
     dsb_client *client;
     const struct dsb_client_follow *follow;
-    CURLM *multi;
-    CURL *main, *side; /* side: an interrupt or a piece of input is on its way */
-    struct curl_slist *headers, *side_headers;
+    struct http side; /* an interrupt or a piece of input */
+    gboolean side_busy;
     GByteArray *buffer; /* what came and is not a whole event yet, or the body of an error */
     gsize scanned;
     char *event; /* name of the event that is being read */
@@ -23,8 +22,7 @@ struct stream {
     struct json_object *result, *failure;
     int cancel_fd, input_fd; /* -1: no longer looked at */
     guint cancels;
-    gboolean cancel_wanted, started, input_end_wanted, done;
-    CURLcode outcome;
+    gboolean cancel_wanted, started;
     guint8 input[INPUT_PIECE];
 };
 
@@ -94,41 +92,47 @@ static void take_lines(struct stream *stream)
     stream->scanned = buffer->len;
 }
 
-static size_t on_body(char *bytes, size_t one, size_t size, void *data)
+static gboolean on_body(void *data, const guint8 *bytes, gsize size)
 {
     struct stream *stream = data;
-    const char *type = NULL;
-    (void) one;
     if (stream->buffer->len + size > LINE_MAX_BYTES)
-        return 0;
-    g_byte_array_append(stream->buffer, (const guint8 *) bytes, (guint) size);
-    curl_easy_getinfo(stream->main, CURLINFO_CONTENT_TYPE, &type);
-    if (type != NULL && g_str_has_prefix(type, "text/event-stream"))
+        return FALSE;
+    g_byte_array_append(stream->buffer, bytes, (guint) size);
+    if (stream->client->http.answer.events)
         take_lines(stream);
-    return size;
+    return TRUE;
 }
 
-static size_t drop_body(char *bytes, size_t one, size_t size, void *data)
+static gboolean drop_body(void *data, const guint8 *bytes, gsize size)
 {
-    (void) bytes;
-    (void) one;
     (void) data;
-    return size;
+    (void) bytes;
+    (void) size;
+    return TRUE;
 }
 
 /* --- side calls --------------------------------------------------------------- */
 
+/* What cannot be said any more need not be: the answer of the execution itself tells what happened. */
 static void side_call(struct stream *stream, const char *what, const void *body, gsize size)
 {
     g_autofree char *path = dsb_client_path("/v1/executions/%s/", stream->id);
     g_autofree char *full = g_strconcat(path, what, NULL);
-    stream->side = client_handle(stream->client);
-    if (stream->side == NULL)
+    stream->side_busy = http_send(&stream->side, "POST", full, size > 0 ? CLIENT_BYTES : NULL, FALSE, body, size, NULL);
+    if (!stream->side_busy)
+        stream->input_fd = -1;
+}
+
+static void read_side(struct stream *stream)
+{
+    gboolean ok = http_read(&stream->side, NULL);
+    int status = stream->side.answer.status;
+    if (ok && !stream->side.answer.done)
         return;
-    client_request(stream->side, "POST", full, body, size);
-    curl_easy_setopt(stream->side, CURLOPT_HTTPHEADER, stream->side_headers);
-    curl_easy_setopt(stream->side, CURLOPT_WRITEFUNCTION, drop_body);
-    curl_multi_add_handle(stream->multi, stream->side);
+    stream->side_busy = FALSE;
+    /* The code reads no more: neither do we. */
+    if (!ok || status == 409 || status == 404)
+        stream->input_fd = -1;
 }
 
 static void read_input(struct stream *stream)
@@ -156,63 +160,32 @@ static void read_cancel(struct stream *stream)
 /* One side call at a time; an interrupt goes before the next piece of input. */
 static void next_side_call(struct stream *stream)
 {
-    if (stream->side != NULL || stream->id == NULL)
+    if (stream->side_busy || stream->id == NULL || !stream->cancel_wanted)
         return;
-    if (stream->cancel_wanted) {
-        stream->cancel_wanted = FALSE;
-        side_call(stream, "interrupt", "", 0);
-    }
-}
-
-static void reap(struct stream *stream)
-{
-    int left = 0;
-    CURLMsg *message;
-    while ((message = curl_multi_info_read(stream->multi, &left)) != NULL) {
-        CURL *curl = message->easy_handle;
-        CURLcode outcome = message->data.result;
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        if (curl == stream->main) {
-            stream->done = TRUE;
-            stream->outcome = outcome;
-        } else {
-            long status = 0;
-            curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-            /* The code reads no more: neither do we. */
-            if (status == 409 || status == 404)
-                stream->input_fd = -1;
-            curl_multi_remove_handle(stream->multi, curl);
-            curl_easy_cleanup(curl);
-            stream->side = NULL;
-        }
-    }
+    stream->cancel_wanted = FALSE;
+    side_call(stream, "interrupt", "", 0);
 }
 
 static gboolean turn(struct stream *stream, GError **error)
 {
-    int running = 0;
-    curl_multi_perform(stream->multi, &running);
-    reap(stream);
-    if (stream->done)
-        return TRUE;
+    struct http *http = &stream->client->http;
     next_side_call(stream);
-    gboolean hungry = stream->input_fd >= 0 && stream->started && stream->side == NULL;
-    struct curl_waitfd fds[2];
-    unsigned n = 0;
-    int cancel_at = -1, input_at = -1;
-    if (stream->cancel_fd >= 0) {
-        cancel_at = (int) n;
-        fds[n++] = (struct curl_waitfd){ stream->cancel_fd, CURL_WAIT_POLLIN, 0 };
-    }
-    if (hungry) {
-        input_at = (int) n;
-        fds[n++] = (struct curl_waitfd){ stream->input_fd, CURL_WAIT_POLLIN, 0 };
-    }
-    curl_multi_poll(stream->multi, fds, n, stream->side != NULL && running < 2 ? 0 : POLL_MS, NULL);
-    if (cancel_at >= 0 && fds[cancel_at].revents != 0)
+    gboolean hungry = stream->input_fd >= 0 && stream->started && !stream->side_busy;
+    struct pollfd fds[] = {
+        { http->fd, POLLIN, 0 },
+        { stream->side_busy ? stream->side.fd : -1, POLLIN, 0 },
+        { stream->cancel_fd, POLLIN, 0 },
+        { hungry ? stream->input_fd : -1, POLLIN, 0 },
+    };
+    if (poll(fds, G_N_ELEMENTS(fds), -1) < 0)
+        return TRUE;
+    if (fds[0].revents != 0 && !http_read(http, error))
+        return FALSE;
+    if (fds[1].revents != 0)
+        read_side(stream);
+    if (fds[2].revents != 0)
         read_cancel(stream);
-    if (input_at >= 0 && fds[input_at].revents != 0)
+    if (fds[3].revents != 0)
         read_input(stream);
     if (stream->cancels < 2)
         return TRUE;
@@ -222,16 +195,13 @@ static gboolean turn(struct stream *stream, GError **error)
 
 static gboolean outcome(struct stream *stream, struct json_object **result, GError **error)
 {
-    long status = 0;
+    int status = stream->client->http.answer.status;
     if (stream->result != NULL) {
         *result = json_object_get(stream->result);
         return TRUE;
     }
-    curl_easy_getinfo(stream->main, CURLINFO_RESPONSE_CODE, &status);
     if (stream->failure != NULL)
         return client_error_of(stream->failure, status, error);
-    if (stream->outcome != CURLE_OK)
-        return client_curl_error(stream->client, stream->outcome, error);
     struct json_object *answer = client_parse(stream->buffer->data, stream->buffer->len);
     client_error_of(answer, status, error);
     json_object_put(answer);
@@ -240,20 +210,10 @@ static gboolean outcome(struct stream *stream, struct json_object **result, GErr
 
 static void stream_clear(struct stream *stream)
 {
-    if (stream->side != NULL) {
-        curl_multi_remove_handle(stream->multi, stream->side);
-        curl_easy_cleanup(stream->side);
-    }
-    curl_multi_remove_handle(stream->multi, stream->main);
-    curl_easy_setopt(stream->main, CURLOPT_HTTPHEADER, NULL);
-    curl_multi_cleanup(stream->multi);
     /* The connection of a call that was given up is not to be used again. */
-    if (!stream->done) {
-        curl_easy_cleanup(stream->client->curl);
-        stream->client->curl = client_handle(stream->client);
-    }
-    curl_slist_free_all(stream->headers);
-    curl_slist_free_all(stream->side_headers);
+    if (!stream->client->http.answer.done)
+        http_close(&stream->client->http);
+    http_close(&stream->side);
     g_byte_array_unref(stream->buffer);
     json_object_put(stream->result);
     json_object_put(stream->failure);
@@ -262,43 +222,24 @@ static void stream_clear(struct stream *stream)
     g_free(stream);
 }
 
-static struct curl_slist *slist(const char *first, ...)
-{
-    struct curl_slist *list = NULL;
-    va_list args;
-    va_start(args, first);
-    for (const char *text = first; text != NULL; text = va_arg(args, const char *))
-        list = curl_slist_append(list, text);
-    va_end(args);
-    return list;
-}
-
 gboolean dsb_client_stream(dsb_client *client, const char *path, struct json_object *body,
                            const struct dsb_client_follow *follow, struct json_object **result, GError **error)
 {
     struct stream *stream = g_new0(struct stream, 1);
     size_t size = 0;
-    gboolean ok = TRUE;
     if (follow->stdin_fd >= 0)
         json_object_object_add(body, "stdin_open", json_object_new_boolean(TRUE));
     const char *text = json_object_to_json_string_length(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
     stream->client = client;
     stream->follow = follow;
-    stream->multi = curl_multi_init();
-    stream->main = client->curl;
-    stream->headers = slist("Content-Type: application/json", "Accept: text/event-stream", "Expect:", NULL);
-    stream->side_headers = slist("Content-Type: application/octet-stream", "Expect:", NULL);
     stream->buffer = g_byte_array_new();
     stream->cancel_fd = follow->cancel_fd;
     stream->input_fd = follow->stdin_fd;
-    client->problem[0] = '\0';
-    client_request(client->curl, "POST", path, text, size);
-    curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, stream->headers);
-    curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, stream);
-    curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS, 0L);
-    curl_multi_add_handle(stream->multi, client->curl);
-    while (ok && !stream->done)
+    stream->side = (struct http){ .path = client->socket, .fd = -1, .answer = { .body = drop_body } };
+    client->http.answer.body = on_body;
+    client->http.answer.data = stream;
+    gboolean ok = http_send(&client->http, "POST", path, CLIENT_JSON, TRUE, text, size, error);
+    while (ok && !client->http.answer.done)
         ok = turn(stream, error);
     ok = ok && outcome(stream, result, error);
     stream_clear(stream);
