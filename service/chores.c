@@ -130,8 +130,11 @@ static void use_files(struct chore *chore)
 
 static void gc(struct chore *chore)
 {
-    const struct dsb_run_options options = { .struct_size = sizeof options, .backend = chore->backend,
-                                             .endpoint = chore->host, .base_dir = chore->base_dir, .cancel_fd = -1 };
+    const struct dsb_run_options options = {.struct_size = sizeof options,
+                                            .backend = chore->backend,
+                                            .endpoint = chore->host,
+                                            .base_dir = chore->base_dir,
+                                            .cancel_fd = -1};
     unsigned removed = 0;
     if (!dsb_gc(&options, chore->dry_run, &removed, &chore->error))
         return;
@@ -216,14 +219,14 @@ void files_request(struct request *request)
 
 void gc_request(struct request *request)
 {
-    static const char *const names[] = { "backend", "host", "base_dir", "dry_run", NULL };
+    static const char *const names[] = {"backend", "host", "base_dir", "dry_run", NULL};
     GError *error = NULL;
     const char *backend = NULL, *host = NULL, *base_dir = NULL;
     gboolean dry_run = FALSE;
     struct json_object *body = request_json(request, &error);
-    if (body == NULL || !body_only(body, "gc", names, &error) || !body_text(body, "backend", &backend, &error)
-        || !body_text(body, "host", &host, &error) || !body_text(body, "base_dir", &base_dir, &error)
-        || !body_bool(body, "dry_run", &dry_run, &error)) {
+    if (body == NULL || !body_only(body, "gc", names, &error) || !body_text(body, "backend", &backend, &error) ||
+        !body_text(body, "host", &host, &error) || !body_text(body, "base_dir", &base_dir, &error) ||
+        !body_bool(body, "dry_run", &dry_run, &error)) {
         json_object_put(body);
         request_fail(request, error);
         return;
@@ -247,10 +250,11 @@ static const char *text_of(struct json_object *object, const char *name)
     return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
 }
 
-static void gc_one(struct service *service, GHashTable *seen, const char *backend, const char *host, const char *base_dir)
+static void gc_one(struct service *service, GHashTable *seen, const char *backend, const char *host,
+                   const char *base_dir)
 {
-    char *key = g_strjoin("\n", backend != NULL ? backend : "", host != NULL ? host : "", base_dir != NULL ? base_dir : "",
-                          NULL);
+    char *key = g_strjoin("\n", backend != NULL ? backend : "", host != NULL ? host : "",
+                          base_dir != NULL ? base_dir : "", NULL);
     if (!g_hash_table_add(seen, key) || g_hash_table_size(seen) > GC_ENGINES_MAX)
         return;
     struct chore *chore = g_new0(struct chore, 1);

@@ -28,7 +28,7 @@ static void no_session(struct request *request, const char *id)
 /* An empty body, or an empty object. */
 static gboolean nothing_in_body(struct request *request)
 {
-    static const char *const none[] = { NULL };
+    static const char *const none[] = {NULL};
     GError *error = NULL;
     struct json_object *body = request_json(request, &error);
     gboolean ok = body != NULL && body_only(body, "this request, which has none", none, &error);
@@ -230,7 +230,7 @@ static void execute(struct request *request, const char *id, struct execution *e
     }
     struct job *job = job_new(request->service, JOB_EXECUTE, session, request);
     job->execution = *execution;
-    *execution = (struct execution){ 0 };
+    *execution = (struct execution){0};
     job->events = request->events;
     if (job_prepare_input(job, &error)) {
         submit(request, session, job);
@@ -243,7 +243,7 @@ static void execute(struct request *request, const char *id, struct execution *e
 static void post_execute(struct request *request)
 {
     GError *error = NULL;
-    struct execution execution = { 0 };
+    struct execution execution = {0};
     const char *id = request->path[1];
     struct json_object *body = request_json(request, &error);
     if (body != NULL && !id_is_good(id))
@@ -260,7 +260,7 @@ static void post_execute(struct request *request)
 static void post_run(struct request *request)
 {
     GError *error = NULL;
-    struct execution execution = { 0 };
+    struct execution execution = {0};
     struct settings *settings = NULL;
     struct json_object *body = request_json(request, &error);
     if (body == NULL || !run_read(body, &settings, &execution, &error)) {
@@ -320,10 +320,7 @@ static void feed(struct request *request, struct job *job)
         job_feed(job, request, request_flag(request, "end"));
 }
 
-static void post_stdin(struct request *request, struct session *session)
-{
-    feed(request, running_in(session));
-}
+static void post_stdin(struct request *request, struct session *session) { feed(request, running_in(session)); }
 
 static void execution_request(struct request *request)
 {
@@ -343,9 +340,9 @@ static const struct {
     const char *method, *name;
     void (*handle)(struct request *, struct session *);
 } session_rows[] = {
-    { "GET", NULL, get_session },           { "DELETE", NULL, delete_session }, { "GET", "vars", get_vars },
-    { "GET", "history", get_history },      { "POST", "reset", post_reset },    { "POST", "save", post_save },
-    { "POST", "restore", post_restore },    { "POST", "stdin", post_stdin },    { "POST", "interrupt", post_interrupt },
+    {"GET", NULL, get_session},        {"DELETE", NULL, delete_session}, {"GET", "vars", get_vars},
+    {"GET", "history", get_history},   {"POST", "reset", post_reset},    {"POST", "save", post_save},
+    {"POST", "restore", post_restore}, {"POST", "stdin", post_stdin},    {"POST", "interrupt", post_interrupt},
 };
 
 /* Rows of /v1/…; a NULL segment stands for any. */
@@ -354,17 +351,17 @@ static const struct {
     guint n;
     void (*handle)(struct request *);
 } rows[] = {
-    { "GET", { "version" }, 1, get_version },
-    { "GET", { "sessions" }, 1, list_sessions },
-    { "POST", { "sessions" }, 1, create_session },
-    { "POST", { "run" }, 1, post_run },
-    { "POST", { "gc" }, 1, gc_request },
-    { "POST", { "sessions", NULL, "execute" }, 3, post_execute },
-    { "GET", { "sessions", NULL, "files" }, 3, files_request },
-    { "PUT", { "sessions", NULL, "files" }, 3, files_request },
-    { "DELETE", { "sessions", NULL, "files" }, 3, files_request },
-    { "POST", { "executions", NULL, "interrupt" }, 3, execution_request },
-    { "POST", { "executions", NULL, "stdin" }, 3, execution_request },
+    {"GET", {"version"}, 1, get_version},
+    {"GET", {"sessions"}, 1, list_sessions},
+    {"POST", {"sessions"}, 1, create_session},
+    {"POST", {"run"}, 1, post_run},
+    {"POST", {"gc"}, 1, gc_request},
+    {"POST", {"sessions", NULL, "execute"}, 3, post_execute},
+    {"GET", {"sessions", NULL, "files"}, 3, files_request},
+    {"PUT", {"sessions", NULL, "files"}, 3, files_request},
+    {"DELETE", {"sessions", NULL, "files"}, 3, files_request},
+    {"POST", {"executions", NULL, "interrupt"}, 3, execution_request},
+    {"POST", {"executions", NULL, "stdin"}, 3, execution_request},
 };
 
 /* TRUE: the path is known; *handled tells whether the method is. */
@@ -427,8 +424,9 @@ void route_again(struct request *request)
     if (!known)
         fail(request, DSB_ERROR_NOT_FOUND, "there is no such path; see /openapi.json");
     else
-        request_fail_with(request, 405, g_error_new(DSB_ERROR, DSB_ERROR_UNSUPPORTED,
-                                                    "%s is not possible on this path; see /openapi.json", request->method));
+        request_fail_with(request, 405,
+                          g_error_new(DSB_ERROR, DSB_ERROR_UNSUPPORTED,
+                                      "%s is not possible on this path; see /openapi.json", request->method));
 }
 
 void route(struct service *service, SoupServerMessage *message)

@@ -50,11 +50,11 @@ struct service {
 };
 
 /** Limits that are not options. */
-#define BODY_MAX (32u << 20)        /**< bytes of a request body */
-#define SESSION_QUEUE_MAX 64        /**< executions that wait for one session */
-#define QUEUE_MAX 256               /**< executions that wait at all */
+#define BODY_MAX (32u << 20)          /**< bytes of a request body */
+#define SESSION_QUEUE_MAX 64          /**< executions that wait for one session */
+#define QUEUE_MAX 256                 /**< executions that wait at all */
 #define EVENTS_PENDING_MAX (8u << 20) /**< bytes of events that a slow client may leave unread */
-#define FILES_MAX 10000             /**< entries of one listing */
+#define FILES_MAX 10000               /**< entries of one listing */
 
 /** The service was used: starts the idle time anew. */
 void service_touch(struct service *service);
