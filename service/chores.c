@@ -13,7 +13,7 @@
 #define READ_MAX (256u << 20)
 #define GC_ENGINES_MAX 16
 
-enum chore_kind { CHORE_LIST, CHORE_READ, CHORE_WRITE, CHORE_REMOVE, CHORE_GC };
+enum chore_kind { CHORE_LIST, CHORE_READ, CHORE_WRITE, CHORE_REMOVE, CHORE_DELETE, CHORE_GC };
 
 struct chore {
     enum chore_kind kind;
@@ -21,6 +21,7 @@ struct chore {
     struct request *request; /* NULL: nobody waits, or any more */
     char *base_dir, *id, *path;
     gboolean recursive;
+    gboolean background; /* nobody ever waited for it */
     GBytes *bytes;
     /* gc */
     char *backend, *host;
@@ -64,8 +65,11 @@ static void start(struct chore *chore)
     if (chore->request != NULL) {
         g_hash_table_insert(by_request, chore->request, chore);
         request_hold(chore->request, chore_gone);
+        chore->service->threads++;
+    } else {
+        chore->background = TRUE;
+        chore->service->background++;
     }
-    chore->service->threads++;
     g_thread_pool_push(chore->service->chores, chore, NULL);
 }
 
@@ -128,6 +132,21 @@ static void use_files(struct chore *chore)
     }
 }
 
+static struct json_object *ended_json(const struct chore *chore, gboolean files)
+{
+    struct json_object *object = json_object_new_object();
+    json_add(object, "id", chore->id);
+    json_add_bool(object, "ended", TRUE);
+    json_add_bool(object, "files_deleted", files);
+    return object;
+}
+
+static void delete_all(struct chore *chore)
+{
+    if (!chore->recursive || dsb_files_delete_session(chore->base_dir, chore->id, &chore->error))
+        chore->answer = ended_json(chore, chore->recursive);
+}
+
 static void gc(struct chore *chore)
 {
     const struct dsb_run_options options = {.struct_size = sizeof options,
@@ -148,6 +167,9 @@ static gboolean chore_done(gpointer data)
     struct chore *chore = data;
     struct service *service = chore->service;
     struct request *request = chore->request;
+    guint *count = chore->background ? &service->background : &service->threads;
+    if (chore->kind == CHORE_DELETE && chore->error == NULL)
+        record_forget(service, chore->id);
     if (request != NULL) {
         g_hash_table_remove(by_request, request);
         chore->request = NULL;
@@ -159,7 +181,7 @@ static gboolean chore_done(gpointer data)
             request_answer(request, 200, g_steal_pointer(&chore->answer));
     }
     chore_free(chore);
-    service->threads--;
+    (*count)--;
     service_check_stop(service);
     return G_SOURCE_REMOVE;
 }
@@ -170,6 +192,8 @@ void chore_run(gpointer data, gpointer service)
     (void) service;
     if (chore->kind == CHORE_GC)
         gc(chore);
+    else if (chore->kind == CHORE_DELETE)
+        delete_all(chore);
     else
         use_files(chore);
     g_idle_add_full(G_PRIORITY_DEFAULT, chore_done, chore, NULL);
@@ -214,6 +238,18 @@ void files_request(struct request *request)
     chore->path = g_strdup(path != NULL ? path : g_hash_table_lookup(request->query, "path"));
     chore->recursive = request_flag(request, "recursive");
     chore->bytes = g_bytes_ref(request->body);
+    start(chore);
+}
+
+void past_delete(struct request *request)
+{
+    struct chore *chore = g_new0(struct chore, 1);
+    chore->kind = CHORE_DELETE;
+    chore->service = request->service;
+    chore->request = request;
+    chore->id = g_strdup(request->path[1]);
+    chore->recursive = request_flag(request, "files");
+    find_dir(request, chore->id, &chore->base_dir);
     start(chore);
 }
 

@@ -131,38 +131,6 @@ static void delete_session(struct request *request, struct session *session)
     session_end(session, NULL, request);
 }
 
-/* A session that ended leaves its record and its files; both may go. */
-static void delete_past(struct request *request, const char *id)
-{
-    struct json_object *create = NULL;
-    struct record *record = g_hash_table_lookup(request->service->past, id);
-    gboolean files = request_flag(request, "files");
-    if (record == NULL) {
-        no_session(request, id);
-        return;
-    }
-    create = json_object_get(record->create);
-    if (files) {
-        GError *error = NULL;
-        struct settings *settings = settings_read(create, id, &error);
-        if (settings != NULL)
-            dsb_files_delete_session(settings->base_dir, id, &error);
-        settings_free(settings);
-        if (error != NULL) {
-            json_object_put(create);
-            request_fail(request, error);
-            return;
-        }
-    }
-    json_object_put(create);
-    record_forget(request->service, id);
-    struct json_object *object = json_object_new_object();
-    json_add(object, "id", id);
-    json_add_bool(object, "ended", TRUE);
-    json_add_bool(object, "files_deleted", files);
-    request_answer(request, 200, object);
-}
-
 static void control(struct request *request, struct session *session, const char *op)
 {
     if (!nothing_in_body(request))
@@ -398,8 +366,9 @@ static gboolean try_session_rows(struct request *request, gboolean *handled)
             continue;
         struct session *session = session_find(request->service, request->path[1]);
         *handled = TRUE;
-        if (session == NULL && session_rows[i].handle == delete_session)
-            delete_past(request, request->path[1]);
+        if (session == NULL && session_rows[i].handle == delete_session &&
+            g_hash_table_contains(request->service->past, request->path[1]))
+            past_delete(request);
         else if (session == NULL)
             no_session(request, request->path[1]);
         else if (session->ending && session_rows[i].handle != delete_session)

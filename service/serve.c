@@ -333,10 +333,10 @@ int main(int argc, char **argv)
     service_log("version %s, socket %s", dsb_version(), service.options.socket);
     g_main_loop_run(service.loop);
     gboolean all = g_hash_table_size(service.sessions) == 0 && service.threads == 0 && service.requests == 0;
-    if (!all) {
+    if (!all || service.background > 0) {
         /* Threads are in the middle of something: their containers end with our end of the streams. */
         fflush(stderr);
-        _exit(1);
+        _exit(all ? 0 : 1);
     }
     g_thread_pool_free(service.runs, FALSE, TRUE);
     g_thread_pool_free(service.chores, FALSE, TRUE);

@@ -41,6 +41,7 @@ struct service {
     guint queued;         /**< executions that wait, at the gate or in a session */
     guint requests;       /**< requests being answered */
     guint threads;        /**< jobs in thread pools */
+    guint background;     /**< chores that nobody waits for, not even the end */
     GThreadPool *runs, *chores;
     char *owner;      /**< UID.PID.START of this process */
     char *started;    /**< ISO time */

@@ -119,7 +119,7 @@ static void drop_handle(struct job *job, const char *why)
 static void drop_dead(struct job *job)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *answer = dsb_session_control(job->session->handle, "{\"op\":\"vars\"}", 1000, &error);
+    g_free(dsb_session_control(job->session->handle, "{\"op\":\"vars\"}", 1000, &error));
     drop_handle(job, error != NULL ? error->message : "the container ended");
 }
 

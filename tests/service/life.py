@@ -158,6 +158,15 @@ class Recovery(SessionCase):
         self.assertEqual(result["state"]["outcome"], "lost")
         self.assertIn("2s", result["state"]["reason"])
 
+    def test_deleting_one_that_has_ended(self):
+        self.create = {**self.create, "idle_timeout": "1s"}
+        self.ok("open('f', 'w').write('kept')")
+        wait_for(lambda: not self.api.get("/v1/sessions")["sessions"])
+        self.assertTrue(self.api.delete(self.path("?files=1"))["files_deleted"])
+        self.assertFalse(os.path.exists(os.path.join(self.service.base, self.id)))
+        self.refused(404, "not_found", self.api.delete, self.path())
+        self.refused(404, "not_found", self.api.run, self.id, "1")
+
     def test_life_time(self):
         self.create = {**self.create, "life_time": "3s"}
         begin = time.monotonic()
