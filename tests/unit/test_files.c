@@ -329,7 +329,7 @@ static void deep_trees_are_counted_and_removed(void **state)
     assert_int_equal(list->len, DSB_FILES_DEPTH_MAX + 2);
     gint64 began = g_get_monotonic_time();
     assert_true(dsb_files_clear(files, NULL));
-    assert_true(g_get_monotonic_time() - began < 10 * G_USEC_PER_SEC);
+    assert_true(g_get_monotonic_time() - began < 30 * G_USEC_PER_SEC);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     g_autoptr(GPtrArray) left = dsb_files_list(files, NULL, TRUE, 0, NULL, NULL);
     assert_int_equal(left->len, 0);
