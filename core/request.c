@@ -58,7 +58,7 @@ gboolean dsb_check_env(const char *const *env, GError **error)
     return TRUE;
 }
 
-static gboolean check_code(const struct dsb_request *request, GError **error)
+static gboolean check_text(const struct dsb_request *request, GError **error)
 {
     if (g_utf8_validate_len(request->code, request->code_size, NULL) &&
         memchr(request->code, '\0', request->code_size) == NULL)
@@ -75,10 +75,32 @@ static gboolean check_argv(const char *const *argv, GError **error)
     return TRUE;
 }
 
+gboolean dsb_check_code(const struct dsb_request *request, GError **error)
+{
+    return check_text(request, error) && check_argv(request->argv, error) && dsb_check_env(request->env, error);
+}
+
+gboolean dsb_request_has_timeout(const struct dsb_request *request)
+{
+    return request->struct_size >= G_STRUCT_OFFSET(struct dsb_request, timeout_ms) + sizeof request->timeout_ms &&
+           request->timeout_ms != 0;
+}
+
+dsb_policy *dsb_request_policy(const dsb_policy *policy, const struct dsb_request *request, GError **error)
+{
+    g_autoptr(dsb_policy) own = dsb_policy_copy(policy);
+    if (dsb_request_has_timeout(request)) {
+        g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT "ms", request->timeout_ms);
+        if (!dsb_policy_set(own, "timeout", text, "timeout of the request", error))
+            return NULL;
+    }
+    return g_steal_pointer(&own);
+}
+
 gboolean dsb_check_request(const struct dsb_run_options *options, const struct dsb_request *request, GError **error)
 {
     g_autofree char *name = NULL;
     g_autofree char *path = dsb_workdir_plan(options->base_dir, options->session, &name, error);
     return path != NULL && (options->image == NULL || dsb_check_image_name(options->image, error)) &&
-           check_code(request, error) && check_argv(request->argv, error) && dsb_check_env(request->env, error);
+           dsb_check_code(request, error);
 }

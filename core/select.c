@@ -38,16 +38,30 @@ static char *make_runtime_dir(GError **error)
     return g_steal_pointer(&path);
 }
 
+static void relay(void *data, const char *line)
+{
+    const struct dsb_engine *engine = data;
+    if (engine->listener != NULL && engine->listener->log != NULL)
+        engine->listener->log(engine->listener->data, line);
+}
+
+void dsb_engine_listen(struct dsb_engine *engine, const struct dsb_run_options *options)
+{
+    engine->listener = options;
+}
+
 static struct dsb_engine *open_one(const char *name, const struct dsb_run_options *options, GError **error)
 {
     struct dsb_engine *engine = g_new0(struct dsb_engine, 1);
     engine->info.struct_size = sizeof engine->info;
+    engine->endpoint = g_strdup(options->endpoint);
+    engine->listener = options;
     engine->params = (struct dsb_open_params){
         .struct_size = sizeof engine->params,
-        .endpoint = options->endpoint,
+        .endpoint = engine->endpoint,
         .call_timeout_ms = options->engine_timeout_ms != 0 ? options->engine_timeout_ms : CALL_TIMEOUT_MS,
-        .log = options->log,
-        .log_data = options->data,
+        .log = relay,
+        .log_data = engine,
     };
     engine->params.runtime_dir = engine->runtime_dir = make_runtime_dir(error);
     if (engine->runtime_dir != NULL
@@ -94,5 +108,6 @@ void dsb_engine_close(struct dsb_engine *engine)
         dsb_backend_close(engine->backend);
     dsb_loaded_free(engine->loaded);
     g_free(engine->runtime_dir);
+    g_free(engine->endpoint);
     g_free(engine);
 }

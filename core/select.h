@@ -13,7 +13,8 @@ struct dsb_engine {
     struct dsb_backend *backend;
     struct dsb_engine_info info;
     struct dsb_open_params params;
-    char *runtime_dir;
+    char *runtime_dir, *endpoint;
+    const struct dsb_run_options *listener;
 };
 
 /**
@@ -21,6 +22,8 @@ struct dsb_engine {
  * root), Docker API, Docker CLI, Podman. Says on the log which and why.
  */
 struct dsb_engine *dsb_engine_open(const struct dsb_run_options *options, GError **error);
+/** Whose log gets the engine's diagnostics from now on; NULL: nobody's. At first it is that of dsb_engine_open. */
+void dsb_engine_listen(struct dsb_engine *engine, const struct dsb_run_options *options);
 void dsb_engine_close(struct dsb_engine *engine);
 
 void dsb_say(const struct dsb_run_options *options, const char *format, ...) G_GNUC_PRINTF(2, 3);

@@ -21,6 +21,7 @@
 #define MUST_MEASURE (DSB_CONTROLS_ALL & ~DSB_CONTROLS_CORE & ~DSB_BIT(DSB_CONTROL_RUNTIME))
 
 struct dsb_report {
+    gatomicrefcount refs;
     uint64_t required;
     uint64_t let_go;
     struct dsb_control_report rows[DSB_N_CONTROLS];
@@ -29,6 +30,7 @@ struct dsb_report {
 dsb_report *dsb_report_new(const struct dsb_resolved *resolved)
 {
     dsb_report *report = g_new0(dsb_report, 1);
+    g_atomic_ref_count_init(&report->refs);
     report->required = resolved->spec.required;
     for (unsigned i = 0; i < DSB_N_CONTROLS; i++) {
         struct dsb_control_report *row = &report->rows[i];
@@ -44,9 +46,15 @@ dsb_report *dsb_report_new(const struct dsb_resolved *resolved)
     return report;
 }
 
+dsb_report *dsb_report_ref(dsb_report *report)
+{
+    g_atomic_ref_count_inc(&report->refs);
+    return report;
+}
+
 void dsb_report_free(dsb_report *report)
 {
-    if (report == NULL)
+    if (report == NULL || !g_atomic_ref_count_dec(&report->refs))
         return;
     for (unsigned i = 0; i < DSB_N_CONTROLS; i++) {
         g_free(report->rows[i].asked);

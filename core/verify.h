@@ -23,6 +23,8 @@ typedef struct dsb_report dsb_report;
 
 /** What `resolved` requires is what all stages hold it to, whatever the spec they are given later says. */
 dsb_report *dsb_report_new(const struct dsb_resolved *resolved);
+/** Share one that does not change any more; each holder frees. */
+dsb_report *dsb_report_ref(dsb_report *report);
 void dsb_report_free(dsb_report *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_report, dsb_report_free)
 

@@ -17,6 +17,9 @@ enum dsb_frame_type {
     DSB_FRAME_CANCEL = 9,
     DSB_FRAME_FAILURE = 10,
     DSB_FRAME_REPORT = 11,
+    DSB_FRAME_READY = 12,
+    DSB_FRAME_CONTROL = 13,
+    DSB_FRAME_ANSWER = 14,
 };
 
 #define DSB_FRAME_HEADER 9

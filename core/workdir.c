@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "workdir.h"
 
+#include "beneath.h"
+#include "tree.h"
+
 #include <dirent.h>
+#include <dsandbox/files.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define LOCKS ".locks"
 #define EPHEMERAL ".run-"
-#define MAX_DEPTH 64
-#define MAX_ENTRIES 200000
-#define MAX_SCAN_US (2 * G_USEC_PER_SEC)
 
 static gboolean fail(GError **error, enum dsb_error_code code, const char *what, const char *path)
 {
@@ -28,14 +27,6 @@ gboolean dsb_session_id_valid(const char *id)
 {
     gsize n = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
     return n >= 1 && n <= 64 && id[n] == '\0' && g_ascii_isalnum(id[0]);
-}
-
-static int open_dir_at(int dir, const char *name)
-{
-    struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
-                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
-                                       | RESOLVE_NO_XDEV };
-    return (int) syscall(SYS_openat2, dir, name, &how, sizeof how);
 }
 
 char *dsb_workdir_plan(const char *base, const char *session, char **name, GError **error)
@@ -64,14 +55,20 @@ char *dsb_workdir_plan(const char *base, const char *session, char **name, GErro
     return g_build_filename(clean, *name, NULL);
 }
 
-static int open_base(const char *base, GError **error)
+int dsb_workdir_open_base(const char *base, gboolean make, GError **error)
 {
     struct stat st;
-    if (mkdir(base, 0700) < 0 && errno != EEXIST) {
+    if (base == NULL)
+        base = DSB_DEFAULT_BASE_DIR;
+    if (make && mkdir(base, 0700) < 0 && errno != EEXIST) {
         fail(error, DSB_ERROR_DENIED, "cannot create the base directory (choose another with --base-dir)", base);
         return -1;
     }
     int fd = open(base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        fail(error, DSB_ERROR_NOT_FOUND, "there is no base directory", base);
+        return -1;
+    }
     if (fd < 0) {
         fail(error, DSB_ERROR_DENIED, "cannot open the base directory (a link or no directory? choose another with --base-dir)", base);
         return -1;
@@ -86,7 +83,7 @@ static int open_base(const char *base, GError **error)
     return -1;
 }
 
-static int take_lock(int base, const char *name, GError **error)
+int dsb_workdir_lock(int base, const char *name, GError **error)
 {
     if (mkdirat(base, LOCKS, 0700) < 0 && errno != EEXIST) {
         fail(error, DSB_ERROR_DENIED, "cannot create", LOCKS);
@@ -120,7 +117,7 @@ static gboolean open_session(struct dsb_workdir *dir, uid_t uid, gid_t gid, GErr
     gboolean made = mkdirat(dir->base_fd, dir->name, 0700) == 0;
     if (!made && errno != EEXIST)
         return fail(error, DSB_ERROR_DENIED, "cannot create the session directory", dir->path);
-    dir->fd = open_dir_at(dir->base_fd, dir->name);
+    dir->fd = dsb_open_dir(dir->base_fd, dir->name, true);
     if (dir->fd < 0 || fstat(dir->fd, &st) < 0)
         return fail(error, DSB_ERROR_DENIED, "cannot open the session directory", dir->path);
     if (made && (st.st_uid != uid || st.st_gid != gid)) {
@@ -149,9 +146,9 @@ gboolean dsb_workdir_open(const char *base, const char *name, uid_t uid, gid_t g
         base = DSB_DEFAULT_BASE_DIR;
     dir->name = g_strdup(name);
     dir->path = g_build_filename(base, name, NULL);
-    dir->base_fd = open_base(base, error);
+    dir->base_fd = dsb_workdir_open_base(base, TRUE, error);
     if (dir->base_fd >= 0)
-        dir->lock_fd = take_lock(dir->base_fd, dir->name, error);
+        dir->lock_fd = dsb_workdir_lock(dir->base_fd, dir->name, error);
     if (dir->lock_fd < 0 || !open_session(dir, uid, gid, error)) {
         dsb_workdir_close(dir);
         return FALSE;
@@ -161,53 +158,20 @@ gboolean dsb_workdir_open(const char *base, const char *name, uid_t uid, gid_t g
     return TRUE;
 }
 
-/* Depth-first removal below an open directory. The container is gone by now, so nothing moves. */
-static void remove_content(int fd, unsigned depth)
+int dsb_workdir_remove(int base, const char *name)
 {
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
-    if (stream == NULL) {
-        if (copy >= 0)
-            close(copy);
-        return;
-    }
-    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (unlinkat(fd, entry->d_name, 0) == 0 || depth >= 4096)
-            continue;
-        int child = open_dir_at(fd, entry->d_name);
-        if (child < 0 && errno == EACCES) {
-            int handle = openat(fd, entry->d_name, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
-            if (handle >= 0) {
-                g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", handle);
-                if (chmod(link, 0700) == 0)
-                    child = open_dir_at(fd, entry->d_name);
-                close(handle);
-            }
-        }
-        if (child >= 0) {
-            if (fchmod(child, 0700) < 0)
-                g_debug("fchmod: %s", g_strerror(errno));
-            remove_content(child, depth + 1);
-            close(child);
-        }
-        unlinkat(fd, entry->d_name, AT_REMOVEDIR);
-    }
-    closedir(stream);
-}
-
-static void remove_tree(int base, const char *name)
-{
-    int fd = open_dir_at(base, name);
+    const struct dsb_tree_limits limits = { DSB_FILES_REMOVE_MAX, DSB_FILES_REMOVE_MS };
+    int fd = dsb_open_dir(base, name, true);
     if (fd < 0)
-        return;
-    remove_content(fd, 0);
+        return errno == ENOENT ? 0 : errno;
+    int problem = dsb_tree_clear(fd, &limits);
     close(fd);
-    unlinkat(base, name, AT_REMOVEDIR);
+    if (problem != 0)
+        return problem;
+    return unlinkat(base, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : errno;
 }
 
-static void drop_lock(int base, const char *name)
+void dsb_workdir_drop_lock(int base, const char *name)
 {
     g_autofree char *path = g_strconcat(LOCKS "/", name, NULL);
     unlinkat(base, path, 0);
@@ -220,8 +184,8 @@ void dsb_workdir_close(struct dsb_workdir *dir)
     if (dir->fd >= 0)
         close(dir->fd);
     if (dir->ephemeral) {
-        remove_tree(dir->base_fd, dir->name);
-        drop_lock(dir->base_fd, dir->name);
+        dsb_workdir_remove(dir->base_fd, dir->name);
+        dsb_workdir_drop_lock(dir->base_fd, dir->name);
     }
     if (dir->lock_fd >= 0)
         close(dir->lock_fd);
@@ -232,84 +196,22 @@ void dsb_workdir_close(struct dsb_workdir *dir)
     g_free(dir);
 }
 
-static int64_t stamp(const struct timespec *at)
-{
-    return (int64_t) at->tv_sec * 1000000000 + at->tv_nsec;
-}
-
-static void scan_into(int fd, const char *prefix, unsigned depth, gint64 deadline, struct dsb_scan *scan)
-{
-    DIR *stream = fdopendir(fd);
-    if (stream == NULL) {
-        close(fd);
-        scan->truncated = TRUE;
-        return;
-    }
-    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
-        struct stat st;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (scan->inodes >= MAX_ENTRIES || (scan->inodes % 256 == 0 && g_get_monotonic_time() > deadline)) {
-            scan->truncated = TRUE;
-            break;
-        }
-        if (fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            continue;
-        scan->inodes++;
-        scan->bytes += (uint64_t) st.st_blocks * 512;
-        g_autofree char *path = g_strconcat(prefix, entry->d_name, NULL);
-        if (S_ISDIR(st.st_mode)) {
-            int child = depth < MAX_DEPTH ? open_dir_at(dirfd(stream), entry->d_name) : -1;
-            g_autofree char *below = g_strconcat(path, "/", NULL);
-            if (child >= 0)
-                scan_into(child, below, depth + 1, deadline, scan);
-            else
-                scan->truncated = TRUE;
-        } else if (scan->files != NULL && (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode))) {
-            struct dsb_file_entry *file = g_new(struct dsb_file_entry, 1);
-            *file = (struct dsb_file_entry){ .size = (uint64_t) st.st_size,
-                                             .ino = st.st_ino,
-                                             .mtime_ns = stamp(&st.st_mtim),
-                                             .ctime_ns = stamp(&st.st_ctim) };
-            g_hash_table_insert(scan->files, g_steal_pointer(&path), file);
-        }
-    }
-    closedir(stream);
-}
-
-void dsb_workdir_scan(const struct dsb_workdir *dir, gboolean want_files, struct dsb_scan *scan)
-{
-    *scan = (struct dsb_scan){ 0 };
-    if (want_files)
-        scan->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    int fd = open_dir_at(dir->fd, ".");
-    if (fd >= 0)
-        scan_into(fd, "", 0, g_get_monotonic_time() + MAX_SCAN_US, scan);
-    else
-        scan->truncated = TRUE;
-}
-
-void dsb_scan_clear(struct dsb_scan *scan)
-{
-    g_clear_pointer(&scan->files, g_hash_table_unref);
-}
-
 unsigned dsb_workdir_gc(const char *base, gboolean dry_run)
 {
     unsigned removed = 0;
-    int base_fd = open_base(base != NULL ? base : DSB_DEFAULT_BASE_DIR, NULL);
+    int base_fd = dsb_workdir_open_base(base, FALSE, NULL);
     int copy = base_fd >= 0 ? openat(base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
     for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
         if (!g_str_has_prefix(entry->d_name, EPHEMERAL))
             continue;
-        int lock = take_lock(base_fd, entry->d_name, NULL);
+        int lock = dsb_workdir_lock(base_fd, entry->d_name, NULL);
         if (lock < 0)
             continue;
         removed++;
         if (!dry_run) {
-            remove_tree(base_fd, entry->d_name);
-            drop_lock(base_fd, entry->d_name);
+            dsb_workdir_remove(base_fd, entry->d_name);
+            dsb_workdir_drop_lock(base_fd, entry->d_name);
         }
         close(lock);
     }

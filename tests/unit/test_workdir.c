@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "scan.h"
 #include "workdir.h"
 
 #include <fcntl.h>
@@ -74,7 +75,7 @@ static void an_ephemeral_directory_goes_with_everything_in_it(void **state)
     assert_int_equal(symlink(outside, link), 0);
     assert_int_equal(g_mkdir(sub, 0700), 0);
     assert_true(g_file_set_contents(file, "hello", 5, NULL));
-    dsb_workdir_scan(dir, TRUE, &scan);
+    dsb_scan_run(dir->fd, TRUE, 0, &scan);
     assert_int_equal(scan.inodes, 3);
     assert_non_null(g_hash_table_lookup(scan.files, "sub/file"));
     assert_non_null(g_hash_table_lookup(scan.files, "link"));
