@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 from .errors import DeniedError, Error, ProtocolError, TimedOutError, UnavailableError, error_of
 
 ANSWER_MAX = 256 << 20  # bytes of one answer; the service's own limits are far below
+CHUNK = 64 << 10
 EVENT_MAX = 64 << 20  # bytes of one event
 PROBE_SECONDS = 30.0  # of silence, after which the service is asked whether it is still there
 
@@ -53,7 +54,7 @@ def _check_peer(sock: socket.socket, path: str) -> None:
     size = struct.calcsize("3i")
     _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     if uid != os.geteuid():
-        raise DeniedError(f"the service at {path} belongs to user {uid}, not to you; set XDG_RUNTIME_DIR to a directory of yours")
+        raise DeniedError(f"the service at {path} belongs to user {uid}, not to you; set XDG_RUNTIME_DIR")
 
 
 class Http:
@@ -100,14 +101,12 @@ class Http:
         """One call; the body of its answer. Raises the service's error."""
         connection, response = self.open(method, path, body, accept, timeout, patient)
         try:
-            data = response.read(ANSWER_MAX + 1)
+            data = _read_all(response)
         except BaseException as error:
             raise self._explain(error, method, path) from error
         finally:
             response.close()
             connection.close()
-        if len(data) > ANSWER_MAX:
-            raise ProtocolError(f"the answer to {method} {path} is bigger than {ANSWER_MAX >> 20} MiB")
         if response.status >= 400:
             raise service_error(response.status, data)
         return data
@@ -128,9 +127,9 @@ class Http:
         try:
             kind = (response.getheader("Content-Type") or "").split(";")[0].strip().lower()
             if response.status >= 400:
-                raise service_error(response.status, response.read(ANSWER_MAX))
+                raise service_error(response.status, _read_all(response))
             if kind != "text/event-stream":
-                yield "result", parse_object(response.read(ANSWER_MAX))
+                yield "result", parse_object(_read_all(response))
                 return
             yield from _events(response)
         except (OSError, http.client.HTTPException) as error:
@@ -146,14 +145,27 @@ class Http:
         if isinstance(error, Error) or not isinstance(error, (OSError, http.client.HTTPException)):
             return error
         if isinstance(error, socket.timeout):
-            return TimedOutError(f"the service at {self.path} gave no answer to {method} {path} within {self.timeout:g} s")
+            return TimedOutError(f"the service at {self.path} did not answer {method} {path} in time")
         if isinstance(error, PermissionError):
             return DeniedError(f"the service's socket {self.path} is not yours: {error.strerror}")
-        if isinstance(error, (ConnectionError, FileNotFoundError, http.client.RemoteDisconnected, http.client.IncompleteRead)):
+        if isinstance(error, (ConnectionError, FileNotFoundError, http.client.IncompleteRead)):
             return UnavailableError(f"the service at {self.path} does not answer or went away: {error}")
         if isinstance(error, http.client.HTTPException):
             return ProtocolError(f"what answers at {self.path} is not the service: {error!r}")
         return UnavailableError(f"cannot speak to the service at {self.path}: {error}")
+
+
+def _read_all(response: http.client.HTTPResponse) -> bytes:
+    size = 0
+    parts: List[bytes] = []
+    while True:
+        part = response.read(CHUNK)  # older Pythons allocate all that is asked for
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+        if size > ANSWER_MAX:
+            raise ProtocolError(f"the service's answer is bigger than {ANSWER_MAX >> 20} MiB")
 
 
 def parse_object(data: bytes) -> Dict[str, Any]:

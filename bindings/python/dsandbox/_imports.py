@@ -72,8 +72,11 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 def _imported_by_call(call: ast.Call) -> Optional[str]:
     """The name in __import__("name") and importlib.import_module("name")."""
-    function = call.func
-    called = function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
+    function, called = call.func, ""
+    if isinstance(function, ast.Name):
+        called = function.id
+    elif isinstance(function, ast.Attribute):
+        called = function.attr
     arguments: List[ast.expr] = list(call.args[:1]) + [word.value for word in call.keywords if word.arg == "name"]
     if called not in _IMPORTERS or not arguments:
         return None

@@ -75,7 +75,7 @@ def find_program(program: Optional[str] = None) -> str:
         if os.path.isfile(given) and os.access(given, os.X_OK):
             return os.path.abspath(given)
         what = "program" if program else "$DSANDBOX_PROGRAM"
-        raise UnavailableError(f"{what} is '{given}', which is no executable file; give the path of the program dsandbox")
+        raise UnavailableError(f"{what} is '{given}', no executable file; give the path of the program dsandbox")
     found: List[Optional[str]] = [shutil.which("dsandbox")]
     found += _near_package()
     for path in found:
@@ -139,7 +139,7 @@ def _lock(path: str, deadline: float) -> int:
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES) or time.monotonic() > deadline:
                 os.close(fd)
-                raise UnavailableError(f"somebody else has been starting the service for {START_SECONDS:g} s: {path} is locked") from error
+                raise UnavailableError(f"{path} is locked: somebody else is starting the service") from error
         time.sleep(0.02)
 
 
@@ -176,7 +176,7 @@ def _start(program: str, path: str, deadline: float) -> None:
             raise UnavailableError(f"`{program} serve` ended at once with status {status}{_tail(log_path, begin)}")
         if time.monotonic() > deadline:
             child.terminate()
-            raise UnavailableError(f"`{program} serve` gave no answer within {START_SECONDS:g} s{_tail(log_path, begin)}")
+            raise UnavailableError(f"`{program} serve` did not answer in {START_SECONDS:g} s{_tail(log_path, begin)}")
         time.sleep(pause)
         pause = min(pause * 2, 0.1)
 

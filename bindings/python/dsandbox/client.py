@@ -178,7 +178,8 @@ class Client:
         if not follow:
             answer = self._http.json("POST", path, body, patient=True)
         else:
-            answer = _follow(self._http.events(path, body), {"stdout": _Decoder(on_stdout), "stderr": _Decoder(on_stderr)})
+            decoders = {"stdout": _Decoder(on_stdout), "stderr": _Decoder(on_stderr)}
+            answer = _follow(self._http.events(path, body), decoders)
         try:
             return Result.from_json(answer)
         except ValueError as error:

@@ -100,7 +100,7 @@ class DockerSandboxExecutor:
         self.session_id = session_id or str(uuid.uuid4())
         if SESSION_ID.fullmatch(self.session_id) is None:
             raise ValueError(
-                f"session_id {self.session_id!r}: 1 to 64 letters, digits and _.- are possible, the first a letter or digit"
+                f"session_id {self.session_id!r}: 1 to 64 letters, digits and _.- are possible, first a letter or digit"
             )
         self.sandbox_base_dir = Path(os.path.abspath(os.fspath(sandbox_base_dir)))
         self.session_dir = self.sandbox_base_dir / self.session_id
@@ -214,8 +214,8 @@ class DockerSandboxExecutor:
         if inside == PurePosixPath(self.session_dir) and asked is not False:
             return True
         raise ValueError(
-            f"the session's directory cannot be at {inside} inside: {SANDBOX} and {self.session_dir}, its path on the host, "
-            "are possible"
+            f"the session's directory cannot be at {inside} inside: {SANDBOX} and its path on the host, "
+            f"{self.session_dir}, are possible"
         )
 
     def _images(self) -> List[Optional[str]]:
