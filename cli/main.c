@@ -16,6 +16,7 @@ static const char usage_text[] =
     "  image build                          make the sandbox image\n"
     "  doctor                               check this machine\n"
     "  gc                                   remove what dead runs left\n"
+    "  serve                                the per-user service (see 'dsandbox serve --help')\n"
     "  version\n";
 
 /* Options that are policy keys: one row here is all that they need. */
@@ -167,10 +168,11 @@ static char **split_program_args(char **argv)
 
 int main(int argc, char **argv)
 {
-    (void) argc;
     setlocale(LC_ALL, "");
     signal(SIGPIPE, SIG_IGN);
     g_set_prgname("dsandbox");
+    if (argc > 1 && strcmp(argv[1], "serve") == 0)
+        return cli_serve(argv + 1);
     set_list = g_ptr_array_new();
     g_auto(GStrv) args = g_strdupv(argv);
     cli.program_args = split_program_args(args);

@@ -90,12 +90,12 @@ static void add_int(struct json_object *to, const char *key, uint64_t value)
 }
 
 /* The whole environment of the code. */
-static struct json_object *env_json(const struct dsb_resolved *limits, const struct dsb_request *request)
+static struct json_object *env_json(const struct dsb_resolved *limits, const char *const *more)
 {
     struct json_object *env = json_object_new_object();
     for (gsize i = 0; i < limits->spec.n_env; i++)
         json_object_object_add(env, limits->spec.env[i].name, json_object_new_string(limits->spec.env[i].value));
-    for (const char *const *pair = request->env; pair != NULL && *pair != NULL; pair++) {
+    for (const char *const *pair = more; pair != NULL && *pair != NULL; pair++) {
         const char *equals = strchr(*pair, '=');
         g_autofree char *name = g_strndup(*pair, equals != NULL ? (gsize) (equals - *pair) : strlen(*pair));
         json_object_object_add(env, name, json_object_new_string(equals != NULL ? equals + 1 : ""));
@@ -114,8 +114,8 @@ static struct json_object *exec_json(const struct dsb_exec *exec, const struct d
     json_object_object_add(object, "filename",
                            json_object_new_string(request->filename != NULL ? request->filename : "<sandbox>"));
     json_object_object_add(object, "argv", argv);
-    if (exec->with_env || request->env != NULL)
-        json_object_object_add(object, "env", env_json(limits, request));
+    if (!exec->session || request->env != NULL) /* a session has it from the configuration, and keeps it */
+        json_object_object_add(object, "env", env_json(limits, request->env));
     add_int(object, "timeout_ms", exec->timeout_ms);
     add_int(object, "grace_ms", limits->grace_ms);
     add_int(object, "output_limit", limits->output_limit);
@@ -133,6 +133,8 @@ void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits
     if (session) {
         json_object_object_add(object, "session", json_object_new_boolean(TRUE));
         json_object_object_add(object, "checkpoint", json_object_new_boolean(checkpoint));
+        json_object_object_add(object, "env", env_json(limits, NULL));
+        add_int(object, "memory", limits->spec.memory_bytes);
     }
     queue_json(wire, DSB_FRAME_CONFIG, 0, object);
 }

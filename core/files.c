@@ -133,6 +133,20 @@ void dsb_files_close(struct dsb_files *files)
     g_free(files);
 }
 
+/* As dsb_open_beneath for a directory; with the dot, a link says that it is one (ELOOP, not ENOTDIR). */
+static int open_plain_dir(int dir, const char *path, int flags)
+{
+    g_autofree char *dotted = g_strconcat(path, "/.", NULL);
+    return dsb_open_beneath(dir, dotted, flags | O_DIRECTORY, 0);
+}
+
+/* The directory that has the last part of a path, for *at calls. */
+static int open_parent(const struct dsb_files *files, const char *path)
+{
+    g_autofree char *parent = g_path_get_dirname(path);
+    return open_plain_dir(files->fd, parent, O_PATH);
+}
+
 /* ---- look ---- */
 
 static int64_t clamped_ns(const struct timespec *at)
@@ -191,7 +205,7 @@ static int open_listed(const struct dsb_files *files, const char *path, GError *
     gboolean top = path == NULL || *path == '\0';
     if (!top && !check_path(path, error))
         return -1;
-    int fd = dsb_open_dir(files->fd, top ? "." : path, false);
+    int fd = open_plain_dir(files->fd, top ? "." : path, O_RDONLY);
     if (fd < 0)
         fail(errno, "list", path, error);
     return fd;
@@ -224,9 +238,8 @@ struct dsb_file_info *dsb_files_stat(struct dsb_files *files, const char *path, 
     if (!check_path(path, error))
         return NULL;
     /* O_PATH with O_NOFOLLOW gives a link itself, but NO_SYMLINKS refuses it: so the directory first. */
-    g_autofree char *dir = g_path_get_dirname(path);
     g_autofree char *name = g_path_get_basename(path);
-    int parent = dsb_open_beneath(files->fd, dir, O_PATH | O_DIRECTORY, 0);
+    int parent = open_parent(files, path);
     int problem = parent < 0 || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0;
     if (parent >= 0)
         close(parent);
@@ -245,8 +258,9 @@ int dsb_files_open_read(struct dsb_files *files, const char *path, uint64_t *siz
         return -1;
     /* Looked at before it is opened, since opening a device or FIFO may have effects; and again after. */
     int handle = dsb_open_beneath(files->fd, path, O_PATH, 0);
-    gboolean regular = handle >= 0 && fstat(handle, &st) == 0 && S_ISREG(st.st_mode);
-    int problem = handle < 0 ? errno : !regular ? ENXIO : 0;
+    int problem = handle < 0 || fstat(handle, &st) < 0 ? errno : 0;
+    if (problem == 0 && !S_ISREG(st.st_mode))
+        problem = S_ISLNK(st.st_mode) ? ELOOP : ENXIO;
     if (handle >= 0)
         close(handle);
     int fd = problem == 0 ? dsb_open_beneath(files->fd, path, O_RDONLY, 0) : -1;
@@ -296,12 +310,12 @@ GBytes *dsb_files_read(struct dsb_files *files, const char *path, gsize max, GEr
 /* A directory below `parent`, made when it is not there. */
 static int enter_dir(const struct dsb_files *files, int parent, const char *name)
 {
-    int fd = dsb_open_beneath(parent, name, O_RDONLY | O_DIRECTORY, 0);
+    int fd = open_plain_dir(parent, name, O_RDONLY);
     if (fd >= 0 || errno != ENOENT)
         return fd;
     if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST)
         return -1;
-    fd = dsb_open_beneath(parent, name, O_RDONLY | O_DIRECTORY, 0);
+    fd = open_plain_dir(parent, name, O_RDONLY);
     /* Whatever is there by now is a directory inside the session; its owner shall be the session's. */
     if (fd >= 0 && geteuid() != files->uid && fchown(fd, files->uid, files->gid) < 0) {
         int problem = errno;
@@ -466,9 +480,8 @@ gboolean dsb_files_remove(struct dsb_files *files, const char *path, gboolean re
 {
     if (!check_path(path, error))
         return FALSE;
-    g_autofree char *parent = g_path_get_dirname(path);
     g_autofree char *name = g_path_get_basename(path);
-    int dir = dsb_open_beneath(files->fd, parent, O_PATH | O_DIRECTORY, 0);
+    int dir = open_parent(files, path);
     int problem = dir < 0 ? errno : remove_name(dir, name, recursive);
     if (dir >= 0)
         close(dir);

@@ -16,7 +16,6 @@ static gboolean run(struct dsb_sandbox *sandbox, const dsb_policy *policy, const
                              .limits = limits,
                              .dir_fd = sandbox->dir->fd,
                              .number = ONLY_EXECUTION,
-                             .with_env = TRUE,
                              .timeout_ms = limits->timeout_ms,
                              .disk_bytes = limits->disk_bytes,
                              .disk_inodes = limits->disk_inodes };

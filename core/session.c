@@ -6,6 +6,9 @@
 #include <string.h>
 
 #define CONTROL_MS 30000
+#define CONTROL_MAX_MS 600000
+/* Pid 1 ends a slow operation itself: we wait for its word a little longer. */
+#define CONTROL_SLACK_MS 3000
 #define CONTROL_MAX (64u << 10)
 #define CONTROL_DEPTH 8
 /* Control operations are numbered apart from executions, so that these count 1, 2, 3. */
@@ -172,7 +175,6 @@ static gboolean run(struct dsb_session *session, const struct dsb_run_options *o
                              .dir_fd = session->box.dir->fd,
                              .number = ++session->executions,
                              .session = TRUE,
-                             .with_env = session->executions == 1,
                              .timeout_ms = timeout_ms,
                              /* Over it already: what is there may stay, so that the code can remove it. */
                              .disk_bytes = MAX(limits->disk_bytes, files->bytes),
@@ -217,8 +219,8 @@ dsb_result *dsb_session_execute(struct dsb_session *session, const struct dsb_ru
     return result;
 }
 
-/* The operation as one frame's text (g_free). */
-static char *control_text(const char *op_json, GError **error)
+/* The operation as one frame's text (g_free), with the time that pid 1 gives it. */
+static char *control_text(const char *op_json, gint64 timeout_ms, GError **error)
 {
     struct json_tokener *tokener = json_tokener_new_ex(CONTROL_DEPTH);
     gsize size = strlen(op_json);
@@ -228,8 +230,10 @@ static char *control_text(const char *op_json, GError **error)
     json_tokener_free(tokener);
     char *text = NULL;
     if (object != NULL && json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, "op", &op)
-        && json_object_is_type(op, json_type_string))
+        && json_object_is_type(op, json_type_string)) {
+        json_object_object_add(object, "timeout_ms", json_object_new_int64(timeout_ms));
         text = g_strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    }
     json_object_put(object);
     if (text == NULL)
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
@@ -240,14 +244,15 @@ static char *control_text(const char *op_json, GError **error)
 char *dsb_session_control(struct dsb_session *session, const char *op_json, guint timeout_ms, GError **error)
 {
     GError *local = NULL;
-    g_autofree char *text = control_text(op_json, error);
+    gint64 wait_ms = timeout_ms != 0 ? MIN(timeout_ms, CONTROL_MAX_MS) : CONTROL_MS;
+    g_autofree char *text = control_text(op_json, wait_ms, error);
     if (text == NULL)
         return NULL;
     if (!dsb_session_alive(session)) {
         g_propagate_error(error, g_error_copy(session->dead));
         return NULL;
     }
-    gint64 deadline = g_get_monotonic_time() + (gint64) (timeout_ms != 0 ? timeout_ms : CONTROL_MS) * 1000;
+    gint64 deadline = g_get_monotonic_time() + (wait_ms + CONTROL_SLACK_MS) * 1000;
     uint32_t number = CONTROL_NUMBER | (++session->controls & (CONTROL_NUMBER - 1));
     char *answer = dsb_exec_control(&session->box.wire, number, text, deadline, &local);
     if (local == NULL)

@@ -267,7 +267,6 @@ void gc_at_start(struct service *service)
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     GHashTableIter iter;
     gpointer value;
-    gc_one(service, seen, NULL, NULL, NULL);
     g_hash_table_iter_init(&iter, service->past);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         struct json_object *create = ((struct record *) value)->create;

@@ -33,6 +33,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_client, dsb_client_free)
 /** $XDG_RUNTIME_DIR/dsandbox/api.sock, else /tmp/.dsandbox-UID/api.sock (g_free). */
 char *dsb_client_socket_path(void);
 
+/** The file of the service's program, `dsandbox-serve` (g_free). */
+char *dsb_client_service_program(void);
+
 /** A path of the API with its variable parts escaped: dsb_client_path("/v1/sessions/%s/files/%s", id, name) (g_free). */
 char *dsb_client_path(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
@@ -51,7 +54,11 @@ gboolean dsb_client_bytes(dsb_client *client, const char *method, const char *pa
 struct dsb_client_follow {
     /** Output as it comes; stream is 1 or 2. May be NULL. */
     void (*output)(void *data, int stream, const void *bytes, gsize size);
-    /** Every event by name with its JSON, before `output`; unknown ones are to be ignored. May be NULL. */
+    /**
+     * Every event by name with its JSON, before `output`: accepted {id}, started {id}, stdout and stderr
+     * {text | base64}, dropped {stream, bytes} (this client read too slowly; the result has the output all the same).
+     * Unknown ones are to be ignored. May be NULL.
+     */
     void (*event)(void *data, const char *name, struct json_object *json);
     void *data;
     /**

@@ -77,8 +77,9 @@ dsb_result *dsb_session_execute(dsb_session *session, const struct dsb_run_optio
 
 /**
  * A control operation on the idle session, a JSON object {"op":"vars"|"reset"|"save"|"restore"|…}; guest/PROTOCOL.md
- * has them. `timeout_ms` 0: 30 000. Returns the JSON answer of at most 16 MiB (g_free), which comes from the sandbox
- * and is not to be trusted. NULL: INVALID no such object; FAILED the operation's own error; TIMEOUT; LOST; PROTOCOL.
+ * has them. `timeout_ms` 0: 30 000; at most 600 000. Returns the JSON answer of at most 16 MiB (g_free), which comes from the sandbox
+ * and is not to be trusted. NULL: INVALID no such object; FAILED the operation's own error, or its time was over;
+ * TIMEOUT the sandbox does not answer; LOST; PROTOCOL.
  */
 char *dsb_session_control(dsb_session *session, const char *op_json, guint timeout_ms, GError **error);
 
