@@ -4,9 +4,9 @@
 A small stand-in for `dsandbox serve`, so that the package can be tested without an engine. It runs code in its own
 process, so it is for code of the tests only. As a program it takes `serve --socket PATH`, as the real one does:
 
-    FAKE_STARTS=FILE    a line is added for each start
-    FAKE_DELAY=SECONDS  before it listens
-    FAKE_BROKEN=TEXT    says this and fails
+    DSB_FAKE_STARTS=FILE    a line is added for each start
+    DSB_FAKE_DELAY=SECONDS  before it listens
+    DSB_FAKE_BROKEN=TEXT    says this and fails
 """
 import base64
 import contextlib
@@ -134,8 +134,9 @@ class Fake(socketserver.ThreadingUnixStreamServer):
                 if key in body and body[key] != found.body.get(key):
                     raise Failure("conflict", f"session {body['id']} exists with other settings: {key}")
             return found
-        if body.get("image", "dsandbox-sandbox:latest") not in self.images:
-            raise Failure("not_found", f"no such image: {body['image']}")
+        image = body.get("image", "dsandbox-sandbox:latest")
+        if image not in self.images:
+            raise Failure("not_found", f"no such image: {image}")
         session = self.sessions[body["id"]] = Session(body)
         return session
 
@@ -315,7 +316,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path = os.path.join(session.workdir, name)
         if name and ".." in name.split("/"):
             raise Failure("invalid", "the path leads out of the session")
-        if name and os.path.islink(path):
+        if name and os.path.realpath(path) != os.path.join(os.path.realpath(session.workdir), name):
             raise Failure("denied", f"{name} is a link")
         if not name:
             found = []
@@ -344,13 +345,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def main():
-    if os.environ.get("FAKE_BROKEN"):
-        sys.exit(os.environ["FAKE_BROKEN"])
+    if os.environ.get("DSB_FAKE_BROKEN"):
+        sys.exit(os.environ["DSB_FAKE_BROKEN"])
     if len(sys.argv) != 4 or sys.argv[1:3] != ["serve", "--socket"] or not re.match("/", sys.argv[3]):
         sys.exit("usage: fake.py serve --socket PATH")
-    with open(os.environ["FAKE_STARTS"], "a") as starts:
+    with open(os.environ["DSB_FAKE_STARTS"], "a") as starts:
         starts.write(f"{os.getpid()}\n")
-    time.sleep(float(os.environ.get("FAKE_DELAY", "0")))
+    time.sleep(float(os.environ.get("DSB_FAKE_DELAY", "0")))
     threading.Timer(60, os._exit, [3]).start()  # never longer than the tests
     Fake(sys.argv[3]).serve_forever(poll_interval=0.05)
 

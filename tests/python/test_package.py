@@ -22,7 +22,7 @@ class Finding(Case):
     """Where the service is, and how it is started."""
 
     def env(self, **more):
-        values = {"XDG_RUNTIME_DIR": self.dir, "DSANDBOX_PROGRAM": FAKE, "FAKE_STARTS": self.path("starts")}
+        values = {"XDG_RUNTIME_DIR": self.dir, "DSANDBOX_PROGRAM": FAKE, "DSB_FAKE_STARTS": self.path("starts")}
         return environment(**{**values, **more})
 
     def setUp(self):
@@ -65,7 +65,7 @@ class Finding(Case):
     def test_many_start_it_at_once(self):
         """Threads and processes; one service."""
         code = "import sys; sys.path[0] = sys.argv[1]; import dsandbox; print(dsandbox.Client().version()['pid'])"
-        with self.env(FAKE_DELAY="0.3"):
+        with self.env(DSB_FAKE_DELAY="0.3"):
             argv = [sys.executable, "-c", code, PACKAGE]
             processes = [subprocess.Popen(argv, stdout=subprocess.PIPE) for _ in range(4)]
             pids = []
@@ -93,7 +93,7 @@ class Finding(Case):
         self.assertEqual(self.starts(), [])
 
     def test_it_ends_at_once(self):
-        with self.env(FAKE_BROKEN="it has no engine library"):
+        with self.env(DSB_FAKE_BROKEN="it has no engine library"):
             with self.assertRaisesRegex(dsandbox.UnavailableError, "status 1: it has no engine library"):
                 Client().version()
 

@@ -18,6 +18,12 @@ from ._http import Http
 from .errors import DeniedError, InvalidError, UnavailableError
 
 START_SECONDS = 30.0
+LOG_MAX = 1 << 20  # bytes
+PASSED = frozenset(
+    """PATH HOME USER LOGNAME LANG TZ TMPDIR DBUS_SESSION_BUS_ADDRESS CONTAINERS_CONF CONTAINERS_STORAGE_CONF
+    CONTAINERS_REGISTRIES_CONF BUILDAH_ISOLATION""".split()
+)
+PASSED_PREFIXES = ("LC_", "XDG_", "DOCKER_", "CONTAINER_", "DSB_", "ASAN_", "LSAN_", "UBSAN_", "TSAN_")
 SOCKET_PATH_MAX = 107  # bytes, sizeof(sun_path) - 1
 
 
@@ -144,14 +150,15 @@ def _lock(path: str, deadline: float) -> int:
 
 
 def _environment() -> Dict[str, str]:
-    # The service outlives this process: what belongs to this one alone stays here.
-    left_out = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "PYTHONPATH", "PYTHONHOME")
-    return {key: value for key, value in os.environ.items() if key not in left_out}
+    """What the service needs of ours; the rest is none of its business for all the time that it lives."""
+    return {key: value for key, value in os.environ.items() if key in PASSED or key.startswith(PASSED_PREFIXES)}
 
 
 def _start(program: str, path: str, deadline: float) -> None:
     log_path = _sibling(path, ".log")
     log = _private_file(log_path, os.O_WRONLY | os.O_APPEND)
+    if os.fstat(log).st_size > LOG_MAX:
+        os.ftruncate(log, 0)
     begin = os.fstat(log).st_size
     try:
         child = subprocess.Popen(

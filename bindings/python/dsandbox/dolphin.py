@@ -423,8 +423,9 @@ def _failed(result: Result, output: str, version: int) -> str:
     trace = result.error.traceback or result.summary() + "\n"
     at = output.rfind(trace)
     if at < 0:  # cut off, or the code has an excepthook of its own
+        output += "" if output.endswith("\n") or not output else "\n"
         at = len(output)
-        output += ("" if output.endswith("\n") or not output else "\n") + trace
+        output += trace
     text = f"{output[:at]}EXECUTION ERROR:\n{output[at:]}"
     if result.state is not None and result.state.lost:
         text += f"The session's variables were lost before this code: {result.state.reason}\n"
