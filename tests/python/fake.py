@@ -47,9 +47,9 @@ class Stream(io.TextIOBase):
 
 
 class Session:
-    def __init__(self, body):
+    def __init__(self, body, default_base):
         self.body = body
-        self.workdir = os.path.join(body.get("base_dir") or "/tmp/fake-sandboxes", body["id"])
+        self.workdir = os.path.join(body.get("base_dir") or default_base, body["id"])
         os.makedirs(self.workdir, exist_ok=True)
         self.space = {"__name__": "__main__"}
         self.lock = threading.Lock()
@@ -137,7 +137,7 @@ class Fake(socketserver.ThreadingUnixStreamServer):
         image = body.get("image", "dsandbox-sandbox:latest")
         if image not in self.images:
             raise Failure("not_found", f"no such image: {image}")
-        session = self.sessions[body["id"]] = Session(body)
+        session = self.sessions[body["id"]] = Session(body, self.server_address + ".base")
         return session
 
     def execute(self, session, body, emit):

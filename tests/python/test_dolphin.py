@@ -19,7 +19,7 @@ import unittest
 import uuid
 from pathlib import Path
 
-from common import (BACKEND, HERE, PACKAGE, README_BASE, Case, EngineCase, FakeCase, Work, environment, main, usable, wait_until)
+from common import (BACKEND, HERE, PACKAGE, README_BASE, Case, EngineCase, FakeCase, Work, environment, forget_empty_base, main, usable)
 from fake import Failure
 
 import dsandbox
@@ -570,6 +570,12 @@ class Behaviour:
         self.assertIn("NameError", executor.execute_code("print(x)"))
         executor._session.files.write("a.txt", "x")
         self.assertEqual((executor.session_dir / "a.txt").read_text(), "x")
+        executor.execute_code("x = 1")
+        os.rename(executor.session_dir, self.path("aside"))
+        os.mkdir(executor.session_dir, 0o700)
+        self.assertIn("NameError", executor.execute_code("print(x)"), "another directory of the same name")
+        executor._session.files.write("b.txt", "x")
+        self.assertEqual(os.listdir(executor.session_dir), ["b.txt"])
 
     def test_leaving_the_block_keeps_files(self):
         with self.executor() as executor:
@@ -628,6 +634,19 @@ class OnEngine(Behaviour, EngineCase):
         (executor.session_dir / "in.csv").write_text("a,b\n1,2\n")
         os.chmod(executor.session_dir / "in.csv", 0o644)
         self.assertEqual(executor.execute_code("print(open('/sandbox/in.csv').read())"), "a,b\n1,2\n\n")
+
+    def test_directory_that_was_laid_ready(self):
+        """The reasoning system saves long results there before there is an executor."""
+        name = "t-" + os.urandom(6).hex()
+        directory = os.path.join(self.base, name)
+        os.mkdir(directory)
+        with open(os.path.join(directory, "tmp1.json"), "w") as file:
+            file.write("[1]")
+        os.chmod(file.name, 0o644)
+        executor = self.executor(name)
+        code = f"print(open({file.name!r}).read(), open('/sandbox/tmp1.json').read())\nopen('/sandbox/new', 'w').write('x')"
+        self.assertEqual(executor.execute_code(code), "[1] [1]\n")
+        self.assertEqual(executor.get_session_files(), ["new", "tmp1.json"])
 
     def test_same_path_inside_as_outside(self):
         executor = self.executor(container_mount_base_dir=self.base)
@@ -811,6 +830,15 @@ class OnEngine(Behaviour, EngineCase):
             with self.subTest(name=name), self.assertRaises((ValueError, FileNotFoundError)):
                 executor.read_session_file(name)
 
+    def test_cleanup_by_another_executor(self):
+        first = self.executor()
+        first.execute_code("x = 1")
+        second = self.executor(first.session_id)
+        second.cleanup()
+        second.execute_code("x = 2; open('/sandbox/a', 'w').close()")
+        self.assertEqual(first.execute_code("print(x)"), "2\n", "it finds what the other one has made")
+        self.assertEqual(first.get_session_files(), ["a"])
+
     def test_two_processes_share_variables(self):
         executor = self.executor()
         executor.execute_code("x = 5")
@@ -862,13 +890,10 @@ class OnEngine(Behaviour, EngineCase):
             text = file.read()
         old = "from dolphin_mcp.docker_sandbox import DockerSandboxExecutor"
         self.assertEqual(text.count(old), 1)
-        was_there, output = os.path.isdir(README_BASE), io.StringIO()
+        output = io.StringIO()
+        self.addCleanup(forget_empty_base)
         with contextlib.redirect_stdout(output):
             exec(compile(text.replace(old, "from dsandbox.dolphin import DockerSandboxExecutor"), "documented_usage.py", "exec"), {})
-        if not was_there:
-            subprocess.run(["rm", "-rf", os.path.join(README_BASE, ".locks")], check=True)
-            with contextlib.suppress(OSError):
-                os.rmdir(README_BASE)
         for line in ("File created!", 'on the host: {\n  "result": 42,\n  "status": "success"\n}', "Blocked: ", "Analysis complete: {'count': 8, "
                      "'mean': 14.75, ", "files: ['analysis.json']", 'report: {\n  "count": 8', "Sum of squares: 55",
                      "on the host: Result: 55\n", "still 55", "sees [] False", "on the host: ['one.txt']", "left: []"):

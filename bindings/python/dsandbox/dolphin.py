@@ -126,6 +126,7 @@ class DockerSandboxExecutor:
         self._configured_image: Optional[str] = self._options.pop("image", None)
         self._options["settings"] = {**(self._options.get("settings") or {}), **self._limits()}
         self._lock = threading.Lock()
+        self._directory: Optional[Tuple[int, int]] = None
         self._session = self._connect()
         logger.info("session %s is ready", self.session_id)
 
@@ -230,10 +231,12 @@ class DockerSandboxExecutor:
 
     def _connect(self) -> Session:
         try:
-            return self._open()
+            session = self._open()
         except Error as error:
             logger.error("session %s: %s", self.session_id, error.message)
             raise self._explained(error) from error
+        self._directory = self._identity()
+        return session
 
     def _open(self, replace: bool = True) -> Session:
         conflict: Optional[ConflictError] = None
@@ -285,17 +288,33 @@ class DockerSandboxExecutor:
 
     def _living(self) -> Session:
         """The session, made anew when somebody has removed its directory (which is how the README cleans up)."""
-        if not os.path.isdir(self.session_dir):
+        now = self._identity()
+        if now is None or (now != self._directory and not self._is_inside(now)):
             self._session.close()
             self._session = self._open()
+        self._directory = self._identity()
         return self._session
+
+    def _is_inside(self, directory: Tuple[int, int]) -> bool:
+        """The sandbox has this directory: it was another executor that made both anew."""
+        result = self._session.run("import os as __os\nprint(__os.stat('/sandbox').st_ino)\ndel __os", filename="<check>")
+        return result.stdout.strip() == str(directory[1])
+
+    def _identity(self) -> Optional[Tuple[int, int]]:
+        try:
+            info = os.lstat(self.session_dir)
+        except OSError:
+            return None
+        return info.st_dev, info.st_ino
 
     def _explained(self, error: Error) -> Exception:
         """As the replaced class says it."""
         if isinstance(error, InvalidError):
             return ValueError(error.message)
-        if isinstance(error, DeniedError) and str(self.sandbox_base_dir) in error.message:
-            return PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.sandbox_base_dir))
+        if isinstance(error, DeniedError):
+            for path in (str(self.session_dir), str(self.sandbox_base_dir)):
+                if path in error.message:
+                    return PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         if isinstance(error, NotFoundError) and "image" in error.message.lower():
             ours = " or make dsandbox's own with: dsandbox image build" if self.image_name == DEFAULT_IMAGE else ""
             return RuntimeError(
