@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -66,34 +67,35 @@ static gboolean on_code(const char *name, const char *value, gpointer data, GErr
 
 static GOptionContext *make_context(void)
 {
+    /* FILENAME everywhere: bytes as they are. GLib would convert others from the locale, and fail in "C". */
     static const GOptionEntry entries[] = {
-        { "backend", 'b', 0, G_OPTION_ARG_STRING, &cli.backend, "backend: docker-api, docker-cli, podman, auto", "NAME" },
-        { "plugin", 0, 0, G_OPTION_ARG_STRING, &cli.plugin, "backend from this plugin file (absolute path)", "PATH" },
-        { "host", 'H', 0, G_OPTION_ARG_STRING, &cli.host, "engine address: unix:///…, tcp://…", "URL" },
-        { "code", 'c', 0, G_OPTION_ARG_CALLBACK, (gpointer) (void (*)(void)) on_code, "run this code", "CODE" },
-        { "session", 's', 0, G_OPTION_ARG_STRING, &cli.session, "session id: keep the files", "ID" },
-        { "base-dir", 0, 0, G_OPTION_ARG_STRING, &cli.base_dir, "where session directories are (/tmp/sandboxes)", "DIR" },
-        { "image", 0, 0, G_OPTION_ARG_STRING, &cli.image, "image (dsandbox-sandbox:latest)", "REF" },
-        { "env", 'e', 0, G_OPTION_ARG_STRING_ARRAY, &cli.env, "environment variable for the code", "K=V" },
-        { "stdin", 0, 0, G_OPTION_ARG_STRING, &cli.stdin_file, "standard input of the code (-: ours)", "FILE" },
-        { "policy", 0, 0, G_OPTION_ARG_STRING, &cli.policy_file, "policy file", "FILE" },
-        { "allow-unenforced", 0, 0, G_OPTION_ARG_STRING, &cli.allow, "controls that may be missing", "NAMES" },
+        { "backend", 'b', 0, G_OPTION_ARG_FILENAME, &cli.backend, "backend: docker-api, docker-cli, podman, auto", "NAME" },
+        { "plugin", 0, 0, G_OPTION_ARG_FILENAME, &cli.plugin, "backend from this plugin file (absolute path)", "PATH" },
+        { "host", 'H', 0, G_OPTION_ARG_FILENAME, &cli.host, "engine address: unix:///…, tcp://…", "URL" },
+        { "code", 'c', G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer) (void (*)(void)) on_code, "run this code", "CODE" },
+        { "session", 's', 0, G_OPTION_ARG_FILENAME, &cli.session, "session id: keep the files", "ID" },
+        { "base-dir", 0, 0, G_OPTION_ARG_FILENAME, &cli.base_dir, "where session directories are (/tmp/sandboxes)", "DIR" },
+        { "image", 0, 0, G_OPTION_ARG_FILENAME, &cli.image, "image (dsandbox-sandbox:latest)", "REF" },
+        { "env", 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.env, "environment variable for the code", "K=V" },
+        { "stdin", 0, 0, G_OPTION_ARG_FILENAME, &cli.stdin_file, "standard input of the code (-: ours)", "FILE" },
+        { "policy", 0, 0, G_OPTION_ARG_FILENAME, &cli.policy_file, "policy file", "FILE" },
+        { "allow-unenforced", 0, 0, G_OPTION_ARG_FILENAME, &cli.allow, "controls that may be missing", "NAMES" },
         { "engine-timeout", 0, 0, G_OPTION_ARG_INT, &cli.engine_timeout, "deadline of one engine call (60)", "SECONDS" },
         { "no-service", 0, 0, G_OPTION_ARG_NONE, &cli.no_service, "do not use the per-user service", NULL },
         { "json", 0, 0, G_OPTION_ARG_NONE, &cli.json, "one JSON object on standard output", NULL },
         { "verbose", 'v', 0, G_OPTION_ARG_NONE, &cli.verbose, "say what is done and why", NULL },
         { "from-packages", 0, 0, G_OPTION_ARG_NONE, &cli.from_packages, "image build: from the distribution's packages", NULL },
-        { "tag", 't', 0, G_OPTION_ARG_STRING, &cli.tag, "image build: name to give", "NAME" },
-        { "file", 'f', 0, G_OPTION_ARG_STRING, &cli.file, "image build: Dockerfile or root tarball", "FILE" },
+        { "tag", 't', 0, G_OPTION_ARG_FILENAME, &cli.tag, "image build: name to give", "NAME" },
+        { "file", 'f', 0, G_OPTION_ARG_FILENAME, &cli.file, "image build: Dockerfile or root tarball", "FILE" },
         { "dry-run", 'n', 0, G_OPTION_ARG_NONE, &cli.dry_run, "gc: only say what would go", NULL },
         { "help", 'h', 0, G_OPTION_ARG_NONE, &cli.help, "this text", NULL },
         { "version", 'V', 0, G_OPTION_ARG_NONE, &cli.version, "the version", NULL },
-        { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &cli.args, NULL, NULL },
+        { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.args, NULL, NULL },
         G_OPTION_ENTRY_NULL,
     };
     static GOptionEntry keys[G_N_ELEMENTS(policy_options) + 1];
     for (gsize i = 0; i < G_N_ELEMENTS(policy_options); i++)
-        keys[i] = (GOptionEntry){ policy_options[i].option, 0, 0, G_OPTION_ARG_CALLBACK,
+        keys[i] = (GOptionEntry){ policy_options[i].option, 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
                                   (gpointer) (void (*)(void)) on_policy_option, policy_options[i].help,
                                   policy_options[i].argument };
     GOptionContext *context = g_option_context_new("VERB [OPERANDS]");
@@ -166,8 +168,20 @@ static char **split_program_args(char **argv)
     return NULL;
 }
 
+/* Started without them, our first descriptors would take their numbers, and get the code's output. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_descriptors();
     setlocale(LC_ALL, "");
     signal(SIGPIPE, SIG_IGN);
     g_set_prgname("dsandbox");

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 
 static int cancel_pipe[2] = { -1, -1 };
 static volatile sig_atomic_t cancel_signal;
+static int output_error; /* errno of our own standard output */
 
 static void on_signal(int number)
 {
@@ -29,7 +32,7 @@ static void on_signal(int number)
 
 static gboolean catch_signals(GError **error)
 {
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    struct sigaction action = { .sa_handler = on_signal };
     if (!g_unix_open_pipe(cancel_pipe, FD_CLOEXEC, error))
         return FALSE;
     sigemptyset(&action.sa_mask);
@@ -39,15 +42,26 @@ static gboolean catch_signals(GError **error)
     return TRUE;
 }
 
+/* Waits until `fd` is ready; FALSE when a signal came first. */
+static gboolean ready(int fd, short events)
+{
+    struct pollfd fds[] = { { fd, events, 0 }, { cancel_pipe[0], POLLIN, 0 } };
+    while (poll(fds, G_N_ELEMENTS(fds), -1) < 0 && errno == EINTR)
+        continue;
+    return fds[0].revents != 0;
+}
+
 static void on_output(void *data, int stream, const void *bytes, gsize size)
 {
     (void) data;
     const char *from = bytes;
-    while (size > 0) {
-        ssize_t n = write(stream, from, size);
+    /* PIPE_BUF bytes at a time: a ready pipe takes so many at once, and a signal is answered between them. */
+    while (size > 0 && output_error == 0 && ready(stream, POLLOUT)) {
+        ssize_t n = write(stream, from, MIN(size, PIPE_BUF));
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0) {
+        if (n < 0) {
+            output_error = errno;
             /* Nobody reads any more: stop the code as a shell's pipe would. */
             on_signal(SIGPIPE);
             return;
@@ -61,10 +75,14 @@ static gboolean read_all(int fd, const char *name, GString *into, GError **error
 {
     char buffer[64 << 10];
     for (;;) {
+        if (!ready(fd, POLLIN)) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_CANCELLED, "stopped while reading %s", name);
+            return FALSE;
+        }
         ssize_t n = read(fd, buffer, sizeof buffer);
-        if (n < 0 && errno == EINTR && cancel_signal == 0)
+        if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 || cancel_signal != 0) {
+        if (n < 0) {
             g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "cannot read %s: %s", name, g_strerror(errno));
             return FALSE;
         }
@@ -163,6 +181,10 @@ static int execute(const struct cli *cli, const dsb_policy *policy, struct dsb_r
     } else {
         explain(result, policy);
     }
+    if (output_error != 0 && output_error != EPIPE) {
+        g_printerr("dsandbox: cannot write the output: %s\n", g_strerror(output_error));
+        return EXIT_OURS;
+    }
     if (dsb_result_status(result) == DSB_STATUS_CANCELLED && cancel_signal != 0)
         return 128 + cancel_signal;
     return dsb_result_exit_status(result);
@@ -184,8 +206,10 @@ int cli_run(const struct cli *cli)
         g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID,
                     "unexpected operand '%s'; arguments of the code go after --", cli->args[2]);
     if (error != NULL || !cli_options(cli, &options, &error) || (policy = cli_policy(cli, &error)) == NULL
-        || !catch_signals(&error) || !read_code(cli, operand, code, &request.filename, &error))
-        return cli_fail(cli, error);
+        || !catch_signals(&error) || !read_code(cli, operand, code, &request.filename, &error)) {
+        int status = cli_fail(cli, error);
+        return cancel_signal != 0 ? 128 + cancel_signal : status;
+    }
     request.code = code->str;
     request.code_size = code->len;
     request.argv = (const char *const *) cli->program_args;

@@ -64,10 +64,13 @@ static gboolean take_done(struct dsb_result *result, struct json_object *done, G
     static const struct {
         const char *name;
         enum dsb_status status;
-    } statuses[] = { { "exited", DSB_STATUS_OK },   { "signal", DSB_STATUS_SIGNAL },
-                     { "timeout", DSB_STATUS_TIMEOUT }, { "oom", DSB_STATUS_OOM },
-                     { "output_limit", DSB_STATUS_OUTPUT_LIMIT }, { "cancelled", DSB_STATUS_CANCELLED },
-                     { "lost", DSB_STATUS_LOST } };
+    } statuses[] = {{"exited", DSB_STATUS_OK},
+                    {"signal", DSB_STATUS_SIGNAL},
+                    {"timeout", DSB_STATUS_TIMEOUT},
+                    {"oom", DSB_STATUS_OOM},
+                    {"output_limit", DSB_STATUS_OUTPUT_LIMIT},
+                    {"cancelled", DSB_STATUS_CANCELLED},
+                    {"lost", DSB_STATUS_LOST}};
     struct json_object *value = NULL;
     if (!json_object_object_get_ex(done, "status", &value) || !json_object_is_type(value, json_type_string))
         return dsb_answer_broken("a done frame without a status", error);
@@ -147,8 +150,8 @@ char *dsb_answer_control(const struct dsb_frame *frame, GError **error)
     if (problem != NULL)
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, problem);
     else
-        text = g_strdup(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN
-                                                                   | JSON_C_TO_STRING_NOSLASHESCAPE));
+        text =
+            g_strdup(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(answer);
     return text;
 }

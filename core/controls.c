@@ -26,7 +26,7 @@ static gboolean pages_hold(uint64_t asked, uint64_t measured)
 
 static char *volume_asked(const struct dsb_resolved *resolved)
 {
-    gsize extra = resolved->spec.n_binds - 2;
+    gsize extra = resolved->spec.n_binds - 3;
     return extra == 0 ? g_strdup("/sandbox rw, guest ro")
                       : g_strdup_printf("/sandbox rw, guest ro, %" G_GSIZE_FORMAT " more", extra);
 }

@@ -17,10 +17,7 @@
 #define LOOK_US 100000
 #define HIDDEN_MAX 5
 
-static gint64 now(void)
-{
-    return g_get_monotonic_time();
-}
+static gint64 now(void) { return g_get_monotonic_time(); }
 
 static int until(gint64 deadline_us)
 {
@@ -69,7 +66,7 @@ gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us
                                 "policy if the machine is slow");
             return FALSE;
         }
-        struct pollfd fds[2] = { { wire->stream->read_fd, POLLIN, 0 }, { cancel_fd, POLLIN, 0 } };
+        struct pollfd fds[2] = {{wire->stream->read_fd, POLLIN, 0}, {cancel_fd, POLLIN, 0}};
         if (!wire->more && poll(fds, 2, until(deadline_us)) > 0 && (fds[1].revents & POLLIN))
             return cancelled(error);
     }
@@ -78,8 +75,8 @@ gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us
 static void queue_json(struct dsb_wire *wire, enum dsb_frame_type type, uint32_t execution, struct json_object *object)
 {
     size_t size = 0;
-    const char *text = json_object_to_json_string_length(
-        object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+    const char *text =
+        json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
     dsb_wire_queue(wire, type, execution, text, size);
     json_object_put(object);
 }
@@ -123,8 +120,7 @@ static struct json_object *exec_json(const struct dsb_exec *exec, const struct d
     return object;
 }
 
-void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session,
-                        gboolean checkpoint)
+void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session, gboolean checkpoint)
 {
     struct json_object *object = json_object_new_object();
     add_int(object, "idle_ms", limits->idle_ms);
@@ -152,7 +148,8 @@ struct loop {
 static void keep(struct loop *loop, struct dsb_output *output, int stream, const struct dsb_frame *frame)
 {
     gsize room = loop->exec->limits->output_limit > output->bytes->len
-                     ? (gsize) (loop->exec->limits->output_limit - output->bytes->len) : 0;
+                     ? (gsize) (loop->exec->limits->output_limit - output->bytes->len)
+                     : 0;
     gsize size = MIN(frame->size, room);
     output->total += frame->size;
     if (size < frame->size)
@@ -256,10 +253,10 @@ static gboolean turn(struct loop *loop, int wait_ms, GError **error)
     gboolean hungry = loop->stdin_fd >= 0 && dsb_wire_pending(loop->wire) < STDIN_QUEUE;
     gboolean writing = dsb_wire_pending(loop->wire) > 0;
     struct pollfd fds[] = {
-        { loop->wire->stream->read_fd, POLLIN, 0 },
-        { writing ? loop->wire->stream->write_fd : -1, POLLOUT, 0 },
-        { loop->cancelling ? -1 : loop->options->cancel_fd, POLLIN, 0 },
-        { hungry ? loop->stdin_fd : -1, POLLIN, 0 },
+        {loop->wire->stream->read_fd, POLLIN, 0},
+        {writing ? loop->wire->stream->write_fd : -1, POLLOUT, 0},
+        {loop->cancelling ? -1 : loop->options->cancel_fd, POLLIN, 0},
+        {hungry ? loop->stdin_fd : -1, POLLIN, 0},
     };
     if (poll(fds, G_N_ELEMENTS(fds), loop->wire->more ? 0 : wait_ms) < 0 && errno != EINTR) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "poll: %s", g_strerror(errno));
@@ -321,14 +318,16 @@ gboolean dsb_exec_run(struct dsb_exec *exec, const struct dsb_run_options *optio
                       struct dsb_result *result, GError **error)
 {
     g_autoptr(GError) local = NULL;
-    struct loop loop = { .exec = exec, .wire = exec->wire, .options = options, .result = result,
-                         .stdin_fd = request->stdin_fd };
+    struct loop loop = {
+        .exec = exec, .wire = exec->wire, .options = options, .result = result, .stdin_fd = request->stdin_fd};
     gint64 deadline = now() + (gint64) (exec->timeout_ms + exec->limits->grace_ms + SLACK_MS) * 1000;
     send_code(&loop, request);
     exec->broken = !relay(&loop, deadline, &local);
     if (!exec->broken) {
         dsb_wire_queue(exec->wire, DSB_FRAME_ACK, exec->number, NULL, 0);
-        dsb_wire_flush(exec->wire, NULL); /* pid 1 does without it too; the answer is already here */
+        /* pid 1 does without it too; the answer is already here */
+        gboolean sent = dsb_wire_flush(exec->wire, NULL) && dsb_wire_pending(exec->wire) == 0;
+        result->leaving = sent && !exec->session;
     }
     if (local != NULL) {
         g_propagate_error(error, g_steal_pointer(&local));
@@ -402,8 +401,8 @@ char *dsb_exec_control(struct dsb_wire *wire, uint32_t number, const char *op, g
             g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "the session did not answer in time");
             return NULL;
         }
-        struct pollfd fds[] = { { wire->stream->read_fd, POLLIN, 0 },
-                                { dsb_wire_pending(wire) > 0 ? wire->stream->write_fd : -1, POLLOUT, 0 } };
+        struct pollfd fds[] = {{wire->stream->read_fd, POLLIN, 0},
+                               {dsb_wire_pending(wire) > 0 ? wire->stream->write_fd : -1, POLLOUT, 0}};
         if (!found && !wire->more)
             poll(fds, G_N_ELEMENTS(fds), until(deadline_us));
     }

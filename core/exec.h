@@ -12,8 +12,8 @@
 struct dsb_exec {
     struct dsb_wire *wire;
     const struct dsb_resolved *limits;
-    int dir_fd;      /**< the session directory, for the disk watcher */
-    uint32_t number; /**< above 0, new on this wire */
+    int dir_fd;       /**< the session directory, for the disk watcher */
+    uint32_t number;  /**< above 0, new on this wire */
     gboolean session; /**< the interpreter lives on */
     uint64_t timeout_ms;
     uint64_t disk_bytes, disk_inodes; /**< what the directory may hold */

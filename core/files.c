@@ -2,7 +2,7 @@
 #include <dsandbox/files.h>
 
 #include "beneath.h"
-#include "tree.h"
+#include "mapped.h"
 #include "walk.h"
 #include "workdir.h"
 
@@ -24,11 +24,11 @@ struct dsb_files {
     gid_t gid;
 };
 
-static const struct dsb_tree_limits remove_limits = { DSB_FILES_REMOVE_MAX, DSB_FILES_REMOVE_MS };
+static const struct dsb_tree_limits remove_limits = {DSB_FILES_REMOVE_MAX, DSB_FILES_REMOVE_MS};
 
 const char *dsb_file_type_name(enum dsb_file_type type)
 {
-    static const char *const names[] = { "file", "directory", "link", "other" };
+    static const char *const names[] = {"file", "directory", "link", "other"};
     return (gsize) type < G_N_ELEMENTS(names) ? names[type] : "other";
 }
 
@@ -48,19 +48,20 @@ static gboolean fail(int problem, const char *what, const char *path, GError **e
         enum dsb_error_code code;
         const char *why;
     } known[] = {
-        { ENOENT, DSB_ERROR_NOT_FOUND, "there is no such file" },
-        { ENOTDIR, DSB_ERROR_INVALID, "part of the path is no directory" },
-        { EISDIR, DSB_ERROR_CONFLICT, "it is a directory" },
-        { ENOTEMPTY, DSB_ERROR_CONFLICT, "the directory has content" },
-        { EEXIST, DSB_ERROR_CONFLICT, "the directory has content" },
-        { ELOOP, DSB_ERROR_DENIED, "it is a symbolic link, or has one in its path" },
-        { EXDEV, DSB_ERROR_DENIED, "it is outside, or on another mount" },
-        { EBUSY, DSB_ERROR_DENIED, "something is mounted there" },
-        { EACCES, DSB_ERROR_DENIED, "permission denied" },
-        { EPERM, DSB_ERROR_DENIED, "operation not permitted" },
-        { ENXIO, DSB_ERROR_INVALID, "it is not a regular file" },
-        { ENAMETOOLONG, DSB_ERROR_INVALID, "the name is too long" },
-        { EOVERFLOW, DSB_ERROR_LIMIT, "there is too much of it; what was found first is removed, try again for the rest" },
+        {ENOENT, DSB_ERROR_NOT_FOUND, "there is no such file"},
+        {ENOTDIR, DSB_ERROR_INVALID, "part of the path is no directory"},
+        {EISDIR, DSB_ERROR_CONFLICT, "it is a directory"},
+        {ENOTEMPTY, DSB_ERROR_CONFLICT, "the directory has content"},
+        {EEXIST, DSB_ERROR_CONFLICT, "the directory has content"},
+        {ELOOP, DSB_ERROR_DENIED, "it is a symbolic link, or has one in its path"},
+        {EXDEV, DSB_ERROR_DENIED, "it is outside, or on another mount"},
+        {EBUSY, DSB_ERROR_DENIED, "something is mounted there"},
+        {EACCES, DSB_ERROR_DENIED, "permission denied"},
+        {EPERM, DSB_ERROR_DENIED, "operation not permitted"},
+        {ENXIO, DSB_ERROR_INVALID, "it is not a regular file"},
+        {ENAMETOOLONG, DSB_ERROR_INVALID, "the name is too long"},
+        {EOVERFLOW, DSB_ERROR_LIMIT,
+         "there is too much of it; what was found first is removed, try again for the rest"},
     };
     g_autofree char *shown = g_utf8_make_valid(path != NULL && *path != '\0' ? path : "the session directory", -1);
     enum dsb_error_code code = DSB_ERROR_FAILED;
@@ -121,7 +122,7 @@ struct dsb_files *dsb_files_open(const char *base_dir, const char *session, GErr
         return NULL;
     }
     struct dsb_files *files = g_new(struct dsb_files, 1);
-    *files = (struct dsb_files){ fd, st.st_uid, st.st_gid };
+    *files = (struct dsb_files){fd, st.st_uid, st.st_gid};
     return files;
 }
 
@@ -211,19 +212,19 @@ static int open_listed(const struct dsb_files *files, const char *path, GError *
     return fd;
 }
 
-GPtrArray *dsb_files_list(struct dsb_files *files, const char *path, gboolean recursive, gsize max,
-                          gboolean *truncated, GError **error)
+GPtrArray *dsb_files_list(struct dsb_files *files, const char *path, gboolean recursive, gsize max, gboolean *truncated,
+                          GError **error)
 {
     int fd = open_listed(files, path, error);
     if (fd < 0)
         return NULL;
-    struct listing listing = { g_ptr_array_new_with_free_func((GDestroyNotify) dsb_file_info_free), path };
-    struct dsb_walk walk = { .max_entries = max == 0 ? DSB_FILES_LIST_MAX : MIN(max, DSB_FILES_LIST_MAX),
-                             .max_depth = DSB_FILES_DEPTH_MAX,
-                             .shallow = !recursive,
-                             .deadline_us = g_get_monotonic_time() + DSB_FILES_LIST_MS * 1000,
-                             .visit = add_info,
-                             .data = &listing };
+    struct listing listing = {g_ptr_array_new_with_free_func((GDestroyNotify) dsb_file_info_free), path};
+    struct dsb_walk walk = {.max_entries = max == 0 ? DSB_FILES_LIST_MAX : MIN(max, DSB_FILES_LIST_MAX),
+                            .max_depth = DSB_FILES_DEPTH_MAX,
+                            .shallow = !recursive,
+                            .deadline_us = g_get_monotonic_time() + DSB_FILES_LIST_MS * 1000,
+                            .visit = add_info,
+                            .data = &listing};
     dsb_walk_run(&walk, fd);
     close(fd);
     g_ptr_array_sort(listing.infos, by_path);
@@ -405,7 +406,8 @@ static int write_in(const struct dsb_files *files, int dir, const char *name, co
     struct stat st;
     if (getrandom(random, sizeof random, 0) != sizeof random)
         return errno;
-    snprintf(hidden, sizeof hidden, ".new-%016llx%016llx", (unsigned long long) random[0], (unsigned long long) random[1]);
+    snprintf(hidden, sizeof hidden, ".new-%016llx%016llx", (unsigned long long) random[0],
+             (unsigned long long) random[1]);
     int fd = dsb_open_beneath(dir, hidden, O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (fd < 0)
         return errno;
@@ -444,14 +446,14 @@ static gboolean put(const struct dsb_files *files, const char *path, const struc
 gboolean dsb_files_write(struct dsb_files *files, const char *path, const void *bytes, gsize size, uint32_t mode,
                          GError **error)
 {
-    const struct source source = { .bytes = bytes, .size = size, .fd = -1 };
+    const struct source source = {.bytes = bytes, .size = size, .fd = -1};
     return put(files, path, &source, mode, error);
 }
 
 gboolean dsb_files_write_fd(struct dsb_files *files, const char *path, int fd, uint64_t max, uint32_t mode,
                             GError **error)
 {
-    const struct source source = { .fd = fd, .max = max };
+    const struct source source = {.fd = fd, .max = max};
     return put(files, path, &source, mode, error);
 }
 
@@ -471,7 +473,7 @@ static int remove_name(int dir, const char *name, gboolean recursive)
     int fd = dsb_open_dir(dir, name, true);
     if (fd < 0)
         return errno;
-    int problem = dsb_tree_clear(fd, &remove_limits);
+    int problem = dsb_mapped_clear(fd, &remove_limits);
     close(fd);
     return problem != 0 ? problem : unlinkat(dir, name, AT_REMOVEDIR) == 0 ? 0 : errno;
 }
@@ -490,7 +492,7 @@ gboolean dsb_files_remove(struct dsb_files *files, const char *path, gboolean re
 
 gboolean dsb_files_clear(struct dsb_files *files, GError **error)
 {
-    int problem = dsb_tree_clear(files->fd, &remove_limits);
+    int problem = dsb_mapped_clear(files->fd, &remove_limits);
     return problem == 0 || fail(problem, "empty", NULL, error);
 }
 
@@ -538,8 +540,8 @@ char **dsb_files_sessions(const char *base_dir, GError **error)
     }
     for (struct dirent *entry; stream != NULL && names->len < SESSIONS_MAX && (entry = readdir(stream)) != NULL;) {
         struct stat st;
-        if (dsb_session_id_valid(entry->d_name) && fstatat(base, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
-            && S_ISDIR(st.st_mode))
+        if (dsb_session_id_valid(entry->d_name) && fstatat(base, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISDIR(st.st_mode))
             g_ptr_array_add(names, g_strdup(entry->d_name));
     }
     if (stream != NULL)

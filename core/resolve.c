@@ -145,11 +145,11 @@ static void add_bind(struct dsb_resolved *resolved, const char *source, const ch
     g_array_append_val(resolved->store->binds, bind);
 }
 
-/* The bind that `target` is equal to, inside or around, or NULL. [0] and [1] are checked as fixed targets already. */
+/* The bind that `target` is equal to, inside or around, or NULL. The first three are checked as fixed targets already. */
 static const struct dsb_bind *crossing(const struct dsb_resolved *resolved, const char *target)
 {
     const GArray *binds = resolved->store->binds;
-    for (unsigned i = 2; i < binds->len; i++) {
+    for (unsigned i = 3; i < binds->len; i++) {
         const struct dsb_bind *bind = &g_array_index(binds, struct dsb_bind, i);
         if (dsb_path_below(bind->target, target) || dsb_path_below(target, bind->target))
             return bind;
@@ -190,6 +190,9 @@ static gboolean add_binds(struct dsb_resolved *resolved, const dsb_policy *polic
 {
     add_bind(resolved, input->workdir, SANDBOX_DIR, FALSE);
     add_bind(resolved, input->guest_dir, GUEST_DIR, TRUE);
+    /* The same names on every engine, and none of the host's: some engines write theirs into it, some leave it empty. */
+    g_autofree char *hosts = g_build_filename(input->guest_dir, "hosts", NULL);
+    add_bind(resolved, hosts, "/etc/hosts", TRUE);
     const GPtrArray *extra = dsb_policy_value(policy, DSB_FIELD_BINDS)->binds;
     for (unsigned i = 0; i < extra->len; i++) {
         const struct dsb_policy_bind *bind = g_ptr_array_index(extra, i);

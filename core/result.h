@@ -40,6 +40,7 @@ struct dsb_result {
     GPtrArray *created, *modified, *deleted; /**< struct dsb_changed_file * */
     gboolean files_truncated;
     gboolean ran; /**< user code was started */
+    gboolean leaving; /**< pid 1 has our acknowledgement and ends by itself */
     struct dsb_usage usage;
     int64_t wall_ms, pids_peak;
     char *policy_sha256;

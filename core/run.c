@@ -8,17 +8,16 @@
 static gboolean run(struct dsb_sandbox *sandbox, const dsb_policy *policy, const struct dsb_run_options *options,
                     const struct dsb_request *request, struct dsb_result *result, GError **error)
 {
-    if (!dsb_check_request(options, request, error)
-        || !dsb_sandbox_open(sandbox, policy, options, TRUE, result, error))
+    if (!dsb_check_request(options, request, error) || !dsb_sandbox_open(sandbox, policy, options, TRUE, result, error))
         return FALSE;
     const struct dsb_resolved *limits = sandbox->resolved;
-    struct dsb_exec exec = { .wire = &sandbox->wire,
-                             .limits = limits,
-                             .dir_fd = sandbox->dir->fd,
-                             .number = ONLY_EXECUTION,
-                             .timeout_ms = limits->timeout_ms,
-                             .disk_bytes = limits->disk_bytes,
-                             .disk_inodes = limits->disk_inodes };
+    struct dsb_exec exec = {.wire = &sandbox->wire,
+                            .limits = limits,
+                            .dir_fd = sandbox->dir->fd,
+                            .number = ONLY_EXECUTION,
+                            .timeout_ms = limits->timeout_ms,
+                            .disk_bytes = limits->disk_bytes,
+                            .disk_inodes = limits->disk_inodes};
     dsb_exec_configure(&sandbox->wire, limits, FALSE, FALSE);
     gboolean ran = dsb_exec_run(&exec, options, request, result, error);
     dsb_sandbox_stamp(result, sandbox->began, "answered_ms");
@@ -46,6 +45,8 @@ dsb_result *dsb_run(const dsb_policy *policy, const struct dsb_run_options *opti
         run(&sandbox, own, options, request, result, &error);
     if (error != NULL)
         dsb_result_fail(result, error);
+    /* After an answer pid 1 leaves and the engine removes the container: nobody has to wait for that. */
+    sandbox.stopped = result->leaving;
     dsb_sandbox_stop(&sandbox, options);
     note_files(&sandbox, result);
     gint64 began = sandbox.began;

@@ -40,7 +40,7 @@ static void stamp(const struct opening *job, const char *step)
 
 static gboolean still_wanted(const struct opening *job, GError **error)
 {
-    struct pollfd fd = { job->options->cancel_fd, POLLIN, 0 };
+    struct pollfd fd = {job->options->cancel_fd, POLLIN, 0};
     if (job->options->cancel_fd < 0 || poll(&fd, 1, 0) <= 0)
         return TRUE;
     g_set_error_literal(error, DSB_ERROR, DSB_ERROR_CANCELLED, "cancelled by the caller");
@@ -66,9 +66,9 @@ static char *owner_label(void)
     unsigned long long started = 0;
     if (g_file_get_contents("/proc/self/stat", &stat, NULL, NULL)) {
         const char *after = strrchr(stat, ')');
-        if (after == NULL
-            || sscanf(after, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-                      &started) != 1)
+        if (after == NULL ||
+            sscanf(after, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+                   &started) != 1)
             started = 0;
     }
     return g_strdup_printf("%u.%d.%llu", (unsigned) geteuid(), (int) getpid(), started);
@@ -132,8 +132,8 @@ static gboolean open_workdir(const struct opening *job, GError **error)
 
 static struct dsb_host_facts host_facts(const struct opening *job)
 {
-    static const char *const names[] = { "pid", "ipc", "uts", "net", "mnt", "cgroup" };
-    struct dsb_host_facts facts = { .volume_dev = job->box->dir->dev, .volume_ino = job->box->dir->ino };
+    static const char *const names[] = {"pid", "ipc", "uts", "net", "mnt", "cgroup"};
+    struct dsb_host_facts facts = {.volume_dev = job->box->dir->dev, .volume_ino = job->box->dir->ino};
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
         struct stat st;
         g_autofree char *path = g_strconcat("/proc/self/ns/", names[i], NULL);
@@ -145,7 +145,7 @@ static struct dsb_host_facts host_facts(const struct opening *job)
 static gboolean prepare(const struct opening *job, GError **error)
 {
     struct dsb_result *result = job->result;
-    struct dsb_image_info image = { .struct_size = sizeof image };
+    struct dsb_image_info image = {.struct_size = sizeof image};
     job->box->engine = dsb_engine_open(job->options, error);
     if (job->box->engine == NULL)
         return FALSE;
@@ -176,16 +176,16 @@ static gboolean attest(const struct opening *job, GError **error)
 {
     const struct dsb_spec *spec = &job->box->resolved->spec;
     const uint64_t allow = job->options->allow_unenforced;
-    struct dsb_observed claim = { .struct_size = sizeof claim };
-    struct dsb_observed measured = { .struct_size = sizeof measured };
+    struct dsb_observed claim = {.struct_size = sizeof claim};
+    struct dsb_observed measured = {.struct_size = sizeof measured};
     g_autofree char *hello = NULL;
     gint64 deadline = g_get_monotonic_time() + (gint64) job->box->resolved->start_timeout_ms * 1000;
 
     if (!dsb_backend_create(job->box->engine->backend, spec, &job->box->container, error))
         return FALSE;
     stamp(job, "created_ms");
-    if (!dsb_backend_inspect(job->box->engine->backend, job->box->container, spec, &claim, error)
-        || !dsb_verify_inspect(job->result->controls, spec, &claim, allow, error) || !still_wanted(job, error))
+    if (!dsb_backend_inspect(job->box->engine->backend, job->box->container, spec, &claim, error) ||
+        !dsb_verify_inspect(job->result->controls, spec, &claim, allow, error) || !still_wanted(job, error))
         return FALSE;
     stamp(job, "inspected_ms");
     job->box->stream.struct_size = sizeof job->box->stream;
@@ -196,8 +196,8 @@ static gboolean attest(const struct opening *job, GError **error)
     if (!dsb_exec_hello(&job->box->wire, job->options->cancel_fd, deadline, &hello, error))
         return FALSE;
     struct dsb_host_facts host = host_facts(job);
-    if (!dsb_hello_parse(hello, strlen(hello), spec, &host, &measured, error)
-        || !dsb_verify_hello(job->result->controls, spec, &measured, allow, error))
+    if (!dsb_hello_parse(hello, strlen(hello), spec, &host, &measured, error) ||
+        !dsb_verify_hello(job->result->controls, spec, &measured, allow, error))
         return FALSE;
     stamp(job, "attested_ms");
     return TRUE;
@@ -205,9 +205,9 @@ static gboolean attest(const struct opening *job, GError **error)
 
 static gboolean open_all(const struct opening *job, GError **error)
 {
-    if (!prepare(job, error)
-        || !dsb_verify_plan(job->result->controls, &job->box->resolved->spec, job->box->engine->loaded->plugin.enforces,
-                            &job->box->engine->info, job->options->allow_unenforced, error))
+    if (!prepare(job, error) ||
+        !dsb_verify_plan(job->result->controls, &job->box->resolved->spec, job->box->engine->loaded->plugin.enforces,
+                         &job->box->engine->info, job->options->allow_unenforced, error))
         return FALSE;
     job->box->resolved->spec.required &= ~dsb_report_let_go(job->result->controls);
     return open_workdir(job, error) && still_wanted(job, error) && attest(job, error);
@@ -216,7 +216,7 @@ static gboolean open_all(const struct opening *job, GError **error)
 void dsb_sandbox_init(struct dsb_sandbox *sandbox, const dsb_policy *policy, const struct dsb_run_options *options,
                       struct dsb_result *result)
 {
-    *sandbox = (struct dsb_sandbox){ .name = random_name(), .began = g_get_monotonic_time() };
+    *sandbox = (struct dsb_sandbox){.name = random_name(), .began = g_get_monotonic_time()};
     result->id = g_strdup(sandbox->name);
     result->session = g_strdup(options->session);
     result->image = g_strdup(options->image != NULL ? options->image : DEFAULT_IMAGE);
@@ -226,14 +226,14 @@ void dsb_sandbox_init(struct dsb_sandbox *sandbox, const dsb_policy *policy, con
 gboolean dsb_sandbox_open(struct dsb_sandbox *sandbox, const dsb_policy *policy, const struct dsb_run_options *options,
                           gboolean one_shot, struct dsb_result *result, GError **error)
 {
-    const struct opening job = { sandbox, policy, options, one_shot, result };
+    const struct opening job = {sandbox, policy, options, one_shot, result};
     gboolean ok = open_all(&job, error);
     if (sandbox->dir != NULL && !sandbox->dir->ephemeral)
         result->workdir = g_strdup(sandbox->dir->path);
     return ok;
 }
 
-void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options *options)
+void dsb_sandbox_hang_up(struct dsb_sandbox *sandbox)
 {
     if (sandbox->wire.stream != NULL)
         dsb_wire_clear(&sandbox->wire);
@@ -241,6 +241,11 @@ void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options 
     if (sandbox->stream.close != NULL)
         sandbox->stream.close(sandbox->stream.state);
     sandbox->stream.close = NULL;
+}
+
+void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options *options)
+{
+    dsb_sandbox_hang_up(sandbox);
     if (sandbox->resolved == NULL || sandbox->dir == NULL || sandbox->stopped)
         return;
     sandbox->stopped = TRUE;
@@ -261,5 +266,5 @@ void dsb_sandbox_clear(struct dsb_sandbox *sandbox)
     g_free(sandbox->container);
     g_free(sandbox->dir_name);
     g_free(sandbox->name);
-    *sandbox = (struct dsb_sandbox){ 0 };
+    *sandbox = (struct dsb_sandbox){0};
 }

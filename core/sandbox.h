@@ -18,7 +18,7 @@ struct dsb_sandbox {
     struct dsb_stream stream;
     struct dsb_wire wire;
     gint64 began;
-    gboolean stopped;
+    gboolean stopped; /**< there is no container to remove any more */
 };
 
 /** Choose a name, and write into the result what is known before anything is tried. */
@@ -31,6 +31,8 @@ void dsb_sandbox_init(struct dsb_sandbox *sandbox, const dsb_policy *policy, con
  */
 gboolean dsb_sandbox_open(struct dsb_sandbox *sandbox, const dsb_policy *policy, const struct dsb_run_options *options,
                           gboolean one_shot, struct dsb_result *result, GError **error);
+/** Close the stream: pid 1 ends. */
+void dsb_sandbox_hang_up(struct dsb_sandbox *sandbox);
 /** Close the stream and remove the container, once; says on the log when it could not. */
 void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options *options);
 /** Unlock the directory (remove an ephemeral one), close the engine, free. */

@@ -10,10 +10,7 @@
 #define MAX_ENTRIES 200000
 #define MAX_US (2 * G_USEC_PER_SEC)
 
-static int64_t nanoseconds(const struct timespec *at)
-{
-    return (int64_t) at->tv_sec * 1000000000 + at->tv_nsec;
-}
+static int64_t nanoseconds(const struct timespec *at) { return (int64_t) at->tv_sec * 1000000000 + at->tv_nsec; }
 
 int64_t dsb_scan_clock(void)
 {
@@ -32,10 +29,10 @@ static void note_dir(struct dsb_scan *scan, const char *path, const struct stat 
 static void note_file(struct dsb_scan *scan, const char *path, const struct stat *st)
 {
     struct dsb_file_entry *file = g_new(struct dsb_file_entry, 1);
-    *file = (struct dsb_file_entry){ .size = (uint64_t) st->st_size,
-                                     .ino = st->st_ino,
-                                     .mtime_ns = nanoseconds(&st->st_mtim),
-                                     .ctime_ns = nanoseconds(&st->st_ctim) };
+    *file = (struct dsb_file_entry){.size = (uint64_t) st->st_size,
+                                    .ino = st->st_ino,
+                                    .mtime_ns = nanoseconds(&st->st_mtim),
+                                    .ctime_ns = nanoseconds(&st->st_ctim)};
     g_hash_table_insert(scan->files, g_strdup(path), file);
 }
 
@@ -43,8 +40,8 @@ static void visit(void *data, const char *path, guint depth, const struct stat *
 {
     struct dsb_scan *scan = data;
     scan->inodes++;
-    if (S_ISDIR(st->st_mode) || st->st_nlink < 2
-        || g_hash_table_add(scan->linked, GSIZE_TO_POINTER((gsize) st->st_ino)))
+    if (S_ISDIR(st->st_mode) || st->st_nlink < 2 ||
+        g_hash_table_add(scan->linked, GSIZE_TO_POINTER((gsize) st->st_ino)))
         scan->bytes += (uint64_t) st->st_blocks * 512;
     if (scan->files == NULL)
         return;
@@ -59,12 +56,12 @@ static void visit(void *data, const char *path, guint depth, const struct stat *
 void dsb_scan_run(int fd, gboolean want_files, uint64_t max_inodes, struct dsb_scan *scan)
 {
     struct stat st;
-    struct dsb_walk walk = { .max_entries = max_inodes != 0 ? (gsize) max_inodes : MAX_ENTRIES,
-                             .deadline_us = g_get_monotonic_time() + MAX_US,
-                             .unlock = TRUE,
-                             .visit = visit,
-                             .data = scan };
-    *scan = (struct dsb_scan){ .linked = g_hash_table_new(NULL, NULL) };
+    struct dsb_walk walk = {.max_entries = max_inodes != 0 ? (gsize) max_inodes : MAX_ENTRIES,
+                            .deadline_us = g_get_monotonic_time() + MAX_US,
+                            .unlock = TRUE,
+                            .visit = visit,
+                            .data = scan};
+    *scan = (struct dsb_scan){.linked = g_hash_table_new(NULL, NULL)};
     if (want_files) {
         scan->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         scan->dirs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -91,8 +88,8 @@ static void compare_one(const struct dsb_scan *before, const char *path, const s
         return;
     if (old == NULL)
         dsb_result_add_file(result->created, path, now->size);
-    else if (old->mtime_ns != now->mtime_ns || old->ctime_ns != now->ctime_ns || old->ino != now->ino
-             || old->size != now->size)
+    else if (old->mtime_ns != now->mtime_ns || old->ctime_ns != now->ctime_ns || old->ino != now->ino ||
+             old->size != now->size)
         dsb_result_add_file(result->modified, path, now->size);
 }
 

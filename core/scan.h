@@ -11,11 +11,11 @@ struct dsb_file_entry {
 };
 
 struct dsb_scan {
-    GHashTable *files; /**< char * relative path -> struct dsb_file_entry *; NULL when only totals were asked */
-    GHashTable *dirs;  /**< char * relative path -> int64_t * ctime in ns; "" is the top */
+    GHashTable *files;  /**< char * relative path -> struct dsb_file_entry *; NULL when only totals were asked */
+    GHashTable *dirs;   /**< char * relative path -> int64_t * ctime in ns; "" is the top */
     GHashTable *linked; /**< inodes with several names, so that they count once */
-    uint64_t bytes;    /**< allocated (st_blocks) */
-    uint64_t inodes;   /**< names */
+    uint64_t bytes;     /**< allocated (st_blocks) */
+    uint64_t inodes;    /**< names */
     gboolean truncated; /**< a bound was reached; totals are a lower bound */
     gboolean hidden;    /**< something could not be looked into */
 };

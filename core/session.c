@@ -16,6 +16,7 @@
 /* What a directory may be over its limit by (the watcher is late) before nothing runs until files are removed. */
 #define DISK_SLACK (UINT64_C(64) << 20)
 #define INODES_SLACK UINT64_C(1000)
+#define IDLE_LOOK_US G_USEC_PER_SEC
 
 struct dsb_session {
     dsb_policy *policy;
@@ -23,20 +24,21 @@ struct dsb_session {
     struct dsb_result *facts; /* of the opening */
     uint32_t executions, controls;
     char *lost_reason; /* until the first result has told it */
+    gint64 next_look;  /* at the disk, while idle */
     GError *dead;
 };
 
-static const struct dsb_run_options nobody = { .struct_size = sizeof nobody, .cancel_fd = -1 };
+static const struct dsb_run_options nobody = {.struct_size = sizeof nobody, .cancel_fd = -1};
 
 static gboolean open_session(struct dsb_session *session, const struct dsb_run_options *options, GError **error)
 {
-    const struct dsb_request nothing = { .struct_size = sizeof nothing, .code = "", .stdin_fd = -1 };
+    const struct dsb_request nothing = {.struct_size = sizeof nothing, .code = "", .stdin_fd = -1};
     if (options->session == NULL) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "a session needs an id");
         return FALSE;
     }
-    if (!dsb_check_request(options, &nothing, error)
-        || !dsb_sandbox_open(&session->box, session->policy, options, FALSE, session->facts, error))
+    if (!dsb_check_request(options, &nothing, error) ||
+        !dsb_sandbox_open(&session->box, session->policy, options, FALSE, session->facts, error))
         return FALSE;
     dsb_exec_configure(&session->box.wire, session->box.resolved, TRUE, !options->no_checkpoint);
     return dsb_wire_flush(&session->box.wire, error);
@@ -110,6 +112,19 @@ static gboolean over_by(uint64_t have, uint64_t limit, uint64_t slack)
     return have > limit && have - limit > MAX(slack, limit / 10);
 }
 
+static void bury(struct dsb_session *session, const GError *why)
+{
+    if (session->dead == NULL)
+        session->dead = g_error_copy(why);
+}
+
+static gboolean too_full(const struct dsb_session *session, const struct dsb_scan *files)
+{
+    const struct dsb_resolved *limits = session->box.resolved;
+    return over_by(files->bytes, limits->disk_bytes, DISK_SLACK) ||
+           over_by(files->inodes, limits->disk_inodes, INODES_SLACK);
+}
+
 static gboolean disk_has_room(struct dsb_session *session, GError **error)
 {
     const struct dsb_resolved *limits = session->box.resolved;
@@ -118,14 +133,41 @@ static gboolean disk_has_room(struct dsb_session *session, GError **error)
         return TRUE;
     dsb_scan_clear(files); /* the host may have removed some since */
     dsb_scan_run(session->box.dir->fd, TRUE, 0, files);
-    if (!over_by(files->bytes, limits->disk_bytes, DISK_SLACK)
-        && !over_by(files->inodes, limits->disk_inodes, INODES_SLACK))
+    if (!too_full(session, files))
         return TRUE;
     g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT,
                 "the session's directory %s holds %" G_GUINT64_FORMAT " bytes in %" G_GUINT64_FORMAT
                 " files, more than the policy's disk allows: remove files from outside",
                 session->box.dir->path, files->bytes, files->inodes);
     return FALSE;
+}
+
+/* Processes that an execution left behind go on writing. Without its stream, pid 1 ends, and they with it. */
+static void look_at_disk(struct dsb_session *session)
+{
+    struct dsb_scan files;
+    gint64 began = g_get_monotonic_time();
+    if (began < session->next_look)
+        return;
+    dsb_scan_run(session->box.dir->fd, FALSE, session->box.resolved->disk_inodes * 2 + INODES_SLACK, &files);
+    if (too_full(session, &files) && !too_full(session, &session->box.files)) {
+        g_autoptr(GError) error = g_error_new_literal(
+            DSB_ERROR, DSB_ERROR_LOST, "the disk limit was passed while no code ran; the sandbox was ended");
+        bury(session, error);
+        dsb_sandbox_hang_up(&session->box);
+    }
+    dsb_scan_clear(&files);
+    session->next_look = g_get_monotonic_time() + MAX(IDLE_LOOK_US, (g_get_monotonic_time() - began) * 10);
+}
+
+gboolean dsb_session_alive(struct dsb_session *session)
+{
+    g_autoptr(GError) error = NULL;
+    if (session->dead == NULL && !dsb_exec_idle(&session->box.wire, &error))
+        bury(session, error);
+    if (session->dead == NULL)
+        look_at_disk(session);
+    return session->dead == NULL;
 }
 
 /* All that can keep the code from running. */
@@ -148,12 +190,6 @@ static gboolean check(struct dsb_session *session, const struct dsb_request *req
     return TRUE;
 }
 
-static void bury(struct dsb_session *session, const GError *why)
-{
-    if (session->dead == NULL)
-        session->dead = g_error_copy(why);
-}
-
 /* The container's own word is not to be had any more. */
 static void lose(struct dsb_session *session, const struct dsb_run_options *options, const GError *why,
                  struct dsb_result *result)
@@ -170,22 +206,22 @@ static gboolean run(struct dsb_session *session, const struct dsb_run_options *o
     const struct dsb_scan *files = &session->box.files;
     int64_t since_ns = dsb_scan_clock();
     gint64 began = g_get_monotonic_time();
-    struct dsb_exec exec = { .wire = &session->box.wire,
-                             .limits = limits,
-                             .dir_fd = session->box.dir->fd,
-                             .number = ++session->executions,
-                             .session = TRUE,
-                             .timeout_ms = timeout_ms,
-                             /* Over it already: what is there may stay, so that the code can remove it. */
-                             .disk_bytes = MAX(limits->disk_bytes, files->bytes),
-                             .disk_inodes = MAX(limits->disk_inodes, files->inodes) };
+    struct dsb_exec exec = {.wire = &session->box.wire,
+                            .limits = limits,
+                            .dir_fd = session->box.dir->fd,
+                            .number = ++session->executions,
+                            .session = TRUE,
+                            .timeout_ms = timeout_ms,
+                            /* Over it already: what is there may stay, so that the code can remove it. */
+                            .disk_bytes = MAX(limits->disk_bytes, files->bytes),
+                            .disk_inodes = MAX(limits->disk_inodes, files->inodes)};
     result->state.execution = exec.number;
     gboolean ran = dsb_exec_run(&exec, options, request, result, error);
     dsb_sandbox_stamp(result, began, "answered_ms");
     note_files(session, since_ns, result);
     dsb_sandbox_stamp(result, began, "compared_ms");
-    g_autoptr(GError) silent = g_error_new_literal(DSB_ERROR, DSB_ERROR_LOST,
-                                                   "the sandbox did not answer, and was removed");
+    g_autoptr(GError) silent =
+        g_error_new_literal(DSB_ERROR, DSB_ERROR_LOST, "the sandbox did not answer, and was removed");
     if (!ran)
         lose(session, options, *error, result);
     else if (exec.broken)
@@ -229,10 +265,11 @@ static char *control_text(const char *op_json, gint64 timeout_ms, GError **error
         object = json_tokener_parse_ex(tokener, op_json, (int) size + 1);
     json_tokener_free(tokener);
     char *text = NULL;
-    if (object != NULL && json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, "op", &op)
-        && json_object_is_type(op, json_type_string)) {
+    if (object != NULL && json_object_is_type(object, json_type_object) &&
+        json_object_object_get_ex(object, "op", &op) && json_object_is_type(op, json_type_string)) {
         json_object_object_add(object, "timeout_ms", json_object_new_int64(timeout_ms));
-        text = g_strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+        text =
+            g_strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     }
     json_object_put(object);
     if (text == NULL)
@@ -263,28 +300,14 @@ char *dsb_session_control(struct dsb_session *session, const char *op_json, guin
     return NULL;
 }
 
-gboolean dsb_session_alive(struct dsb_session *session)
-{
-    g_autoptr(GError) error = NULL;
-    if (session->dead == NULL && !dsb_exec_idle(&session->box.wire, &error))
-        bury(session, error);
-    return session->dead == NULL;
-}
-
 int dsb_session_fd(const struct dsb_session *session)
 {
     return session->dead == NULL ? session->box.stream.read_fd : -1;
 }
 
-const char *dsb_session_id(const struct dsb_session *session)
-{
-    return session->facts->session;
-}
+const char *dsb_session_id(const struct dsb_session *session) { return session->facts->session; }
 
-const char *dsb_session_workdir(const struct dsb_session *session)
-{
-    return session->box.dir->path;
-}
+const char *dsb_session_workdir(const struct dsb_session *session) { return session->box.dir->path; }
 
 static void add_text(struct json_object *to, const char *key, const char *text)
 {
@@ -307,7 +330,8 @@ char *dsb_session_info(const struct dsb_session *session)
     json_object_object_add(root, "policy", dsb_result_policy_json(facts));
     add_text(root, "workdir", session->box.dir->path);
     json_object_object_add(root, "timing", json_object_get(facts->timing));
-    char *text = g_strdup(json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    char *text =
+        g_strdup(json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(root);
     return text;
 }

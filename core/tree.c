@@ -91,7 +91,7 @@ static void move_up(struct job *job, int fd, const char *name)
 
 static void empty(struct job *job, int fd)
 {
-    struct reader reader = { .fd = fd };
+    struct reader reader = {.fd = fd};
     const struct dirent64 *entry;
     while ((entry = next(&reader)) != NULL && spend(job)) {
         if (remove_leaf(job, fd, entry))
@@ -122,7 +122,7 @@ static void empty_child(struct job *job, const char *name)
 /* Returns how many entries it found. */
 static uint64_t pass(struct job *job)
 {
-    struct reader reader = { .fd = job->top };
+    struct reader reader = {.fd = job->top};
     const struct dirent64 *entry;
     uint64_t found = 0;
     job->problem = 0;
@@ -143,7 +143,7 @@ static uint64_t pass(struct job *job)
 
 int dsb_tree_clear(int fd, const struct dsb_tree_limits *limits)
 {
-    struct job job = { .entries = limits->entries, .deadline_ms = now_ms() + limits->ms };
+    struct job job = {.entries = limits->entries, .deadline_ms = now_ms() + limits->ms};
     if (getrandom(&job.random, sizeof job.random, 0) != sizeof job.random)
         return errno;
     job.top = dsb_open_dir(fd, ".", true);

@@ -36,8 +36,8 @@ static void clear_level(gpointer data)
 
 static gboolean over(struct dsb_walk *walk)
 {
-    if (walk->entries >= walk->max_entries
-        || (walk->entries % 256 == 255 && g_get_monotonic_time() > walk->deadline_us))
+    if (walk->entries >= walk->max_entries ||
+        (walk->entries % 256 == 255 && g_get_monotonic_time() > walk->deadline_us))
         walk->truncated = TRUE;
     return walk->truncated;
 }
@@ -67,7 +67,7 @@ static void look_at(struct state *state, int fd, const char *name, GPtrArray *be
 static void enter(struct state *state, int fd)
 {
     struct stat st;
-    struct level level = { .fd = fd, .path_size = state->path->len };
+    struct level level = {.fd = fd, .path_size = state->path->len};
     int copy = fstat(fd, &st) == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
     DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
     if (stream == NULL) {
@@ -144,7 +144,7 @@ void dsb_walk_run(struct dsb_walk *walk, int fd)
         walk->hidden = TRUE;
         return;
     }
-    struct state state = { walk, g_array_new(FALSE, FALSE, sizeof(struct level)), g_string_new(NULL) };
+    struct state state = {walk, g_array_new(FALSE, FALSE, sizeof(struct level)), g_string_new(NULL)};
     g_array_set_clear_func(state.levels, clear_level);
     enter(&state, top);
     while (state.levels->len > 0 && !over(walk)) {

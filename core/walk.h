@@ -11,7 +11,7 @@
  */
 struct dsb_walk {
     gsize max_entries;
-    guint max_depth; /**< levels below the top that are entered; 0: all */
+    guint max_depth;  /**< levels below the top that are entered; 0: all */
     gboolean shallow; /**< only what is directly in it */
     gint64 deadline_us;
     gboolean unlock; /**< look into unreadable directories of ours, too: dsb_open_dir */

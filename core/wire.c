@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define KEPT_BYTES (256u << 10)
+
 void dsb_wire_init(struct dsb_wire *wire, struct dsb_stream *stream)
 {
     *wire = (struct dsb_wire){ .stream = stream, .in = g_byte_array_new(), .out = g_byte_array_new() };
@@ -12,6 +14,17 @@ void dsb_wire_clear(struct dsb_wire *wire)
 {
     g_clear_pointer(&wire->in, g_byte_array_unref);
     g_clear_pointer(&wire->out, g_byte_array_unref);
+}
+
+/* An array keeps what it once needed: after something large a new one takes its place. */
+static void emptied(GByteArray **array)
+{
+    gsize size = (*array)->len;
+    g_byte_array_set_size(*array, 0);
+    if (size <= KEPT_BYTES)
+        return;
+    g_byte_array_unref(*array);
+    *array = g_byte_array_new();
 }
 
 static void put_u32(uint8_t *to, uint32_t value)
@@ -59,7 +72,7 @@ gboolean dsb_wire_flush(struct dsb_wire *wire, GError **error)
         }
         wire->sent += (gsize) n;
     }
-    g_byte_array_set_size(wire->out, 0);
+    emptied(&wire->out);
     wire->sent = 0;
     return TRUE;
 }
@@ -68,7 +81,10 @@ gboolean dsb_wire_fill(struct dsb_wire *wire, GError **error)
 {
     /* One buffer a call keeps the caller's loop fair to its other work; it comes back for the rest. */
     uint8_t buffer[64 << 10];
-    if (wire->taken > 0) {
+    if (wire->taken > 0 && wire->taken == wire->in->len) {
+        emptied(&wire->in);
+        wire->taken = 0;
+    } else if (wire->taken > 0) {
         g_byte_array_remove_range(wire->in, 0, (guint) wire->taken);
         wire->taken = 0;
     }

@@ -2,7 +2,7 @@
 #include "workdir.h"
 
 #include "beneath.h"
-#include "tree.h"
+#include "mapped.h"
 
 #include <dirent.h>
 #include <dsandbox/files.h>
@@ -166,7 +166,7 @@ int dsb_workdir_remove(int base, const char *name)
     int fd = dsb_open_dir(base, name, true);
     if (fd < 0)
         return errno == ENOENT ? 0 : errno;
-    int problem = dsb_tree_clear(fd, &limits);
+    int problem = dsb_mapped_clear(fd, &limits);
     close(fd);
     if (problem != 0)
         return problem;

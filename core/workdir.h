@@ -44,7 +44,7 @@ int dsb_workdir_open_base(const char *base, gboolean make, GError **error);
 int dsb_workdir_lock(int base, const char *name, GError **error);
 /** Remove the lock's file; the caller holds the lock. */
 void dsb_workdir_drop_lock(int base, const char *name);
-/** Remove BASE/NAME with all content. Returns 0, or an errno as dsb_tree_clear. The caller holds the lock. */
+/** Remove BASE/NAME with all content. Returns 0, or an errno as dsb_mapped_clear. The caller holds the lock. */
 int dsb_workdir_remove(int base, const char *name);
 
 /** Remove ephemeral directories whose owner is gone. Returns how many (would be, when dry_run). */

@@ -57,7 +57,7 @@ def library(name):
         sys.path = path
 
 
-encode_string = _json.encode_basestring_ascii
+encode_string, getpid = _json.encode_basestring_ascii, os.getpid
 
 
 class ScanOptions:
@@ -109,7 +109,7 @@ class Control:
         space = _socket.CMSG_SPACE(8 * 4)
         head, ancillary, _, _ = self.sock.recvmsg(self.HEADER.size, space, _socket.MSG_CMSG_CLOEXEC)
         if len(head) != self.HEADER.size:
-            sys.exit(0)
+            raise SystemExit(0)
         kind, length, self.number, self.nonce = self.HEADER.unpack(head)
         fds = []
         for level, what, data in ancillary:
@@ -119,7 +119,7 @@ class Control:
         while length:
             part = self.sock.recv(min(length, 1 << 20))
             if not part:
-                sys.exit(0)
+                raise SystemExit(0)
             parts.append(part)
             length -= len(part)
         return kind, decode(b"".join(parts)) if parts else {}, fds
@@ -224,7 +224,7 @@ class Execution:
     """One piece of code in one namespace.  A session will call run() again and again."""
 
     def __init__(self, request, namespace):
-        self.pid = os.getpid()
+        self.pid = getpid()
         self.code = request["code"]
         self.filename = request.get("filename") or "main.py"
         self.namespace = namespace
@@ -254,7 +254,7 @@ class Execution:
         exec(code, self.namespace)
         if last is not None:
             value = eval(last, self.namespace)
-            if value is not None and os.getpid() == self.pid:
+            if value is not None and getpid() == self.pid:
                 self.result = bundle(value)
 
     def _failed(self, error):
@@ -435,7 +435,7 @@ def interpreter_end(main, before):
 
 
 def finish(execution, report, main, before):
-    if report and os.getpid() == execution.pid:  # not in a copy that the code has forked
+    if report and getpid() == execution.pid:  # not in a copy that the code has forked
         report.write(make_report(execution, report.room))
     interpreter_end(main, before)
 
@@ -461,7 +461,7 @@ def run_once(control):
     status = flush_streams() or execution.exit_code
     if execution.interrupted:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-        os.kill(os.getpid(), _signal.SIGINT)
+        os.kill(getpid(), _signal.SIGINT)
     os._exit(status)
 
 

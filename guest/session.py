@@ -110,8 +110,11 @@ class Sources:
     def tell(self):
         for filename, code in self.texts.items():
             if filename not in self.told:
-                remember_source(filename, code)
-                self.told.add(filename)
+                try:
+                    remember_source(filename, code)
+                    self.told.add(filename)
+                except Exception:
+                    return  # the code has put something else in its place
 
 
 class SessionExecution(Execution):
@@ -269,6 +272,16 @@ class Session:
         except Exception:
             return False
 
+    def flush(self):
+        status = 0
+        for stream in (getattr(sys, "stdout", None), self.stdout, getattr(sys, "stderr", None), self.stderr):
+            try:
+                if stream is not None and not stream.closed:
+                    stream.flush()
+            except Exception:
+                status = 120  # as the interpreter at its end
+        return status
+
     def away(self):
         """Descriptors 0, 1, 2 lead nowhere between executions, and what no one could take goes there."""
         null = open_fd("/dev/null", O_RDWR | O_CLOEXEC)
@@ -403,7 +416,7 @@ class Session:
         execution.run()
         if getpid() != self.pid:
             return None
-        status = flush_streams()
+        status = self.flush()
         execution.exit_code = execution.exit_code or status
         self.flush_files()
         return self.words(execution)
@@ -417,7 +430,7 @@ class Session:
 
     def leave_copy(self, execution):
         """The code has forked and the copy has come out of it: not a second session."""
-        self.shielded(flush_streams)
+        self.shielded(self.flush)
         exit_now(execution.exit_code & 0xFF)
 
     def words(self, execution, plain_only=False):
@@ -486,19 +499,11 @@ class Session:
         threads = thread_count()
         state = RandomState()
         pending = _signal.SIGCHLD in sigpending()
-        quiet = ("ignore", None, DeprecationWarning, None, 0)  # 3.12: fork with threads
-        filters = warnings.filters
-        filters.insert(0, quiet)
-        try:
-            middle = fork()
-        except BaseException:
-            middle = -1
+        middle = self.quiet_fork()
         if middle == 0:
             self.middle(number, nonce, fd, threads)
-            filters.remove(quiet)
             state.restore()
             return
-        filters.remove(quiet)
         close(fd)
         if middle < 0:
             return
@@ -509,10 +514,25 @@ class Session:
         if not pending:  # the user's handler has nothing to hear of ours
             sigtimedwait({_signal.SIGCHLD}, 0)
 
+    @staticmethod
+    def quiet_fork():
+        """-1: not made.  From 3.12 on a fork with threads warns; nobody asked for this one."""
+        filters, quiet = warnings.filters, ("ignore", None, DeprecationWarning, None, 0)
+        listed = type(filters) is list
+        if listed:
+            filters.insert(0, quiet)
+        try:
+            return fork()
+        except BaseException:
+            return -1
+        finally:
+            if listed and quiet in filters:
+                filters.remove(quiet)
+
     def middle(self, number, nonce, fd, threads):
         """The copy's parent is dsb-init, so that the code can never wait for it.  Returns when the copy continues."""
         try:
-            if fork() != 0:
+            if self.quiet_fork() != 0:
                 exit_now(0)
             write_score(self.score)
             self.link.sock.detach()

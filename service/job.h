@@ -31,6 +31,7 @@ struct job {
     char *op;         /**< JOB_CONTROL: its JSON */
     guint timeout_ms; /**< JOB_CONTROL */
     char *lost;       /**< why the former interpreter is gone; NULL: there was none */
+    guint64 before;   /**< executions of the session when it was started */
     gboolean events;  /**< send output as it comes */
     gboolean placed;  /**< holds a place among the running ones */
     gboolean cancelled;

@@ -19,13 +19,12 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 256 /* of either kind of socket */
-#define BACKLOG 128
+#define BACKLOG 1024
 #define SWEEP_SECONDS 2
 #define FIRST_WORD_SECONDS 30
 #define BODY_SECONDS 120
 #define ANSWER_SECONDS 60 /* without taking a byte */
-#define IDLE_SECONDS 300
-#define IDLE_TCP_SECONDS 60
+#define CLOSE_SECONDS 5
 
 #define CONNECTION_KEY "dsandbox-connection"
 
@@ -34,7 +33,6 @@ struct listener {
     GSocket *sockets[2]; /* unix, TCP */
     GSource *sources[2];
     guint retry;
-    GSocket *anchor;
     GQueue connections; /* struct connection */
     guint counts[2];
     guint sweep;
@@ -254,22 +252,6 @@ static gboolean open_unix(struct listener *listener, GError **error)
     return listener->sockets[0] != NULL || cannot_listen(listener->path, error);
 }
 
-/*
- * libsoup keeps a connection alive only while it has a listening socket itself. We accept connections ourselves, to
- * count them and to give them deadlines; so it gets a socket that nobody can reach, since its file is gone.
- */
-static gboolean open_anchor(struct listener *listener, GError **error)
-{
-    g_autofree char *path = g_strdup_printf("%s.%d", listener->path, (int) getpid());
-    if (strlen(path) > 107 || !clear_path(path, error))
-        return cannot_listen(listener->path, error);
-    listener->anchor = bind_unix(path, error);
-    unlink(path);
-    if (listener->anchor == NULL || !soup_server_listen_socket(listener->service->server, listener->anchor, 0, error))
-        return cannot_listen(path, error);
-    return TRUE;
-}
-
 static gboolean open_tls(struct listener *listener, GInetAddress *address, GError **error)
 {
     const struct options *options = &listener->service->options;
@@ -350,7 +332,7 @@ struct listener *listener_new(struct service *service, GError **error)
     listener->path = g_strdup(service->options.socket);
     listener->lock_fd = -1;
     if (socket_check_dir(listener->path, error) && take_lock(listener, error) && clear_path(listener->path, error)
-        && open_anchor(listener, error) && (service->options.listen == NULL || open_tcp(listener, error))
+        && (service->options.listen == NULL || open_tcp(listener, error))
         && open_unix(listener, error)) {
         watch(listener, 0);
         if (listener->sockets[1] != NULL)
@@ -383,7 +365,6 @@ void listener_free(struct listener *listener)
     listener_close(listener);
     if (listener->sweep != 0)
         g_source_remove(listener->sweep);
-    g_clear_object(&listener->anchor);
     g_clear_object(&listener->certificate);
     token_free(listener->token);
     if (listener->lock_fd >= 0)
@@ -406,7 +387,6 @@ static void refuse(SoupServerMessage *message, guint status, const char *code, c
     if (status == 401)
         soup_message_headers_replace(soup_server_message_get_response_headers(message), "WWW-Authenticate", "Bearer");
     /* What is still to come of the body is read and dropped, up to a bound. */
-    soup_message_headers_replace(soup_server_message_get_response_headers(message), "Connection", "close");
     soup_message_body_set_accumulate(soup_server_message_get_request_body(message), FALSE);
 }
 
@@ -441,6 +421,12 @@ void listener_check_head(struct listener *listener, SoupServerMessage *message)
     connection->busy = TRUE;
     connection->body_bytes = 0;
     connection->deadline = after(BODY_SECONDS);
+    /*
+     * One request for each connection: a new one costs 60 microseconds on a unix socket, and libsoup 3.2 leaks
+     * connections that are closed while they are kept alive.
+     */
+    soup_message_headers_replace(soup_server_message_get_response_headers(message), "Connection", "close");
+    service_touch(listener->service);
     g_signal_connect(message, "got-chunk", G_CALLBACK(on_chunk), NULL);
     if (connection->tcp && !token_accepts(listener->token, soup_message_headers_get_one(headers, "Authorization")))
         refuse(message, 401, "denied", "give the service's token: Authorization: Bearer TOKEN");
@@ -462,13 +448,13 @@ void listener_progress(SoupServerMessage *message, gboolean more)
         connection->deadline = more ? after(ANSWER_SECONDS) : 0;
 }
 
-void listener_idle(SoupServerMessage *message)
+void listener_answered(SoupServerMessage *message)
 {
     struct connection *connection = connection_of(message);
     if (connection == NULL)
         return;
     connection->busy = FALSE;
-    connection->deadline = after(connection->tcp ? IDLE_TCP_SECONDS : IDLE_SECONDS);
+    connection->deadline = after(CLOSE_SECONDS);
 }
 
 GSource *listener_hangup_source(SoupServerMessage *message)

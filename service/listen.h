@@ -19,12 +19,12 @@ void listener_free(struct listener *listener);
 void listener_check_head(struct listener *listener, SoupServerMessage *message);
 
 /*
- * Every connection has a deadline for what it does now: saying something, sending a request, taking the answer.
- * While we work on its request it has none.
+ * Every connection is for one request, and has a deadline for what it does now: saying something, sending a request,
+ * taking the answer. While we work on its request it has none.
  */
 void listener_working(SoupServerMessage *message);
 void listener_progress(SoupServerMessage *message, gboolean more);
-void listener_idle(SoupServerMessage *message);
+void listener_answered(SoupServerMessage *message);
 
 /** Ready when the peer is gone; NULL when the connection is gone already. */
 GSource *listener_hangup_source(SoupServerMessage *message);

@@ -88,7 +88,7 @@ static void on_finished(SoupServerMessage *message, gpointer data)
     struct service *service = request->service;
     (void) message;
     nobody_waits(request);
-    listener_idle(request->message);
+    listener_answered(request->message);
     request_free(request);
     service->requests--;
     service_touch(service);

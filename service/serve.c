@@ -160,7 +160,7 @@ static gboolean answer_document(SoupServerMessage *message, const char *path)
 
 static void on_document_done(SoupServerMessage *message, gpointer data)
 {
-    listener_idle(message);
+    listener_answered(message);
     service_touch(data);
 }
 

@@ -189,6 +189,7 @@ static void start_in_session(struct job *job)
     session->current = job;
     session->used = g_get_real_time();
     job->lost = g_strdup(session->lost);
+    job->before = session->executions;
     announce(job, "started");
     g_async_queue_push(session->inbox, job);
 }

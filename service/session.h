@@ -7,7 +7,7 @@
 
 G_BEGIN_DECLS
 
-/** A session as the main thread knows it. `handle` alone belongs to the worker thread. */
+/** A session as the main thread knows it. `handle` and `offset` belong to the worker thread. */
 struct session {
     struct service *service;
     const char *id; /**< settings->id */
@@ -15,6 +15,7 @@ struct session {
     GThread *worker;
     GAsyncQueue *inbox; /**< struct job, to the worker */
     dsb_session *handle;
+    guint64 offset; /**< worker: executions of the session before this sandbox, which counts from 1 itself */
     GQueue waiting;      /**< struct job, in the order they came */
     struct job *current; /**< with the worker */
     gboolean at_gate;    /**< the first waiting job is in service->gate */

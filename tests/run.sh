@@ -6,8 +6,8 @@
 #
 #   DSB_TEST_BUILD      build directory (build-test)
 #   DSB_TEST_MUST_RUN   set-ups that may not be skipped, "docker-api podman"
-#   DSB_TEST_ONLY       steps to run: "unit install cli conformance"
-#   DSB_TEST_RUNS       runs in the leak test of tests/cli (10)
+#   DSB_TEST_ONLY       steps to run: "unit compilers install cli conformance"
+#   DSB_TEST_RUNS       runs in the leak test of tests/cli (100)
 #   DSB_RIG_DIR         where tests/rig keeps its image cache
 #
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed and something passed.
@@ -18,7 +18,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 top=$PWD
 build=${DSB_TEST_BUILD:-build-test}
-only=${DSB_TEST_ONLY:-unit install cli conformance}
+only=${DSB_TEST_ONLY:-unit compilers install cli conformance}
 must=${DSB_TEST_MUST_RUN:-}
 rig=tests/rig/rig.sh
 setups=${*:-docker-api docker-cli podman podman-rootless}
@@ -166,6 +166,25 @@ unit() {
 	[ "$1" -gt 0 ] || [ "$2" -gt 0 ] || fail "unit: nothing passed"
 }
 
+# The other compiler, warnings as errors; and everything that needs no engine once more under the sanitizers.
+compilers() {
+	# shellcheck disable=SC2016
+	step clang 900 sh -eu -c '
+		CC=clang meson setup "$1/clang" -Dwerror=true -Dtests=enabled
+		meson compile -C "$1/clang"' sh "$work" && passed=$((passed + 1)) || fail "clang, see $logs/clang.log"
+	# shellcheck disable=SC2016
+	step sanitizers 1200 sh -eu -c '
+		meson setup "$1/sanitize" -Dtests=enabled -Db_sanitize=address,undefined -Dwerror=true
+		meson compile -C "$1/sanitize"
+		meson test -C "$1/sanitize" --no-rebuild --print-errorlogs --timeout-multiplier 4' sh "$work" &&
+		passed=$((passed + 1)) || fail "sanitizers, see $logs/sanitizers.log"
+	DSB_TEST_PROGRAM=$work/sanitize/cli/dsandbox DSB_TEST_WORK=$work/sanitized
+	export DSB_TEST_PROGRAM DSB_TEST_WORK
+	mkdir -p "$DSB_TEST_WORK"
+	suite cli-sanitized 900 python3 tests/cli/test_cli.py
+	rm -rf --one-file-system "$work/clang" "$work/sanitize"
+}
+
 # Variables that describe set-up $1 to a suite.
 define() {
 	DSB_TEST_SETUP=$1 DSB_TEST_AS='' DSB_TEST_PROGRAM=$program
@@ -208,6 +227,7 @@ installation() {
 		"$prefix/bin/dsandbox" backend ls >"$1/ls"
 		for b in docker-api docker-cli podman; do grep "^$b " "$1/ls"; done
 		test -s "$prefix/share/man/man1/dsandbox.1"
+		test "$("$prefix/bin/dsandbox-conformance" --list | wc -l)" -gt 100
 		export PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name "*.pc" | head -n 1)")
 		pkg-config --modversion dsandbox
 		test -d "$(pkg-config --variable=plugindir dsandbox)"
@@ -279,7 +299,7 @@ mkdir -p "$logs" || exit 1
 work=$(mktemp -d /tmp/dsb-test.XXXXXX) && chmod 0755 "$work" || exit 1
 copy=$top reports=''
 
-step install-packages 1500 sh tests/rig/install.sh build engines || fail "install-packages: something is missing"
+step install-packages 1500 sh tests/rig/install.sh build check engines || fail "install-packages: something is missing"
 if [ -e "$build/build.ninja" ]; then
 	step setup 300 meson setup --reconfigure "$build" -Dwerror=true -Dtests=enabled
 else
@@ -293,6 +313,7 @@ program=$(cd "$build" && pwd)/cli/dsandbox
 # --- without an engine ------------------------------------------------------
 
 if has unit "$only"; then unit; fi
+if has compilers "$only"; then compilers; fi
 if has cli "$only"; then
 	unset DSB_TEST_SETUP DSB_TEST_ENDPOINT DSB_TEST_BACKEND DSB_TEST_AS
 	DSB_TEST_PROGRAM=$program DSB_TEST_WORK=$work/none
@@ -335,7 +356,10 @@ for s in $setups; do
 		DSB_TEST_PROGRAM=$copy/build/cli/dsandbox DSB_TEST_EXAMPLES=$copy/examples
 		export DSB_TEST_EXAMPLES
 	fi
-	if has cli "$only"; then suite "cli-$s" 1800 python3 tests/cli/test_cli.py; fi
+	if has cli "$only"; then
+		suite "cli-$s" 1800 python3 tests/cli/test_cli.py
+		suite "faults-$s" 900 python3 tests/cli/test_faults.py
+	fi
 	if has conformance "$only"; then conformance "$s"; fi
 done
 compare

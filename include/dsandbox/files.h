@@ -76,7 +76,7 @@ GBytes *dsb_files_read(dsb_files *files, const char *path, gsize max, GError **e
 /**
  * Create or replace a regular file: readers see the old content or all of the new. `mode` 0: 0644. Missing parent
  * directories are made. The file belongs to the owner of the session directory. A link or special file of that name is
- * replaced; a directory is CONFLICT.
+ * replaced; a directory is CONFLICT. It counts against the disk limit of the session's sandbox.
  */
 gboolean dsb_files_write(dsb_files *files, const char *path, const void *bytes, gsize size, uint32_t mode,
                          GError **error);
@@ -98,7 +98,7 @@ gboolean dsb_files_clear(dsb_files *files, GError **error);
 /** Remove a session's directory and its lock file. BUSY: a sandbox is open on it. An absent one is success. */
 gboolean dsb_files_delete_session(const char *base_dir, const char *session, GError **error);
 
-/** Ids of the session directories in a base directory, sorted (g_strfreev); an absent base has none. At most 100 000. */
+/** Ids of the session directories in a base directory, sorted (g_strfreev), at most 100 000; no base, no ids. */
 char **dsb_files_sessions(const char *base_dir, GError **error);
 
 G_END_DECLS

@@ -25,7 +25,7 @@ struct dsb_run_options {
     void (*output)(void *data, int stream, const void *bytes, gsize size);
     void *data;
     /* sessions; dsb_run does not look at them */
-    gboolean no_checkpoint;  /**< dsb_session_open: take no rollback points (less memory, a crash loses the variables) */
+    gboolean no_checkpoint;  /**< dsb_session_open: no rollback points (less memory; a crash loses the variables) */
     const char *lost_reason; /**< dsb_session_open: why the session's former interpreter is gone. The first execution's
                                   state is then `lost` with this reason; NULL: there was none */
 };
@@ -77,13 +77,17 @@ dsb_result *dsb_session_execute(dsb_session *session, const struct dsb_run_optio
 
 /**
  * A control operation on the idle session, a JSON object {"op":"vars"|"reset"|"save"|"restore"|…}; guest/PROTOCOL.md
- * has them. `timeout_ms` 0: 30 000; at most 600 000. Returns the JSON answer of at most 16 MiB (g_free), which comes from the sandbox
- * and is not to be trusted. NULL: INVALID no such object; FAILED the operation's own error, or its time was over;
- * TIMEOUT the sandbox does not answer; LOST; PROTOCOL.
+ * has them. `timeout_ms` 0: 30 000; at most 600 000. Returns the JSON answer of at most 16 MiB (g_free), which comes
+ * from the sandbox and is not to be trusted. NULL: INVALID no such object; FAILED the operation's own error, or its
+ * time was over; TIMEOUT the sandbox does not answer; LOST; PROTOCOL.
  */
 char *dsb_session_control(dsb_session *session, const char *op_json, guint timeout_ms, GError **error);
 
-/** FALSE when the container is gone (ended, killed, engine stopped, idle or life time over). Does not block. */
+/**
+ * FALSE when the container is gone (ended, killed, engine stopped, idle or life time over). Does not wait. Call it
+ * about once a second while the session is idle: it looks at the disk, too, since processes that an execution left
+ * behind may go on writing, and ends a sandbox that is far over its limit.
+ */
 gboolean dsb_session_alive(dsb_session *session);
 /** Readable when something happened while idle; call dsb_session_alive then. -1 when the container is gone. */
 int dsb_session_fd(const dsb_session *session);

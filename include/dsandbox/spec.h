@@ -77,7 +77,7 @@ struct dsb_spec {
     const char *workdir;  /**< inside, `/sandbox` */
     const char *hostname; /**< inside */
 
-    const struct dsb_bind *binds; /**< [0] is the session directory, [1] the guest directory */
+    const struct dsb_bind *binds; /**< [0] is the session directory, [1] the guest directory, [2] /etc/hosts */
     gsize n_binds;
 
     uint64_t tmp_bytes;       /**< tmpfs at /tmp: rw,noexec,nosuid,nodev,mode=1777 */

@@ -33,7 +33,7 @@ SETUP = os.environ.get("DSB_TEST_SETUP", "")
 BACKEND = os.environ.get("DSB_TEST_BACKEND", "")
 ENDPOINT = os.environ.get("DSB_TEST_ENDPOINT", "")
 AS = os.environ.get("DSB_TEST_AS", "")
-RUNS = int(os.environ.get("DSB_TEST_RUNS", "10"))
+RUNS = int(os.environ.get("DSB_TEST_RUNS", "100"))
 HARD_LIMIT = 120  # seconds, of one run of the program
 RESULT_KEYS = json.load(open(os.path.join(TOP, "doc/result.schema.json"), encoding="utf-8"))["required"]
 
@@ -341,6 +341,21 @@ class Code(Case):
     def test_endless_standard_input(self):
         with open("/dev/zero", "rb") as zero:
             self.assert_failure(dsandbox("run", "--json", "-", stdin=zero, limit=60), None, "large|big|limit|at most|more than")
+
+    def test_stopped_while_reading(self):
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+            with self.subTest(number):
+                process = start("run", "--json", stdin=subprocess.PIPE)
+                process.stdin.write(b"print(1)\n")
+                process.stdin.flush()
+                time.sleep(0.3)
+                process.send_signal(number)
+                out, err = process.stdout.read(), process.stderr.read()
+                self.assertEqual(process.wait(10), status, err)
+                self.assertEqual(json.loads(out)["status"], "cancelled")
+                process.stdin.close()
+                process.stdout.close()
+                process.stderr.close()
 
     def test_not_utf8(self):
         self.assert_failure(dsandbox("run", "--json", WORK.file(b"print('\xff\xfe')")), "invalid", "utf-8")
@@ -935,6 +950,12 @@ class Input(EngineCase):
         done = self.dsb("--env", "A=1", "--env", "B=x=y z", "-c", "import os; print(os.environ['A'], os.environ['B'])")
         self.assertEqual(self.result(done)["stdout"], "1 x=y z\n", done)
 
+    def test_any_locale(self):
+        for locale in ("C", "POSIX", "C.UTF-8"):
+            with self.subTest(locale):
+                done = self.dsb("--env", "NAME=\u2603", "-c", "import os; print('\u2603', os.environ['NAME'])", env={"LANG": locale, "LC_ALL": locale})
+                self.assertEqual(self.result(done)["stdout"], "\u2603 \u2603\n", done)
+
     def test_nothing_of_our_environment(self):
         done = self.dsb("-c", "import os; print(sorted(os.environ))", env={"DSB_SECRET": "x", "HTTP_PROXY": "http://x", "AWS_SECRET_ACCESS_KEY": "x"})
         names = self.result(done)["stdout"]
@@ -1091,12 +1112,10 @@ class Ending(EngineCase):
         begin = time.monotonic()
         process.kill()
         process.communicate(timeout=30)
-        gone = wait_until(lambda: not [n for n in containers() if (engine_get(f"/containers/{n.lstrip('/')}/json") or {}).get("State", {}).get("Running")], 9)
-        self.assertTrue(gone, f"runs on after {time.monotonic() - begin:.1f} s: {containers()}")
-        left = containers()
-        dsandbox("--backend", BACKEND, "gc", "--base-dir", WORK.base)
+        gone = wait_until(lambda: not containers(), 4 + 5)
+        self.assertTrue(gone, f"is there after {time.monotonic() - begin:.1f} s: {containers()}")
+        dsandbox("--backend", BACKEND, "gc", "--base-dir", WORK.base)  # for the directory
         self.assert_clean()
-        self.assertEqual(left, [], "stopped by itself, but only gc removed it")
 
     def test_container_killed_from_outside(self):
         process = self.popen("--timeout", "60", "--session", "lost", "-c",
@@ -1125,6 +1144,30 @@ class Ending(EngineCase):
         self.assertEqual(len(containers()), 1)
         process.communicate(timeout=30)
         self.assertEqual(process.returncode, 0)
+
+    def test_output_cannot_be_written(self):
+        argv, env = command(["--backend", BACKEND, "run", "--base-dir", WORK.base, "--allow-unenforced=" + ",".join(self.allow or ["swap"]), "-c", "print(1)"], environment())
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=HARD_LIMIT, cwd="/")
+        self.assertEqual(done.returncode, 125, done.stderr)
+        self.assertIn(b"cannot write the output: No space left", done.stderr)
+        self.assert_clean()
+
+    def test_standard_descriptors_closed(self):
+        argv, env = command(["--backend", BACKEND, "run", "--base-dir", WORK.base, "--allow-unenforced=" + ",".join(self.allow or ["swap"]), "-c", "print('lost'); raise SystemExit(7)"], environment())
+        process = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *argv], env=env, timeout=HARD_LIMIT, cwd="/")
+        self.assertEqual(process.returncode, 7)
+        self.assert_clean()
+
+    def test_stopped_while_nobody_reads(self):
+        """The terminal has stopped the output, or the reader of the pipe sleeps: a signal is answered all the same."""
+        process = self.popen("-c", "while True: print('x' * 1000)", json_=False)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(timeout=15), 130)
+        process.stdout.close()
+        process.stderr.close()
+        self.assert_clean()
 
     def test_output_pipe_closed(self):
         """`dsandbox … | head -1`: the run ends, nothing is left."""
@@ -1225,21 +1268,25 @@ WITHOUT_ENGINE = (BadOptions, Usage, Code, Policies, NoEngine)
 WITH_ENGINE = (Results, Statuses, Input, Newcomer, Ending, Verbs, Examples)
 
 
-def load_tests(loader, _tests, _pattern):
-    suite = unittest.TestSuite()
-    for case in WITH_ENGINE if SETUP else WITHOUT_ENGINE:
-        suite.addTests(loader.loadTestsFromTestCase(case))
-    return suite
+def load(cases):
+    """A `load_tests` of these cases."""
+    def load_tests(loader, _tests, _pattern):
+        suite = unittest.TestSuite()
+        for case in cases:
+            suite.addTests(loader.loadTestsFromTestCase(case))
+        return suite
+    return load_tests
 
 
-def main():
+def main(cases):
     global WORK
     # Started in the background by a shell, we would hand an ignored SIGINT down to the program.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.umask(0o022)
     if not os.access(PROGRAM, os.X_OK):
         sys.exit(f"test_cli.py: '{PROGRAM}' is not there; build first, or set DSB_TEST_PROGRAM")
-    WORK = Work()
+    sys.modules["__main__"].load_tests = load(cases)
+    WORK = sys.modules["test_cli"].WORK = Work()
     try:
         run = unittest.main(argv=sys.argv, verbosity=2, exit=False, catchbreak=False).result
     finally:
@@ -1252,4 +1299,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.modules["test_cli"] = sys.modules["__main__"]
+    main(WITH_ENGINE if SETUP else WITHOUT_ENGINE)

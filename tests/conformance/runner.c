@@ -11,9 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef DSB_CONFORMANCE_CASES
-#define DSB_CONFORMANCE_CASES "cases"
-#endif
 
 #define MARK "@case "
 #define READY "@ready\n"
@@ -509,6 +506,13 @@ static void suite_clear(struct suite *suite)
     g_free(suite->dead);
 }
 
+/* The source's while we are in the build tree, the installed ones otherwise. */
+static const char *default_cases(void)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    return self != NULL && g_str_has_prefix(self, DSB_BUILD_DIR "/") ? DSB_CASES_SOURCE : DSB_CASES_INSTALLED;
+}
+
 int main(int argc, char **argv)
 {
     setlocale(LC_ALL, "");
@@ -519,7 +523,7 @@ int main(int argc, char **argv)
         return fail(error);
     if (opt.setup == NULL)
         opt.setup = g_strdup(opt.backend != NULL ? opt.backend : opt.plugin != NULL ? opt.plugin : "auto");
-    struct suite suite = {.cases_dir = opt.cases != NULL ? opt.cases : DSB_CONFORMANCE_CASES};
+    struct suite suite = {.cases_dir = opt.cases != NULL ? opt.cases : default_cases()};
     suite.waivers = conf_waivers_read(opt.waivers, &error);
     if (suite.waivers == NULL)
         return fail(error);

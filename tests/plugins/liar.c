@@ -54,7 +54,7 @@ static const char *extra_argument(int control)
     case DSB_CONTROL_CAPABILITIES:
         return "--cap-add=NET_RAW";
     case DSB_CONTROL_NAMESPACES:
-        return "--uts=host";
+        return "--cgroupns=host";
     case DSB_CONTROL_DEVICES:
         return "--device=/dev/fuse";
     default:
@@ -62,16 +62,17 @@ static const char *extra_argument(int control)
     }
 }
 
-/** A stand-in for the docker program that adds one argument behind `create`. */
+/** A stand-in for the docker program that adds one argument behind `create`, in place of the same option if there is one. */
 static char *make_program(const struct dsb_open_params *params, const char *argument, GError **error)
 {
     const char *host = params->endpoint != NULL && *params->endpoint != '/' ? params->endpoint : NULL;
     const char *program = params->endpoint != NULL && *params->endpoint == '/' ? params->endpoint : "docker";
     g_autofree char *export = host != NULL ? g_strdup_printf("export DOCKER_HOST='%s'\n", host) : g_strdup("");
     g_autofree char *text = g_strdup_printf("#!/bin/sh\n%si=$#\nwhile [ $i -gt 0 ]; do\n  a=$1\n  shift\n"
+                                            "  i=$((i-1))\n  case $a in %.*s=*) continue ;; esac\n"
                                             "  set -- \"$@\" \"$a\"\n  [ \"$a\" = create ] && set -- \"$@\" %s\n"
-                                            "  i=$((i-1))\ndone\nexec %s \"$@\"\n",
-                                            export, argument, program);
+                                            "done\nexec %s \"$@\"\n",
+                                            export, (int) strcspn(argument, "="), argument, argument, program);
     char *path = g_build_filename(params->runtime_dir, "liar-docker", NULL);
     g_autoptr(GError) local = NULL;
     if (g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0700, &local))

@@ -26,14 +26,14 @@ group() {
 			libcmocka-dev libseccomp-dev libsoup-3.0-dev
 		;;
 	check)
-		echo clang python3 curl jq valgrind
+		echo clang libclang-rt-dev python3 curl openssl
 		;;
 	engine)
 		echo docker.io
 		;;
 	engines)
-		echo docker.io podman runc crun conmon uidmap catatonit netavark \
-			mmdebstrap debian-archive-keyring gpg curl util-linux passwd
+		echo docker.io podman runc crun conmon uidmap catatonit netavark slirp4netns \
+			mmdebstrap debian-archive-keyring gpg curl util-linux passwd iproute2 iptables
 		;;
 	*) die "unknown group '$1' (build, check, engine, engines)" ;;
 	esac

@@ -172,7 +172,7 @@ wanted() { # name
 # --- Docker -----------------------------------------------------------------
 
 docker_up() {
-	need docker dockerd containerd runc curl docker || return
+	need docker dockerd containerd runc curl docker ip iptables unshare || return
 	ping "$docker_sock" && return
 	# After a kill -9 the daemon's containerd lives on and its files lie about.
 	end_pid "$run/docker/pid" 20
@@ -186,14 +186,14 @@ docker_up() {
 	  "pidfile": "$run/docker/pid",
 	  "hosts": ["unix://$docker_sock"],
 	  "group": "$group",
-	  "bridge": "none",
-	  "iptables": false,
 	  "ip6tables": false,
 	  "containerd-namespace": "dsbrig$tag",
 	  "containerd-plugins-namespace": "dsbrig$tag-plugins"
 	}
 	END
-	setsid dockerd --config-file "$run/docker/daemon.json" \
+	# A network namespace of its own: its bridge and its packet filter are nobody else's.
+	# shellcheck disable=SC2016
+	setsid unshare --net sh -c 'ip link set lo up && exec dockerd --config-file "$1"' sh "$run/docker/daemon.json" \
 		>"$run/docker/log" 2>&1 </dev/null &
 	await docker "$docker_sock" $! 60 || return
 	docker_rm_all
@@ -305,6 +305,7 @@ podman_up() {
 		skip podman "neither runc nor crun is installed"
 		return
 	}
+	make_podman_program
 	ping "$podman_sock" && return
 	end_pid "$run/podman/pid" 10
 	rm -f "$podman_sock"
@@ -318,7 +319,6 @@ podman_up() {
 		echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$p/etc/policy.json"
 	podman_conf "$p/etc" "$state/podman" "$p/run" cgroupfs "$p/tmp"
 
-	make_podman_program
 	setsid "$p/podman" system service --time 0 "unix://$podman_sock" >"$p/log" 2>&1 </dev/null &
 	pid=$!
 	echo $pid >"$p/pid"

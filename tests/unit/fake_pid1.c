@@ -81,10 +81,10 @@ static void say_hello(struct fake_pid1 *fake)
 
 static void answer(struct fake_pid1 *fake, const char *status, const char *state)
 {
-    g_autofree char *done = g_strdup_printf(
-        "{\"status\":\"%s\",\"exit_code\":%d,\"signal\":%d,\"wall_ms\":1,\"cpu_ms\":1%s%s%s}", status,
-        g_str_equal(status, "exited") ? 0 : -1, g_str_equal(status, "signal") ? 11 : 0,
-        *state != '\0' ? ",\"state\":{" : "", state, *state != '\0' ? ",\"point\":\"taken\"}" : "");
+    g_autofree char *done =
+        g_strdup_printf("{\"status\":\"%s\",\"exit_code\":%d,\"signal\":%d,\"wall_ms\":1,\"cpu_ms\":1%s%s%s}", status,
+                        g_str_equal(status, "exited") ? 0 : -1, g_str_equal(status, "signal") ? 11 : 0,
+                        *state != '\0' ? ",\"state\":{" : "", state, *state != '\0' ? ",\"point\":\"taken\"}" : "");
     say(fake, DSB_FRAME_DONE, fake->execution, done);
     if (fake->late_control != 0)
         say(fake, DSB_FRAME_ANSWER, fake->late_control, "{\"late\":true}");
@@ -220,10 +220,7 @@ struct fake_pid1 *fake_pid1_start(const char *path, const char *workdir)
     return fake;
 }
 
-void fake_pid1_lie(struct fake_pid1 *fake, gboolean lie)
-{
-    g_atomic_int_set(&fake->lie, lie);
-}
+void fake_pid1_lie(struct fake_pid1 *fake, gboolean lie) { g_atomic_int_set(&fake->lie, lie); }
 
 void fake_pid1_kill(struct fake_pid1 *fake)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "beneath.h"
+#include "mapped.h"
 #include "scan.h"
 #include "tree.h"
 #include "walk.h"
@@ -54,7 +55,7 @@ static int tear_down(void **state)
     if (!dsb_files_delete_session(base, "s1", &error))
         fail_msg("%s", error->message);
     assert_false(g_file_test(top, G_FILE_TEST_EXISTS));
-    const struct dsb_tree_limits limits = { 1000, 10000 };
+    const struct dsb_tree_limits limits = {1000, 10000};
     int out = open(out_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(dsb_tree_clear(out, &limits), 0);
     close(out);
@@ -147,7 +148,7 @@ static void a_descriptor_is_written_up_to_its_bound(void **state)
 static void paths_out_of_the_session_are_refused(void **state)
 {
     (void) state;
-    static const char *const bad[] = { "", "/etc/passwd", "..", ".", "a/../b", "a//b", "a/", "./a", "../.outside" };
+    static const char *const bad[] = {"", "/etc/passwd", "..", ".", "a/../b", "a//b", "a/", "./a", "../.outside"};
     g_autoptr(GError) error = NULL;
     g_autofree char *name = g_strnfill(256, 'n');
     g_autofree char *path = g_strnfill(5000, 'p');
@@ -202,7 +203,7 @@ static void links_are_never_followed(void **state)
 
 static void make_socket(const char *name)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     g_snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", top, name);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (const struct sockaddr *) &address, sizeof address), 0);
@@ -216,7 +217,7 @@ static void special_files_do_not_block(void **state)
     assert_int_equal(mkfifoat(top_fd, "fifo", 0600), 0);
     make_socket("socket");
     assert_int_equal(mkdirat(top_fd, "dir", 0700), 0);
-    static const char *const names[] = { "fifo", "socket", "dir" };
+    static const char *const names[] = {"fifo", "socket", "dir"};
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
         assert_int_equal(dsb_files_open_read(files, names[i], NULL, &error), -1);
         assert_failed(&error, DSB_ERROR_INVALID);
@@ -243,7 +244,7 @@ static void a_list_is_sorted_and_bounded(void **state)
     g_autoptr(GPtrArray) all = dsb_files_list(files, NULL, TRUE, 0, &truncated, &error);
     assert_false(truncated);
     assert_int_equal(all->len, 4);
-    static const char *const order[] = { "a", "a/x", "b", "weird \n\"\x1b\xff" };
+    static const char *const order[] = {"a", "a/x", "b", "weird \n\"\x1b\xff"};
     for (guint i = 0; i < all->len; i++)
         assert_string_equal(((struct dsb_file_info *) all->pdata[i])->path, order[i]);
     assert_int_equal(((struct dsb_file_info *) all->pdata[1])->size, 2);
@@ -306,15 +307,17 @@ static void count(void *data, const char *path, guint depth, const struct stat *
 static void deep_trees_are_counted_and_removed(void **state)
 {
     (void) state;
-    struct rlimit few = { 100, 100 }, before;
+    struct rlimit few = {100, 100}, before;
     guint deepest = 0;
     dig(top_fd, "d", DEEP);
     put("d/other", "x");
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     few.rlim_max = before.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-    struct dsb_walk walk = { .max_entries = 3 * DEEP, .deadline_us = g_get_monotonic_time() + 60 * G_USEC_PER_SEC,
-                             .visit = count, .data = &deepest };
+    struct dsb_walk walk = {.max_entries = 3 * DEEP,
+                            .deadline_us = g_get_monotonic_time() + 60 * G_USEC_PER_SEC,
+                            .visit = count,
+                            .data = &deepest};
     dsb_walk_run(&walk, top_fd);
     assert_false(walk.truncated);
     assert_false(walk.hidden);
@@ -357,10 +360,35 @@ static void everything_odd_goes(void **state)
     assert_true(g_file_test(outside, G_FILE_TEST_EXISTS));
 }
 
+/* In the child: what a rootless container with other users than ours would leave. No heap here. */
+static int leave_foreign(void *data)
+{
+    (void) data;
+    static const char *const names[] = {"foreign", "foreign/in", "foreign/in/side"};
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (mkdirat(top_fd, names[i], 0700) < 0 || fchownat(top_fd, names[i], 5, 6, AT_SYMLINK_NOFOLLOW) < 0)
+            return errno;
+    int file = openat(top_fd, "foreign/in/side/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    return file >= 0 && fchown(file, 7, 8) == 0 ? 0 : errno;
+}
+
+static void files_of_subordinate_users_go(void **state)
+{
+    (void) state;
+    int made = dsb_mapped_run(leave_foreign, NULL, 10000);
+    if (made == ENOTSUP)
+        skip();
+    assert_int_equal(made, 0);
+    const struct dsb_tree_limits limits = {1000, 10000};
+    assert_int_equal(dsb_tree_clear(top_fd, &limits), EACCES);
+    assert_true(dsb_files_clear(files, NULL));
+    assert_int_equal(faccessat(top_fd, "foreign", F_OK, 0), -1);
+}
+
 static void removal_has_a_bound(void **state)
 {
     (void) state;
-    const struct dsb_tree_limits few = { 5, 60000 };
+    const struct dsb_tree_limits few = {5, 60000};
     for (int i = 0; i < 20; i++) {
         g_autofree char *name = g_strdup_printf("f%d", i);
         put(name, "");
@@ -397,7 +425,7 @@ static void nothing_outside_is_removed_however_it_moves(void **state)
     (void) state;
     g_atomic_int_set(&stop_swapping, 0);
     GThread *hostile = g_thread_new("swap", swap, NULL);
-    const struct dsb_tree_limits limits = { 100000, 20 };
+    const struct dsb_tree_limits limits = {100000, 20};
     for (int i = 0; i < 40; i++) {
         struct dsb_scan scan;
         dsb_tree_clear(top_fd, &limits);
@@ -544,6 +572,7 @@ int main(void)
         TEST(removal_asks_before_content),
         TEST(deep_trees_are_counted_and_removed),
         TEST(everything_odd_goes),
+        TEST(files_of_subordinate_users_go),
         TEST(removal_has_a_bound),
         TEST(nothing_outside_is_removed_however_it_moves),
         TEST(only_this_executions_changes_count),

@@ -70,7 +70,7 @@ static int setup(void **state)
     };
     struct dsb_resolved *resolved = NULL;
     assert_true(dsb_resolve(policy, &input, &resolved, NULL));
-    resolved->spec.n_binds = 2; /* test_extra_binds has the others */
+    resolved->spec.n_binds = 3; /* test_extra_binds has the others */
     *state = resolved;
     return 0;
 }
@@ -315,7 +315,7 @@ static void test_harmless(void **state)
         {"[\"lo\"]", "[]"},
         {"\"memory\":536870912", "\"memory\":1048576"},
         {"\"hostname\":\"sandbox\"", "\"hostname\":\"sandbox\",\"later\":{\"a\":[1]}"},
-        {MOUNT("/opt/dsandbox", "ext4", "ro,relatime"), MOUNT("/etc/hosts", "ext4", "rw")}, /* guest in the image */
+        {MOUNT("/opt/dsandbox", "ext4", "ro,relatime"), MOUNT("/etc/hostname", "ext4", "ro")}, /* guest in the image */
         {TMPFS("/run", FLAGS, "65536"), TMPFS("/var/lib/data", "rw,nosuid,nodev,noexec", "65536")}, /* VOLUME masked */
         {"\"options\":\"ro,relatime\",\"super_options\":\"rw\"}," MOUNT("/proc", "proc",
                                                                         "rw,nosuid,nodev,noexec,relatime"),
@@ -357,7 +357,7 @@ static void test_host_unknown(void **state)
 static void test_extra_binds(void **state)
 {
     struct dsb_resolved *resolved = *state;
-    resolved->spec.n_binds = 3;
+    resolved->spec.n_binds = 4;
     struct dsb_observed facts = parse(resolved, HELLO(DOCKER_MOUNTS));
     assert_int_equal(failing(resolved, &facts), DSB_CONTROL_VOLUME); /* asked for, and not there */
     facts = parse(resolved, HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "ro,relatime")));
@@ -369,7 +369,7 @@ static void test_extra_binds(void **state)
         dsb_hello_foreign(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw")),
                           strlen(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw"))), &resolved->spec);
     assert_string_equal(foreign, "/data (ext4)");
-    resolved->spec.n_binds = 2;
+    resolved->spec.n_binds = 3;
 }
 
 /* A mount over another at the same place is what counts. */
@@ -428,8 +428,7 @@ static void test_bad_text(void **state)
         "{\"protocol\":1,\"mounts\":[1]}",
         "{\"protocol\":1,\"mounts\":[{\"target\":\"/\"}]}",
         "{\"protocol\":1,\"mounts\":[{\"target\":1,\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
-        "{\"protocol\":1,\"mounts\":[{\"target\":\"/"
-        "\\u0000\",\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
+        "{\"protocol\":1,\"mounts\":[{\"target\":\"/\\u0000\",\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
         "{\"protocol\":1,\"interfaces\":[1]}",
         "{\"protocol\":1,\"interfaces\":\"lo\"}",
         "{\"protocol\":1,\"rlimits\":{\"nofile\":[1,\"x\"]}}",

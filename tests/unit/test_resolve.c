@@ -84,13 +84,16 @@ static void test_defaults(void **state)
     assert_null(spec->argv[1]);
     assert_string_equal(spec->workdir, "/sandbox");
     assert_string_equal(spec->hostname, "sandbox");
-    assert_int_equal(spec->n_binds, 2);
+    assert_int_equal(spec->n_binds, 3);
     assert_string_equal(spec->binds[0].source, WORKDIR);
     assert_string_equal(spec->binds[0].target, "/sandbox");
     assert_false(spec->binds[0].read_only);
     assert_string_equal(spec->binds[1].source, GUEST);
     assert_string_equal(spec->binds[1].target, "/opt/dsandbox");
     assert_true(spec->binds[1].read_only);
+    assert_string_equal(spec->binds[2].source, GUEST "/hosts");
+    assert_string_equal(spec->binds[2].target, "/etc/hosts");
+    assert_true(spec->binds[2].read_only);
     assert_int_equal(spec->tmp_bytes, 104857600);
     assert_int_equal(spec->small_tmp_bytes, 65536);
     assert_int_equal(spec->shm_bytes, 67108864);
@@ -313,13 +316,13 @@ static void test_binds(void **state)
     g_autoptr(dsb_policy) policy = with_binds("/srv/data", "/data");
     g_autoptr(dsb_resolved) resolved = resolve(policy, &usual);
     const struct dsb_spec *spec = &resolved->spec;
-    assert_int_equal(spec->n_binds, 4);
-    assert_string_equal(spec->binds[2].source, "/srv/data");
-    assert_string_equal(spec->binds[2].target, "/data");
-    assert_true(spec->binds[2].read_only);
-    assert_string_equal(spec->binds[3].source, WORKDIR);
-    assert_string_equal(spec->binds[3].target, WORKDIR);
-    assert_false(spec->binds[3].read_only);
+    assert_int_equal(spec->n_binds, 5);
+    assert_string_equal(spec->binds[3].source, "/srv/data");
+    assert_string_equal(spec->binds[3].target, "/data");
+    assert_true(spec->binds[3].read_only);
+    assert_string_equal(spec->binds[4].source, WORKDIR);
+    assert_string_equal(spec->binds[4].target, WORKDIR);
+    assert_false(spec->binds[4].read_only);
 
     static const char *const sources[] = {"/tmp/sandboxes", "/tmp", "/tmp/sandboxes/other", GUEST, "/usr", GUEST "/x"};
     for (gsize i = 0; i < G_N_ELEMENTS(sources); i++) {
@@ -350,7 +353,7 @@ static void test_ownership(void **state)
     g_free(workdir);
     g_free(image);
     assert_string_equal(resolved->spec.binds[0].source, WORKDIR);
-    assert_string_equal(resolved->spec.binds[2].source, "/srv/data");
+    assert_string_equal(resolved->spec.binds[3].source, "/srv/data");
     assert_string_equal(resolved->spec.image, "img:1");
     assert_string_equal(resolved->spec.runtime, "crun");
 }

@@ -32,8 +32,12 @@ static int set_up(void **state)
     g_setenv("XDG_RUNTIME_DIR", base, TRUE);
     fake = fake_pid1_start(socket, workdir);
     policy = dsb_policy_new();
-    options = (struct dsb_run_options){.struct_size = sizeof options, .plugin_path = plugin, .endpoint = endpoint,
-                                       .base_dir = base, .session = "s1", .cancel_fd = -1};
+    options = (struct dsb_run_options){.struct_size = sizeof options,
+                                       .plugin_path = plugin,
+                                       .endpoint = endpoint,
+                                       .base_dir = base,
+                                       .session = "s1",
+                                       .cancel_fd = -1};
     return 0;
 }
 
@@ -73,18 +77,18 @@ static json_object *to_json(dsb_result *result)
     return object;
 }
 
-static json_object *execute_request(dsb_session *session, const char *code, uint64_t timeout_ms,
-                                    const char *const *env)
+static json_object *execute_request(dsb_session *session, const char *code, uint64_t timeout_ms, const char *const *env)
 {
-    const struct dsb_request request = {.struct_size = sizeof request, .code = code, .code_size = strlen(code),
-                                        .stdin_fd = -1, .timeout_ms = timeout_ms, .env = env};
+    const struct dsb_request request = {.struct_size = sizeof request,
+                                        .code = code,
+                                        .code_size = strlen(code),
+                                        .stdin_fd = -1,
+                                        .timeout_ms = timeout_ms,
+                                        .env = env};
     return to_json(dsb_session_execute(session, NULL, &request));
 }
 
-static json_object *execute(dsb_session *session, const char *code)
-{
-    return execute_request(session, code, 0, NULL);
-}
+static json_object *execute(dsb_session *session, const char *code) { return execute_request(session, code, 0, NULL); }
 
 /* "a.b.c" of a result as text; "null" for what is null. */
 static const char *at(json_object *object, const char *path)
@@ -340,6 +344,27 @@ static void too_much_on_disk_is_killed_at_once(void **state)
     dsb_session_close(session);
 }
 
+static void the_disk_is_watched_while_idle(void **state)
+{
+    (void) state;
+    assert_true(dsb_policy_set(policy, "disk", "1MiB", "test", NULL));
+    assert_true(dsb_policy_set(policy, "fsize", "1GiB", "test", NULL));
+    dsb_session *session = open_session();
+    assert_run(session, "out hi", "ok", "kept");
+    g_autofree char *path = g_build_filename(workdir, "big", NULL);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(posix_fallocate(fd, 0, 80 << 20), 0);
+    close(fd);
+    for (int i = 0; i < 30 && dsb_session_alive(session); i++)
+        g_usleep(100000);
+    assert_false(dsb_session_alive(session));
+    json_object *result = execute(session, "out hi");
+    assert_string_equal(at(result, "status"), "lost");
+    assert_non_null(strstr(at(result, "state.reason"), "disk"));
+    json_object_put(result);
+    dsb_session_close(session);
+}
+
 static void files_of_each_execution_are_its_own(void **state)
 {
     (void) state;
@@ -446,8 +471,8 @@ static void many_leave_nothing(void **state)
 static void one_shot_runs_go_the_same_way(void **state)
 {
     (void) state;
-    const struct dsb_request request = {.struct_size = sizeof request, .code = "file c stateless", .code_size = 16,
-                                        .stdin_fd = -1, .timeout_ms = 4000};
+    const struct dsb_request request = {
+        .struct_size = sizeof request, .code = "file c stateless", .code_size = 16, .stdin_fd = -1, .timeout_ms = 4000};
     json_object *result = to_json(dsb_run(policy, &options, &request));
     assert_string_equal(at(result, "status"), "ok");
     assert_string_equal(at(result, "state"), "null");
@@ -473,6 +498,7 @@ int main(void)
         TEST(a_silent_container_is_given_up),
         TEST(a_cancel_goes_to_the_code),
         TEST(too_much_on_disk_is_killed_at_once),
+        TEST(the_disk_is_watched_while_idle),
         TEST(files_of_each_execution_are_its_own),
         TEST(control_operations),
         TEST(what_does_not_open_says_why),
