@@ -321,8 +321,14 @@ if has cli "$only"; then
 	mkdir -p "$DSB_TEST_WORK"
 	suite cli 900 python3 tests/cli/test_cli.py
 fi
+if has python "$only"; then
+	for t in package dolphin; do
+		DSB_TEST_PROGRAM=$program suite "python-$t" 600 env -u DSB_TEST_BACKEND -u DSB_TEST_AS \
+			python3 tests/python/test_$t.py
+	done
+fi
 if has install "$only"; then installation; fi
-has cli "$only" || has conformance "$only" || exit 0
+has cli "$only" || has python "$only" || has conformance "$only" || exit 0
 
 # --- on real engines --------------------------------------------------------
 
@@ -359,6 +365,11 @@ for s in $setups; do
 	if has cli "$only"; then
 		suite "cli-$s" 1800 python3 tests/cli/test_cli.py
 		suite "faults-$s" 900 python3 tests/cli/test_faults.py
+	fi
+	if has python "$only"; then
+		for t in package dolphin; do
+			suite "python-$t-$s" 900 python3 "$copy/tests/python/test_$t.py"
+		done
 	fi
 	if has conformance "$only"; then conformance "$s"; fi
 done

@@ -4,6 +4,7 @@
 import base64
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -453,6 +454,13 @@ class Package(Case):
                 done = subprocess.run([python, "-W", "error", "-c", "import sys, pathlib\nfor f in pathlib.Path(sys.argv[1]).glob('*.py'): "
                                        "compile(f.read_text('utf-8'), str(f), 'exec')", os.path.join(PACKAGE, "dsandbox")], timeout=60)
                 self.assertEqual(done.returncode, 0)
+
+    def test_types(self):
+        if shutil.which("mypy") is None:
+            self.skipTest("mypy is not installed")
+        argv = ["mypy", "--strict", "--python-version", "3.8", "--cache-dir", self.path("cache"), "dsandbox"]
+        done = subprocess.run(argv, cwd=PACKAGE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stdout.decode())
 
     def test_standard_library_only(self):
         code = ("import sys; sys.path[0] = sys.argv[1]; before = set(sys.modules)\nimport dsandbox, dsandbox.dolphin\n"

@@ -3,9 +3,9 @@
 
 
 #: case FS-01 critical the root file system cannot be written
-#: expect readonly / EROFS /etc EROFS /usr EROFS /usr/lib EROFS /var EROFS /home EROFS
+#: expect readonly / EROFS /etc EROFS /usr EROFS /usr/lib EROFS /var EROFS /srv EROFS
 def fs_01():
-    places = ("/", "/etc", "/usr", "/usr/lib", "/var", "/home")
+    places = ("/", "/etc", "/usr", "/usr/lib", "/var", "/srv")
     flag = "readonly" if read_only("/") else "writable"
     return [flag] + [word for place in places for word in (place, err(lambda: open(place + "/dsbx", "w")))]
 
