@@ -23,7 +23,8 @@
 #define SWEEP_SECONDS 2
 #define FIRST_WORD_SECONDS 30
 #define BODY_SECONDS 120
-#define ANSWER_SECONDS 60 /* without taking a byte */
+#define ANSWER_SECONDS 600 /* without taking a byte */
+#define ANSWER_TCP_SECONDS 60
 #define CLOSE_SECONDS 5
 
 #define CONNECTION_KEY "dsandbox-connection"
@@ -49,7 +50,7 @@ struct connection {
     char *user;
     gsize body_bytes; /* of the request that is read now */
     gint64 deadline;  /* monotonic; 0: none */
-    gboolean tcp, busy;
+    gboolean tcp;
 };
 
 static gint64 after(int seconds)
@@ -98,7 +99,7 @@ static void on_stream_gone(gpointer data, GObject *stream)
     g_free(connection);
 }
 
-/* Room for a new one: the peer that has been silent for longest goes, never one whose request we work on. */
+/* Room for a new one: the peer that we wait for longest goes, never one whose request we work on. */
 static gboolean make_room(struct listener *listener, gboolean tcp)
 {
     struct connection *silent = NULL;
@@ -106,7 +107,7 @@ static gboolean make_room(struct listener *listener, gboolean tcp)
         return TRUE;
     for (GList *item = listener->connections.head; item != NULL; item = item->next) {
         struct connection *connection = item->data;
-        if (connection->tcp == tcp && !connection->busy && connection->deadline != 0
+        if (connection->tcp == tcp && connection->deadline != 0
             && (silent == NULL || connection->deadline < silent->deadline))
             silent = connection;
     }
@@ -418,7 +419,6 @@ void listener_check_head(struct listener *listener, SoupServerMessage *message)
     SoupMessageHeaders *headers = soup_server_message_get_request_headers(message);
     if (connection == NULL)
         return;
-    connection->busy = TRUE;
     connection->body_bytes = 0;
     connection->deadline = after(BODY_SECONDS);
     /*
@@ -445,7 +445,7 @@ void listener_progress(SoupServerMessage *message, gboolean more)
 {
     struct connection *connection = connection_of(message);
     if (connection != NULL)
-        connection->deadline = more ? after(ANSWER_SECONDS) : 0;
+        connection->deadline = more ? after(connection->tcp ? ANSWER_TCP_SECONDS : ANSWER_SECONDS) : 0;
 }
 
 void listener_answered(SoupServerMessage *message)
@@ -453,7 +453,6 @@ void listener_answered(SoupServerMessage *message)
     struct connection *connection = connection_of(message);
     if (connection == NULL)
         return;
-    connection->busy = FALSE;
     connection->deadline = after(CLOSE_SECONDS);
 }
 

@@ -100,7 +100,7 @@ static void on_wrote_data(SoupServerMessage *message, guint size, gpointer data)
     struct request *request = data;
     (void) message;
     request->pending -= MIN(request->pending, size);
-    listener_progress(request->message, request->pending > 0);
+    listener_progress(request->message, request->answered && request->pending > 0);
 }
 
 static void split_query(struct request *request, const char *query)
@@ -206,34 +206,12 @@ gboolean request_flag(const struct request *request, const char *name)
     return value != NULL && (strcmp(value, "1") == 0 || strcmp(value, "true") == 0);
 }
 
-static gboolean on_hangup(GSocket *socket, GIOCondition condition, gpointer data)
-{
-    struct request *request = data;
-    (void) socket;
-    (void) condition;
-    g_clear_pointer(&request->hangup, g_source_unref);
-    nobody_waits(request);
-    return G_SOURCE_REMOVE;
-}
-
-void request_hold(struct request *request, void (*gone)(struct request *request))
-{
-    request->gone = gone;
-    if (request->held)
-        return;
-    request->held = TRUE;
-    soup_server_message_pause(request->message);
-    request->hangup = listener_hangup_source(request->message);
-    if (request->hangup == NULL)
-        return;
-    g_source_set_callback(request->hangup, G_SOURCE_FUNC(on_hangup), request, NULL);
-    g_source_attach(request->hangup, NULL);
-}
-
 static void let_go(struct request *request)
 {
     request->answered = TRUE;
     request->gone = NULL;
+    /* Before that, a reader may take its time: it may be a person with a pager. */
+    listener_progress(request->message, TRUE);
     drop_hangup(request);
     if (request->held)
         soup_server_message_unpause(request->message);
@@ -254,7 +232,6 @@ void request_answer_text(struct request *request, guint status, const char *type
     soup_server_message_set_status(request->message, status, NULL);
     soup_server_message_set_response(request->message, type, SOUP_MEMORY_COPY, text, size);
     request->pending = size;
-    listener_progress(request->message, TRUE);
     let_go(request);
 }
 
@@ -266,7 +243,6 @@ void request_answer_bytes(struct request *request, const char *type, GBytes *byt
     soup_server_message_set_status(request->message, 200, NULL);
     soup_message_body_append_bytes(soup_server_message_get_response_body(request->message), bytes);
     request->pending = g_bytes_get_size(bytes);
-    listener_progress(request->message, TRUE);
     let_go(request);
 }
 
@@ -321,7 +297,6 @@ void request_event_text(struct request *request, const char *name, const char *j
     g_autofree char *text = g_strconcat("event: ", name, "\ndata: ", json, "\n\n", NULL);
     gsize size = strlen(text);
     request->pending += size;
-    listener_progress(request->message, TRUE);
     soup_message_body_append_take(soup_server_message_get_response_body(request->message),
                                   (guchar *) g_steal_pointer(&text), size);
     soup_server_message_unpause(request->message);
@@ -338,4 +313,31 @@ void request_event_end(struct request *request)
     soup_message_body_complete(soup_server_message_get_response_body(request->message));
     request->held = TRUE; /* libsoup pauses a stream by itself whenever it has nothing to write */
     let_go(request);
+}
+
+static gboolean on_hangup(GSocket *socket, GIOCondition condition, gpointer data)
+{
+    struct request *request = data;
+    (void) socket;
+    (void) condition;
+    g_clear_pointer(&request->hangup, g_source_unref);
+    nobody_waits(request);
+    /* libsoup looks at a connection only when it reads or writes: it has to try, to find out that it is over. */
+    if (!request->answered)
+        request_fail(request, g_error_new(DSB_ERROR, DSB_ERROR_CANCELLED, "the client went away"));
+    return G_SOURCE_REMOVE;
+}
+
+void request_hold(struct request *request, void (*gone)(struct request *request))
+{
+    request->gone = gone;
+    if (request->held)
+        return;
+    request->held = TRUE;
+    soup_server_message_pause(request->message);
+    request->hangup = listener_hangup_source(request->message);
+    if (request->hangup == NULL)
+        return;
+    g_source_set_callback(request->hangup, G_SOURCE_FUNC(on_hangup), request, NULL);
+    g_source_attach(request->hangup, NULL);
 }

@@ -324,7 +324,7 @@ int main(int argc, char **argv)
     g_unix_signal_add(SIGHUP, on_signal, &service);
     service_log("version %s, socket %s", dsb_version(), service.options.socket);
     g_main_loop_run(service.loop);
-    gboolean all = g_hash_table_size(service.sessions) == 0 && service.threads == 0;
+    gboolean all = g_hash_table_size(service.sessions) == 0 && service.threads == 0 && service.requests == 0;
     if (!all) {
         /* Threads are in the middle of something: their containers end with our end of the streams. */
         fflush(stderr);

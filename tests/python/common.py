@@ -98,7 +98,6 @@ class FakeCase(Case):
         return [json.loads(data) for _, where, data in self.service.calls if where == path and data]
 
 
-@unittest.skipUnless(BACKEND, "no engine: DSB_TEST_BACKEND is not set")
 class EngineCase(Case):
     """With the real service on a real engine."""
 
@@ -178,8 +177,19 @@ def stop_engine():
         wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 30)
 
 
+def load_tests(loader, tests, _pattern):
+    """With an engine the cases that need one, without one all others."""
+    suite = unittest.TestSuite()
+    for case in [value for value in vars(sys.modules["__main__"]).values() if isinstance(value, type)]:
+        if issubclass(case, unittest.TestCase) and case.__module__ == "__main__":
+            if issubclass(case, EngineCase) == bool(BACKEND):
+                suite.addTests(loader.loadTestsFromTestCase(case))
+    return suite
+
+
 def main():
     become_user()
+    sys.modules["__main__"].load_tests = load_tests
     signal.signal(signal.SIGINT, signal.default_int_handler)
     logging.getLogger("dsandbox").addHandler(logging.NullHandler())
     logging.getLogger("dsandbox").propagate = False

@@ -19,7 +19,7 @@ import unittest
 import uuid
 from pathlib import Path
 
-from common import (BACKEND, HERE, PACKAGE, README_BASE, Case, EngineCase, FakeCase, Work, environment, forget_empty_base, main, usable)
+from common import (HERE, PACKAGE, PROGRAM, README_BASE, Case, EngineCase, FakeCase, Work, environment, forget_empty_base, main, usable)
 from fake import Failure
 
 import dsandbox
@@ -848,6 +848,19 @@ class OnEngine(Behaviour, EngineCase):
         argv = [sys.executable, "-c", code, PACKAGE, self.client.socket_path, self.base, executor.session_id, json.dumps(self.options())]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
         self.assertEqual(done.stdout, b"5\n\n")
+
+    def test_service_is_killed(self):
+        """No orphan stands in the way: the next call starts a service, has the files, and says what was lost."""
+        client = dsandbox.Client(self.path("s.sock"), program=PROGRAM)
+        executor = self.executor(client=client)
+        executor.execute_code("x = 5; open('/sandbox/a', 'w').write('kept')")
+        pid = client.version()["pid"]
+        os.kill(pid, 9)
+        self.addCleanup(lambda: os.kill(client.version()["pid"], 15))
+        output = executor.execute_code("print(open('/sandbox/a').read())\nprint(x)")
+        self.assertRegex(output, r"\Akept\nEXECUTION ERROR:\n(.*\n)*NameError: .*\nThe session's variables were lost before this code: ")
+        self.assertEqual(executor.execute_code("x = 6; print(x)"), "6\n")
+        self.assertNotEqual(client.version()["pid"], pid)
 
     def test_context_with_a_big_value(self):
         self.assertEqual(self.executor().execute_code("print(len(big))", {"big": "x" * (3 << 20)}), f"{3 << 20}\n")

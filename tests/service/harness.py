@@ -221,6 +221,7 @@ class Stream:
         return self
 
     def close(self):
+        self.answer.close()
         self.connection.close()
 
 
