@@ -6,7 +6,7 @@
 #
 #   DSB_TEST_BUILD      build directory (build-test)
 #   DSB_TEST_MUST_RUN   set-ups that may not be skipped, "docker-api podman"
-#   DSB_TEST_ONLY       steps to run: "unit compilers install cli service conformance"
+#   DSB_TEST_ONLY       steps to run: "unit compilers install cli service python conformance"
 #   DSB_TEST_RUNS       runs in the leak test of tests/cli (100)
 #   DSB_TEST_SESSIONS   sessions at once in tests/service (50), and DSB_TEST_EXECUTIONS of all of them (1000)
 #   DSB_RIG_DIR         where tests/rig keeps its image cache
@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 top=$PWD
 build=${DSB_TEST_BUILD:-build-test}
-only=${DSB_TEST_ONLY:-unit compilers install cli service conformance}
+only=${DSB_TEST_ONLY:-unit compilers install cli service python conformance}
 must=${DSB_TEST_MUST_RUN:-}
 rig=tests/rig/rig.sh
 setups=${*:-docker-api docker-cli podman podman-rootless}

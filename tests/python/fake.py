@@ -292,8 +292,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif parts == ["history"]:
             self.answer(200, {"executions": session.history})
         elif parts == ["interrupt"]:
-            self.answer(200, {"interrupted": session.lock.locked()})
             server.interrupted.set()
+            self.answer(200, {"interrupted": session.lock.locked()})
         elif parts == ["stdin"]:
             self.answer(200, {"taken": len(self.data)})
         elif parts == ["reset"]:
