@@ -70,9 +70,8 @@ static void rotate(struct audit *audit)
 static void follow(struct audit *audit)
 {
     struct stat ours, named;
-    if (audit->fd >= 0
-        && (fstat(audit->fd, &ours) < 0 || stat(audit->path, &named) < 0 || ours.st_ino != named.st_ino
-            || ours.st_dev != named.st_dev)) {
+    if (audit->fd >= 0 && (fstat(audit->fd, &ours) < 0 || stat(audit->path, &named) < 0 ||
+                           ours.st_ino != named.st_ino || ours.st_dev != named.st_dev)) {
         close(audit->fd);
         audit->fd = -1;
     }
@@ -93,8 +92,8 @@ static char *line_of(const char *session, const struct job *job)
 {
     struct json_object *row = json_object_new_object();
     g_autofree char *time = iso_time(job->began);
-    g_autofree char *sha256 = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *) job->execution.code,
-                                                          job->execution.code_size);
+    g_autofree char *sha256 =
+        g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *) job->execution.code, job->execution.code_size);
     json_add(row, "time", time);
     json_add(row, "session", session);
     json_add(row, "id", job->id);

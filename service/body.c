@@ -9,13 +9,12 @@
 #define LABELS_MAX 64
 #define LABEL_MAX 256
 
-static const char *const settings_members[] = { "id",       "backend",  "plugin",     "host",         "image",
-                                                "base_dir", "policy",   "set",        "labels",       "allow_unenforced",
-                                                "mount",    "exist_ok", "checkpoint", "idle_timeout", "life_time",
-                                                "engine_timeout", NULL };
-static const char *const execution_members[] = { "code",         "filename",   "argv",    "env",  "stdin",
-                                                 "stdin_base64", "stdin_open", "timeout", "wait", "create",
-                                                 NULL };
+static const char *const settings_members[] = {
+    "id",     "backend",          "plugin", "host",     "image",      "base_dir",     "policy",    "set",
+    "labels", "allow_unenforced", "mount",  "exist_ok", "checkpoint", "idle_timeout", "life_time", "engine_timeout",
+    NULL};
+static const char *const execution_members[] = {"code",       "filename", "argv", "env",    "stdin", "stdin_base64",
+                                                "stdin_open", "timeout",  "wait", "create", NULL};
 
 static gboolean invalid(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 static gboolean invalid(GError **error, const char *format, ...)
@@ -30,15 +29,14 @@ static gboolean invalid(GError **error, const char *format, ...)
 
 gboolean id_is_good(const char *id)
 {
-    return id != NULL && g_ascii_isalnum(id[0]) && strlen(id) <= 64
-           && strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == strlen(id);
+    return id != NULL && g_ascii_isalnum(id[0]) && strlen(id) <= 64 &&
+           strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == strlen(id);
 }
 
 static gboolean check_members(struct json_object *body, const char *what, const char *const *names,
                               const char *const *more, GError **error)
 {
-    json_object_object_foreach(body, key, value)
-    {
+    json_object_object_foreach (body, key, value) {
         if (!g_strv_contains(names, key) && (more == NULL || !g_strv_contains(more, key))) {
             g_autofree char *all = g_strjoinv(", ", (char **) names);
             g_autofree char *others = more != NULL ? g_strjoinv(", ", (char **) more) : NULL;
@@ -65,8 +63,8 @@ static struct json_object *get(struct json_object *body, const char *name)
 
 static gboolean is_text(struct json_object *value)
 {
-    return json_object_is_type(value, json_type_string)
-           && strlen(json_object_get_string(value)) == (gsize) json_object_get_string_len(value);
+    return json_object_is_type(value, json_type_string) &&
+           strlen(json_object_get_string(value)) == (gsize) json_object_get_string_len(value);
 }
 
 gboolean body_text(struct json_object *body, const char *name, const char **text, GError **error)
@@ -125,7 +123,7 @@ static gboolean read_time(struct json_object *body, const char *name, guint64 *m
     static const struct {
         const char *suffix;
         double factor;
-    } units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "", 1000 } };
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"", 1000}};
     struct json_object *value = get(body, name);
     double amount = -1;
     if (value == NULL)
@@ -140,7 +138,8 @@ static gboolean read_time(struct json_object *body, const char *name, guint64 *m
                 amount = number * units[i].factor;
     }
     if (!isfinite(amount) || amount < 1 || amount > 7 * 86400000.0)
-        return invalid(error, "'%s' must be a time from 1ms to 168h: \"500ms\", \"5s\", \"2m\", \"1h\", or seconds", name);
+        return invalid(error, "'%s' must be a time from 1ms to 168h: \"500ms\", \"5s\", \"2m\", \"1h\", or seconds",
+                       name);
     *ms = (guint64) (amount + 0.5);
     return TRUE;
 }
@@ -152,11 +151,11 @@ static gboolean read_labels(struct json_object *body, struct json_object **label
         return TRUE;
     if (!json_object_is_type(value, json_type_object) || json_object_object_length(value) > LABELS_MAX)
         return invalid(error, "'labels' must be an object of at most %d texts", LABELS_MAX);
-    json_object_object_foreach(value, key, text)
-    {
-        if (key[0] == '\0' || strlen(key) > LABEL_MAX || strchr(key, '=') != NULL || !is_text(text)
-            || json_object_get_string_len(text) > LABEL_MAX)
-            return invalid(error, "label '%.64s': a name without '=' and a text, each of at most %d bytes", key, LABEL_MAX);
+    json_object_object_foreach (value, key, text) {
+        if (key[0] == '\0' || strlen(key) > LABEL_MAX || strchr(key, '=') != NULL || !is_text(text) ||
+            json_object_get_string_len(text) > LABEL_MAX)
+            return invalid(error, "label '%.64s': a name without '=' and a text, each of at most %d bytes", key,
+                           LABEL_MAX);
     }
     json_object_put(*labels);
     *labels = json_object_get(value);
@@ -170,9 +169,9 @@ static gboolean read_set(struct json_object *body, dsb_policy *policy, GError **
         return TRUE;
     if (!json_object_is_type(set, json_type_object))
         return invalid(error, "'set' must be an object of policy keys and their values");
-    json_object_object_foreach(set, key, value)
-    {
-        if (value == NULL || json_object_is_type(value, json_type_object) || json_object_is_type(value, json_type_array))
+    json_object_object_foreach (set, key, value) {
+        if (value == NULL || json_object_is_type(value, json_type_object) ||
+            json_object_is_type(value, json_type_array))
             return invalid(error, "'set': the value of '%.64s' must be a text", key);
         if (!dsb_policy_set(policy, key, json_object_get_string(value), "the request's \"set\"", error))
             return FALSE;
@@ -204,8 +203,8 @@ static gboolean read_policy(struct json_object *body, struct settings *settings,
         if (!dsb_policy_load(settings->policy, text, strlen(text), "the request's \"policy\"", error))
             return FALSE;
     }
-    if (!read_set(body, settings->policy, error) || !read_life(body, "idle_timeout", settings->policy, error)
-        || !read_life(body, "life_time", settings->policy, error) || !body_text(body, "mount", &mount, error))
+    if (!read_set(body, settings->policy, error) || !read_life(body, "idle_timeout", settings->policy, error) ||
+        !read_life(body, "life_time", settings->policy, error) || !body_text(body, "mount", &mount, error))
         return FALSE;
     if (mount != NULL && strcmp(mount, "same_path") != 0)
         return invalid(error, "'mount' can only be \"same_path\"");
@@ -240,12 +239,13 @@ static gboolean read_settings(struct json_object *body, const char *id, struct s
 {
     gboolean checkpoint = TRUE;
     guint64 engine_ms = 0;
-    if (!own_text(body, "id", &settings->id, error) || !own_text(body, "backend", &settings->backend, error)
-        || !own_text(body, "plugin", &settings->plugin, error) || !own_text(body, "host", &settings->host, error)
-        || !own_text(body, "image", &settings->image, error) || !own_text(body, "base_dir", &settings->base_dir, error)
-        || !body_bool(body, "checkpoint", &checkpoint, error) || !body_bool(body, "exist_ok", &settings->exist_ok, error)
-        || !read_labels(body, &settings->labels, error) || !read_allow(body, settings, error)
-        || !read_time(body, "engine_timeout", &engine_ms, error) || !read_policy(body, settings, error))
+    if (!own_text(body, "id", &settings->id, error) || !own_text(body, "backend", &settings->backend, error) ||
+        !own_text(body, "plugin", &settings->plugin, error) || !own_text(body, "host", &settings->host, error) ||
+        !own_text(body, "image", &settings->image, error) || !own_text(body, "base_dir", &settings->base_dir, error) ||
+        !body_bool(body, "checkpoint", &checkpoint, error) ||
+        !body_bool(body, "exist_ok", &settings->exist_ok, error) || !read_labels(body, &settings->labels, error) ||
+        !read_allow(body, settings, error) || !read_time(body, "engine_timeout", &engine_ms, error) ||
+        !read_policy(body, settings, error))
         return FALSE;
     if (id != NULL && settings->id != NULL && strcmp(id, settings->id) != 0)
         return invalid(error, "'id' is not the one of the path");
@@ -304,19 +304,18 @@ void settings_free(struct settings *settings)
 }
 
 /* What is not given takes what there is; what is given must be the same. */
-static gboolean same(const char *has, const char *wants)
-{
-    return wants == NULL || g_strcmp0(has, wants) == 0;
-}
+static gboolean same(const char *has, const char *wants) { return wants == NULL || g_strcmp0(has, wants) == 0; }
 
 char *settings_differ(const struct settings *has, const struct settings *wants)
 {
     const struct {
         const char *name, *has, *wants;
     } rows[] = {
-        { "backend", has->backend, wants->backend }, { "plugin", has->plugin, wants->plugin },
-        { "host", has->host, wants->host },          { "image", has->image, wants->image },
-        { "base_dir", has->base_dir, wants->base_dir },
+        {"backend", has->backend, wants->backend},
+        {"plugin", has->plugin, wants->plugin},
+        {"host", has->host, wants->host},
+        {"image", has->image, wants->image},
+        {"base_dir", has->base_dir, wants->base_dir},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
         if (!same(rows[i].has, rows[i].wants))
@@ -332,7 +331,8 @@ char *settings_differ(const struct settings *has, const struct settings *wants)
         const struct dsb_policy_row *row = keys->pdata[i];
         g_autofree char *value = dsb_policy_get(has->policy, row->key);
         if (strcmp(row->origin, "default") != 0 && g_strcmp0(row->value, value) != 0)
-            g_string_append_printf(names, "%s%s is %s, not %s", names->len > 0 ? ", " : "", row->key, value, row->value);
+            g_string_append_printf(names, "%s%s is %s, not %s", names->len > 0 ? ", " : "", row->key, value,
+                                   row->value);
     }
     return names->len > 0 ? g_string_free(g_steal_pointer(&names), FALSE) : NULL;
 }
@@ -344,8 +344,7 @@ static gboolean read_env(struct json_object *body, char ***env, GError **error)
     if (!json_object_is_type(value, json_type_object))
         return read_texts(body, "env", env, error);
     g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
-    json_object_object_foreach(value, key, text)
-    {
+    json_object_object_foreach (value, key, text) {
         if (!is_text(text) || strchr(key, '=') != NULL)
             return invalid(error, "'env': the value of '%.64s' must be a text", key);
         g_ptr_array_add(list, g_strdup_printf("%s=%s", key, json_object_get_string(text)));
@@ -389,19 +388,21 @@ static gboolean read_execution(struct json_object *body, struct execution *execu
     execution->code_size = (gsize) json_object_get_string_len(code);
     if (execution->create != NULL && !json_object_is_type(execution->create, json_type_object))
         return invalid(error, "'create' must be an object, as for POST /v1/sessions");
-    return body_text(body, "filename", &execution->filename, error) && read_texts(body, "argv", &execution->argv, error)
-           && read_env(body, &execution->env, error) && body_bool(body, "wait", &execution->wait, error)
-           && read_time(body, "timeout", &execution->timeout_ms, error) && read_input(body, execution, error);
+    return body_text(body, "filename", &execution->filename, error) &&
+           read_texts(body, "argv", &execution->argv, error) && read_env(body, &execution->env, error) &&
+           body_bool(body, "wait", &execution->wait, error) &&
+           read_time(body, "timeout", &execution->timeout_ms, error) && read_input(body, execution, error);
 }
 
 gboolean execution_read(struct json_object *body, struct execution *execution, GError **error)
 {
-    return check_members(body, "the execution", execution_members, NULL, error) && read_execution(body, execution, error);
+    return check_members(body, "the execution", execution_members, NULL, error) &&
+           read_execution(body, execution, error);
 }
 
 gboolean run_read(struct json_object *body, struct settings **settings, struct execution *execution, GError **error)
 {
-    static const char *const only_sessions[] = { "id", "labels", "exist_ok", "checkpoint", "create", NULL };
+    static const char *const only_sessions[] = {"id", "labels", "exist_ok", "checkpoint", "create", NULL};
     if (!check_members(body, "the run", execution_members, settings_members, error))
         return FALSE;
     for (gsize i = 0; only_sessions[i] != NULL; i++)
@@ -419,5 +420,5 @@ void execution_clear(struct execution *execution)
     g_strfreev(execution->env);
     g_clear_pointer(&execution->input, g_bytes_unref);
     json_object_put(execution->body);
-    *execution = (struct execution){ 0 };
+    *execution = (struct execution){0};
 }

@@ -13,7 +13,7 @@
 #define READ_MAX (256u << 20)
 #define GC_ENGINES_MAX 16
 
-enum chore_kind { CHORE_LIST, CHORE_READ, CHORE_WRITE, CHORE_REMOVE, CHORE_GC };
+enum chore_kind { CHORE_LIST, CHORE_READ, CHORE_WRITE, CHORE_REMOVE, CHORE_DELETE, CHORE_GC };
 
 struct chore {
     enum chore_kind kind;
@@ -21,6 +21,7 @@ struct chore {
     struct request *request; /* NULL: nobody waits, or any more */
     char *base_dir, *id, *path;
     gboolean recursive;
+    gboolean background; /* nobody ever waited for it */
     GBytes *bytes;
     /* gc */
     char *backend, *host;
@@ -64,8 +65,11 @@ static void start(struct chore *chore)
     if (chore->request != NULL) {
         g_hash_table_insert(by_request, chore->request, chore);
         request_hold(chore->request, chore_gone);
+        chore->service->threads++;
+    } else {
+        chore->background = TRUE;
+        chore->service->background++;
     }
-    chore->service->threads++;
     g_thread_pool_push(chore->service->chores, chore, NULL);
 }
 
@@ -128,10 +132,28 @@ static void use_files(struct chore *chore)
     }
 }
 
+static struct json_object *ended_json(const struct chore *chore, gboolean files)
+{
+    struct json_object *object = json_object_new_object();
+    json_add(object, "id", chore->id);
+    json_add_bool(object, "ended", TRUE);
+    json_add_bool(object, "files_deleted", files);
+    return object;
+}
+
+static void delete_all(struct chore *chore)
+{
+    if (!chore->recursive || dsb_files_delete_session(chore->base_dir, chore->id, &chore->error))
+        chore->answer = ended_json(chore, chore->recursive);
+}
+
 static void gc(struct chore *chore)
 {
-    const struct dsb_run_options options = { .struct_size = sizeof options, .backend = chore->backend,
-                                             .endpoint = chore->host, .base_dir = chore->base_dir, .cancel_fd = -1 };
+    const struct dsb_run_options options = {.struct_size = sizeof options,
+                                            .backend = chore->backend,
+                                            .endpoint = chore->host,
+                                            .base_dir = chore->base_dir,
+                                            .cancel_fd = -1};
     unsigned removed = 0;
     if (!dsb_gc(&options, chore->dry_run, &removed, &chore->error))
         return;
@@ -145,6 +167,9 @@ static gboolean chore_done(gpointer data)
     struct chore *chore = data;
     struct service *service = chore->service;
     struct request *request = chore->request;
+    guint *count = chore->background ? &service->background : &service->threads;
+    if (chore->kind == CHORE_DELETE && chore->error == NULL)
+        record_forget(service, chore->id);
     if (request != NULL) {
         g_hash_table_remove(by_request, request);
         chore->request = NULL;
@@ -156,7 +181,7 @@ static gboolean chore_done(gpointer data)
             request_answer(request, 200, g_steal_pointer(&chore->answer));
     }
     chore_free(chore);
-    service->threads--;
+    (*count)--;
     service_check_stop(service);
     return G_SOURCE_REMOVE;
 }
@@ -167,6 +192,8 @@ void chore_run(gpointer data, gpointer service)
     (void) service;
     if (chore->kind == CHORE_GC)
         gc(chore);
+    else if (chore->kind == CHORE_DELETE)
+        delete_all(chore);
     else
         use_files(chore);
     g_idle_add_full(G_PRIORITY_DEFAULT, chore_done, chore, NULL);
@@ -214,16 +241,28 @@ void files_request(struct request *request)
     start(chore);
 }
 
+void past_delete(struct request *request)
+{
+    struct chore *chore = g_new0(struct chore, 1);
+    chore->kind = CHORE_DELETE;
+    chore->service = request->service;
+    chore->request = request;
+    chore->id = g_strdup(request->path[1]);
+    chore->recursive = request_flag(request, "files");
+    find_dir(request, chore->id, &chore->base_dir);
+    start(chore);
+}
+
 void gc_request(struct request *request)
 {
-    static const char *const names[] = { "backend", "host", "base_dir", "dry_run", NULL };
+    static const char *const names[] = {"backend", "host", "base_dir", "dry_run", NULL};
     GError *error = NULL;
     const char *backend = NULL, *host = NULL, *base_dir = NULL;
     gboolean dry_run = FALSE;
     struct json_object *body = request_json(request, &error);
-    if (body == NULL || !body_only(body, "gc", names, &error) || !body_text(body, "backend", &backend, &error)
-        || !body_text(body, "host", &host, &error) || !body_text(body, "base_dir", &base_dir, &error)
-        || !body_bool(body, "dry_run", &dry_run, &error)) {
+    if (body == NULL || !body_only(body, "gc", names, &error) || !body_text(body, "backend", &backend, &error) ||
+        !body_text(body, "host", &host, &error) || !body_text(body, "base_dir", &base_dir, &error) ||
+        !body_bool(body, "dry_run", &dry_run, &error)) {
         json_object_put(body);
         request_fail(request, error);
         return;
@@ -247,10 +286,11 @@ static const char *text_of(struct json_object *object, const char *name)
     return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
 }
 
-static void gc_one(struct service *service, GHashTable *seen, const char *backend, const char *host, const char *base_dir)
+static void gc_one(struct service *service, GHashTable *seen, const char *backend, const char *host,
+                   const char *base_dir)
 {
-    char *key = g_strjoin("\n", backend != NULL ? backend : "", host != NULL ? host : "", base_dir != NULL ? base_dir : "",
-                          NULL);
+    char *key = g_strjoin("\n", backend != NULL ? backend : "", host != NULL ? host : "",
+                          base_dir != NULL ? base_dir : "", NULL);
     if (!g_hash_table_add(seen, key) || g_hash_table_size(seen) > GC_ENGINES_MAX)
         return;
     struct chore *chore = g_new0(struct chore, 1);

@@ -14,10 +14,7 @@
 #define PROBE_MS 10000
 #define JSON_DEPTH 64
 
-char *dsb_client_socket_path(void)
-{
-    return socket_default_path();
-}
+char *dsb_client_socket_path(void) { return socket_default_path(); }
 
 char *dsb_client_path(const char *format, ...)
 {
@@ -40,14 +37,22 @@ char *dsb_client_path(const char *format, ...)
 static int code_of(const char *name)
 {
     static const char *const names[] = {
-        [DSB_ERROR_FAILED] = "failed",           [DSB_ERROR_INVALID] = "invalid",
-        [DSB_ERROR_NOT_FOUND] = "not_found",     [DSB_ERROR_UNAVAILABLE] = "unavailable",
-        [DSB_ERROR_DENIED] = "denied",           [DSB_ERROR_REFUSED] = "refused",
-        [DSB_ERROR_PLUGIN] = "plugin",           [DSB_ERROR_PROTOCOL] = "protocol",
-        [DSB_ERROR_TIMEOUT] = "engine_timeout",  [DSB_ERROR_CANCELLED] = "cancelled",
-        [DSB_ERROR_BUSY] = "busy",               [DSB_ERROR_LOST] = "lost",
-        [DSB_ERROR_LIMIT] = "limit",             [DSB_ERROR_UNSUPPORTED] = "unsupported",
-        [DSB_ERROR_CONFLICT] = "conflict",       [DSB_ERROR_WOULD_BLOCK] = "would_block",
+        [DSB_ERROR_FAILED] = "failed",
+        [DSB_ERROR_INVALID] = "invalid",
+        [DSB_ERROR_NOT_FOUND] = "not_found",
+        [DSB_ERROR_UNAVAILABLE] = "unavailable",
+        [DSB_ERROR_DENIED] = "denied",
+        [DSB_ERROR_REFUSED] = "refused",
+        [DSB_ERROR_PLUGIN] = "plugin",
+        [DSB_ERROR_PROTOCOL] = "protocol",
+        [DSB_ERROR_TIMEOUT] = "engine_timeout",
+        [DSB_ERROR_CANCELLED] = "cancelled",
+        [DSB_ERROR_BUSY] = "busy",
+        [DSB_ERROR_LOST] = "lost",
+        [DSB_ERROR_LIMIT] = "limit",
+        [DSB_ERROR_UNSUPPORTED] = "unsupported",
+        [DSB_ERROR_CONFLICT] = "conflict",
+        [DSB_ERROR_WOULD_BLOCK] = "would_block",
     };
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         if (strcmp(names[i], name) == 0)
@@ -66,8 +71,8 @@ struct json_object *client_parse(const void *text, gsize size)
 gboolean client_error_of(struct json_object *answer, int status, GError **error)
 {
     struct json_object *inner = NULL, *code = NULL, *message = NULL;
-    if (json_object_object_get_ex(answer, "error", &inner) && json_object_object_get_ex(inner, "code", &code)
-        && json_object_object_get_ex(inner, "message", &message))
+    if (json_object_object_get_ex(answer, "error", &inner) && json_object_object_get_ex(inner, "code", &code) &&
+        json_object_object_get_ex(inner, "message", &message))
         g_set_error_literal(error, DSB_ERROR, code_of(json_object_get_string(code)), json_object_get_string(message));
     else
         g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the service answered %d without a reason", status);
@@ -88,8 +93,8 @@ static gboolean perform(dsb_client *client, const char *method, const char *path
 {
     client->http.answer.body = on_body;
     client->http.answer.data = into;
-    return http_send(&client->http, method, path, size > 0 ? type : NULL, FALSE, body, size, error)
-           && http_finish(&client->http, timeout_ms, error);
+    return http_send(&client->http, method, path, size > 0 ? type : NULL, FALSE, body, size, error) &&
+           http_finish(&client->http, timeout_ms, error);
 }
 
 static gboolean check_status(int status, const GByteArray *body, GError **error)
@@ -106,8 +111,8 @@ gboolean dsb_client_bytes(dsb_client *client, const char *method, const char *pa
                           guint timeout_ms, GByteArray **answer, GError **error)
 {
     g_autoptr(GByteArray) into = g_byte_array_new();
-    if (!perform(client, method, path, CLIENT_BYTES, body, size, timeout_ms, into, error)
-        || !check_status(client->http.answer.status, into, error))
+    if (!perform(client, method, path, CLIENT_BYTES, body, size, timeout_ms, into, error) ||
+        !check_status(client->http.answer.status, into, error))
         return FALSE;
     if (answer != NULL)
         *answer = g_steal_pointer(&into);
@@ -122,8 +127,8 @@ gboolean dsb_client_call(dsb_client *client, const char *method, const char *pat
     size_t size = 0;
     if (body != NULL)
         text = json_object_to_json_string_length(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
-    if (!perform(client, method, path, CLIENT_JSON, text, size, timeout_ms, into, error)
-        || !check_status(client->http.answer.status, into, error))
+    if (!perform(client, method, path, CLIENT_JSON, text, size, timeout_ms, into, error) ||
+        !check_status(client->http.answer.status, into, error))
         return FALSE;
     struct json_object *object = into->len > 0 ? client_parse(into->data, into->len) : NULL;
     if (into->len > 0 && object == NULL) {
@@ -151,7 +156,7 @@ dsb_client *dsb_client_connect_to(const char *socket_path, gboolean start, GErro
 {
     g_autoptr(dsb_client) client = g_new0(dsb_client, 1);
     client->socket = socket_path != NULL ? g_strdup(socket_path) : socket_default_path();
-    client->http = (struct http){ .path = client->socket, .fd = -1 };
+    client->http = (struct http){.path = client->socket, .fd = -1};
     if (!socket_check_dir(client->socket, error))
         return NULL;
     if (answers(client))
@@ -163,10 +168,7 @@ dsb_client *dsb_client_connect_to(const char *socket_path, gboolean start, GErro
     return client_start(client->socket, answers, client, error) ? g_steal_pointer(&client) : NULL;
 }
 
-dsb_client *dsb_client_connect(gboolean start, GError **error)
-{
-    return dsb_client_connect_to(NULL, start, error);
-}
+dsb_client *dsb_client_connect(gboolean start, GError **error) { return dsb_client_connect_to(NULL, start, error); }
 
 void dsb_client_free(dsb_client *client)
 {

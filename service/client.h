@@ -36,7 +36,8 @@ char *dsb_client_socket_path(void);
 /** The file of the service's program, `dsandbox-serve` (g_free). */
 char *dsb_client_service_program(void);
 
-/** A path of the API with its variable parts escaped: dsb_client_path("/v1/sessions/%s/files/%s", id, name) (g_free). */
+/** A path of the API with its variable parts escaped: dsb_client_path("/v1/sessions/%s/files/%s", id, name) (g_free).
+ */
 char *dsb_client_path(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
 /**
@@ -69,7 +70,7 @@ struct dsb_client_follow {
     /** Read and handed to the code as its standard input while it runs; adds "stdin_open" to the body. -1: none. */
     int stdin_fd;
 };
-#define DSB_CLIENT_FOLLOW ((struct dsb_client_follow){ .cancel_fd = -1, .stdin_fd = -1 })
+#define DSB_CLIENT_FOLLOW ((struct dsb_client_follow){.cancel_fd = -1, .stdin_fd = -1})
 
 /**
  * POST to /v1/run or /v1/sessions/ID/execute and follow the execution by server-sent events to its end. `body` stays

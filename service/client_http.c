@@ -37,9 +37,9 @@ void http_close(struct http *http)
 
 gboolean http_connect(struct http *http, GError **error)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    const struct timeval limit = { .tv_sec = SEND_SECONDS };
-    struct pollfd fd = { http->fd, POLLIN, 0 };
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct timeval limit = {.tv_sec = SEND_SECONDS};
+    struct pollfd fd = {http->fd, POLLIN, 0};
     /* Nothing may come between answers: what does is the end of the connection. */
     if (http->fd >= 0 && poll(&fd, 1, 0) == 0)
         return TRUE;
@@ -87,14 +87,15 @@ gboolean http_send(struct http *http, const char *method, const char *path, cons
     answer->events = answer->done = FALSE;
     answer->keep = TRUE;
     answer->state = HEAD;
-    g_autofree char *head = g_strdup_printf("%s %s HTTP/1.1\r\nHost: dsandbox\r\n%s%s%s%sContent-Length: %zu\r\n\r\n",
-                                            method, path, type != NULL ? "Content-Type: " : "", type != NULL ? type : "",
-                                            type != NULL ? "\r\n" : "", events ? "Accept: text/event-stream\r\n" : "", size);
+    g_autofree char *head =
+        g_strdup_printf("%s %s HTTP/1.1\r\nHost: dsandbox\r\n%s%s%s%sContent-Length: %zu\r\n\r\n", method, path,
+                        type != NULL ? "Content-Type: " : "", type != NULL ? type : "", type != NULL ? "\r\n" : "",
+                        events ? "Accept: text/event-stream\r\n" : "", size);
     /* A service that refuses early may close before it has read all: its answer counts then, not our failure. */
     g_autoptr(GError) local = NULL;
-    struct pollfd fd = { http->fd, POLLIN, 0 };
-    if ((send_all(http->fd, head, strlen(head), &local) && send_all(http->fd, body, size, &local))
-        || (poll(&fd, 1, 0) > 0 && (fd.revents & POLLIN)))
+    struct pollfd fd = {http->fd, POLLIN, 0};
+    if ((send_all(http->fd, head, strlen(head), &local) && send_all(http->fd, body, size, &local)) ||
+        (poll(&fd, 1, 0) > 0 && (fd.revents & POLLIN)))
         return TRUE;
     http_close(http);
     g_propagate_error(error, g_steal_pointer(&local));
@@ -110,7 +111,8 @@ static const char *value_of(const char *line, const char *name)
     return line + size + 1 + strspn(line + size + 1, " \t");
 }
 
-static gboolean take_header(struct http_answer *answer, const char *line, gboolean *chunked, gint64 *length, GError **error)
+static gboolean take_header(struct http_answer *answer, const char *line, gboolean *chunked, gint64 *length,
+                            GError **error)
 {
     const char *value;
     if ((value = value_of(line, "Content-Length")) != NULL) {
@@ -246,7 +248,7 @@ gboolean http_finish(struct http *http, guint timeout_ms, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64) timeout_ms * 1000;
     while (!http->answer.done) {
-        struct pollfd fd = { http->fd, POLLIN, 0 };
+        struct pollfd fd = {http->fd, POLLIN, 0};
         gint64 left = (deadline - g_get_monotonic_time() + 999) / 1000;
         if (timeout_ms > 0 && left <= 0) {
             http_close(http);

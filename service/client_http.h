@@ -13,11 +13,11 @@ G_BEGIN_DECLS
 
 /** An answer as it comes in. */
 struct http_answer {
-    int status;          /**< 0: the head is not complete */
-    gboolean events;     /**< text/event-stream */
+    int status;      /**< 0: the head is not complete */
+    gboolean events; /**< text/event-stream */
     gboolean done;
-    gboolean keep;       /**< the connection can be used again */
-    GByteArray *head;    /**< head and chunk lines until they are complete */
+    gboolean keep;    /**< the connection can be used again */
+    GByteArray *head; /**< head and chunk lines until they are complete */
     int state;
     guint64 left; /**< of the body, or of its chunk */
     /** A piece of the body. FALSE: too much. */

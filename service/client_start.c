@@ -28,11 +28,21 @@ char *dsb_client_service_program(void)
 /* What the service needs of our environment; the rest is none of its business for all the time that it lives. */
 static char **environment(void)
 {
-    static const char *const names[] = { "PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "DBUS_SESSION_BUS_ADDRESS",
-                                         "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_REGISTRIES_CONF",
-                                         "BUILDAH_ISOLATION", NULL };
-    static const char *const prefixes[] = { "LC_", "XDG_", "DOCKER_", "CONTAINER_", "DSB_", "ASAN_", "LSAN_", "UBSAN_",
-                                            "TSAN_", NULL };
+    static const char *const names[] = {"PATH",
+                                        "HOME",
+                                        "USER",
+                                        "LOGNAME",
+                                        "LANG",
+                                        "TZ",
+                                        "TMPDIR",
+                                        "DBUS_SESSION_BUS_ADDRESS",
+                                        "CONTAINERS_CONF",
+                                        "CONTAINERS_STORAGE_CONF",
+                                        "CONTAINERS_REGISTRIES_CONF",
+                                        "BUILDAH_ISOLATION",
+                                        NULL};
+    static const char *const prefixes[] = {"LC_",   "XDG_",  "DOCKER_", "CONTAINER_", "DSB_",
+                                           "ASAN_", "LSAN_", "UBSAN_",  "TSAN_",      NULL};
     g_auto(GStrv) all = g_get_environ();
     GPtrArray *kept = g_ptr_array_new();
     for (char **variable = all; *variable != NULL; variable++) {
@@ -73,7 +83,7 @@ static gboolean spawn(const char *socket_path, int *alive, GError **error)
     g_autofree char *program = dsb_client_service_program();
     g_autofree char *ours = socket_default_path();
     gboolean is_default = strcmp(ours, socket_path) == 0;
-    const char *argv[] = { program, is_default ? NULL : "--socket", socket_path, NULL };
+    const char *argv[] = {program, is_default ? NULL : "--socket", socket_path, NULL};
     g_auto(GStrv) env = environment();
     int log = open_log(socket_path, error);
     if (log < 0)
@@ -84,8 +94,9 @@ static gboolean spawn(const char *socket_path, int *alive, GError **error)
         return FALSE;
     }
     const int target = 3;
-    gboolean ok = g_spawn_async_with_pipes_and_fds("/", argv, (const char *const *) env, G_SPAWN_DEFAULT, new_session, NULL,
-                                                   -1, log, log, &fds[1], &target, 1, NULL, NULL, NULL, NULL, error);
+    gboolean ok =
+        g_spawn_async_with_pipes_and_fds("/", argv, (const char *const *) env, G_SPAWN_DEFAULT, new_session, NULL, -1,
+                                         log, log, &fds[1], &target, 1, NULL, NULL, NULL, NULL, error);
     close(log);
     close(fds[1]);
     if (ok) {
@@ -110,8 +121,8 @@ static gboolean did_not_start(const char *socket_path, const char *how, GError *
         g_strchomp(text);
     const char *line = text != NULL ? strrchr(text, '\n') : NULL;
     line = line != NULL ? line + 1 : text;
-    g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "the service %s; its last words, in %s: %.*s", how, path, LAST_WORDS,
-                line != NULL ? line : "");
+    g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "the service %s; its last words, in %s: %.*s", how, path,
+                LAST_WORDS, line != NULL ? line : "");
     return FALSE;
 }
 
@@ -119,7 +130,7 @@ static gboolean wait_for(const char *socket_path, int alive, gint64 deadline, gb
                          GError **error)
 {
     while (g_get_monotonic_time() < deadline) {
-        struct pollfd fd = { alive, POLLIN, 0 };
+        struct pollfd fd = {alive, POLLIN, 0};
         if (answers(data))
             return TRUE;
         /* It ended: perhaps another one was faster. */
@@ -129,7 +140,8 @@ static gboolean wait_for(const char *socket_path, int alive, gint64 deadline, gb
     return did_not_start(socket_path, "does not answer after 30 s", error);
 }
 
-static gboolean start_locked(const char *socket_path, gint64 deadline, gboolean (*answers)(void *), void *data, GError **error)
+static gboolean start_locked(const char *socket_path, gint64 deadline, gboolean (*answers)(void *), void *data,
+                             GError **error)
 {
     int alive = -1;
     if (answers(data))
@@ -155,7 +167,8 @@ gboolean client_start(const char *socket_path, gboolean (*answers)(void *), void
         }
         if (g_get_monotonic_time() > deadline) {
             close(lock);
-            return did_not_start(socket_path, "is being started by somebody else, and does not answer after 30 s", error);
+            return did_not_start(socket_path, "is being started by somebody else, and does not answer after 30 s",
+                                 error);
         }
         g_usleep(STEP_MS * 1000);
     }

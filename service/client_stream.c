@@ -172,10 +172,10 @@ static gboolean turn(struct stream *stream, GError **error)
     next_side_call(stream);
     gboolean hungry = stream->input_fd >= 0 && stream->started && !stream->side_busy;
     struct pollfd fds[] = {
-        { http->fd, POLLIN, 0 },
-        { stream->side_busy ? stream->side.fd : -1, POLLIN, 0 },
-        { stream->cancel_fd, POLLIN, 0 },
-        { hungry ? stream->input_fd : -1, POLLIN, 0 },
+        {http->fd, POLLIN, 0},
+        {stream->side_busy ? stream->side.fd : -1, POLLIN, 0},
+        {stream->cancel_fd, POLLIN, 0},
+        {hungry ? stream->input_fd : -1, POLLIN, 0},
     };
     if (poll(fds, G_N_ELEMENTS(fds), -1) < 0)
         return TRUE;
@@ -229,13 +229,14 @@ gboolean dsb_client_stream(dsb_client *client, const char *path, struct json_obj
     size_t size = 0;
     if (follow->stdin_fd >= 0)
         json_object_object_add(body, "stdin_open", json_object_new_boolean(TRUE));
-    const char *text = json_object_to_json_string_length(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+    const char *text =
+        json_object_to_json_string_length(body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
     stream->client = client;
     stream->follow = follow;
     stream->buffer = g_byte_array_new();
     stream->cancel_fd = follow->cancel_fd;
     stream->input_fd = follow->stdin_fd;
-    stream->side = (struct http){ .path = client->socket, .fd = -1, .answer = { .body = drop_body } };
+    stream->side = (struct http){.path = client->socket, .fd = -1, .answer = {.body = drop_body}};
     client->http.answer.body = on_body;
     client->http.answer.data = stream;
     gboolean ok = http_send(&client->http, "POST", path, CLIENT_JSON, TRUE, text, size, error);

@@ -5,7 +5,7 @@
 
 #define ENTRIES_MAX 1000
 #define CODE_MAX (64u << 10)
-#define BYTES_MAX (16u << 20)
+#define BYTES_MAX (8u << 20)
 #define ERROR_TEXT_MAX 4096
 
 struct entry {

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/** The last executions of a session: at most 1 000, 64 KiB of code each, 16 MiB together. */
+/** The last executions of a session: at most 1 000, 64 KiB of code each, 8 MiB together. */
 struct history;
 
 struct history *history_new(void);

@@ -30,8 +30,15 @@ struct chunk {
 struct job *job_new(struct service *service, enum job_kind kind, struct session *session, struct request *request)
 {
     struct job *job = g_new0(struct job, 1);
-    *job = (struct job){ .kind = kind, .service = service, .session = session, .request = request, .cancel_fd = -1,
-                         .input_fd = -1, .input_read_fd = -1, .fd = -1, .created = g_get_real_time() };
+    *job = (struct job){.kind = kind,
+                        .service = service,
+                        .session = session,
+                        .request = request,
+                        .cancel_fd = -1,
+                        .input_fd = -1,
+                        .input_read_fd = -1,
+                        .fd = -1,
+                        .created = g_get_real_time()};
     g_queue_init(&job->input);
     job->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     job->user = request != NULL ? request->user : "service";
@@ -51,7 +58,8 @@ static void piece_end(struct input_piece *piece, gboolean taken)
         json_add_int(object, "taken", (gint64) g_bytes_get_size(piece->bytes));
         request_answer(piece->request, 200, object);
     } else if (piece->request != NULL) {
-        request_fail(piece->request, g_error_new(DSB_ERROR, DSB_ERROR_CONFLICT, "the code reads no more standard input"));
+        request_fail(piece->request,
+                     g_error_new(DSB_ERROR, DSB_ERROR_CONFLICT, "the code reads no more standard input"));
     }
     g_bytes_unref(piece->bytes);
     g_free(piece);
@@ -236,10 +244,7 @@ static struct json_object *chunk_json(const guint8 *bytes, gsize size)
     return object;
 }
 
-static const char *stream_name(int stream)
-{
-    return stream == 1 ? "stdout" : "stderr";
-}
+static const char *stream_name(int stream) { return stream == 1 ? "stdout" : "stderr"; }
 
 /* How many bytes at the end are the beginning of a character. */
 static gsize incomplete(const guint8 *bytes, gsize size)

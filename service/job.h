@@ -22,10 +22,10 @@ enum job_kind {
 struct job {
     enum job_kind kind;
     struct service *service;
-    struct session *session; /**< NULL for JOB_RUN */
-    struct request *request; /**< who waits for it; NULL when nobody does any more. Main thread only */
-    const char *user;        /**< for the audit log */
-    char *id;                /**< of an execution */
+    struct session *session;   /**< NULL for JOB_RUN */
+    struct request *request;   /**< who waits for it; NULL when nobody does any more. Main thread only */
+    const char *user;          /**< for the audit log */
+    char *id;                  /**< of an execution */
     struct settings *settings; /**< JOB_RUN */
     struct execution execution;
     char *op;         /**< JOB_CONTROL: its JSON */
@@ -35,28 +35,28 @@ struct job {
     gboolean events;  /**< send output as it comes */
     gboolean placed;  /**< holds a place among the running ones */
     gboolean cancelled;
-    int cancel_fd;    /**< eventfd */
-    gint64 created;   /**< real time */
+    int cancel_fd;  /**< eventfd */
+    gint64 created; /**< real time */
 
     /* standard input that comes while the code runs; main thread only */
-    int input_fd;     /**< write end, -1: none */
+    int input_fd;      /**< write end, -1: none */
     int input_read_fd; /**< the code's end; the worker's while it runs */
-    GQueue input;     /**< struct input_piece */
+    GQueue input;      /**< struct input_piece */
     guint input_watch;
     GByteArray *tails[2]; /**< of stdout and stderr: the first bytes of a character that is not complete yet */
     guint64 dropped[2];
 
     /* set by the worker */
-    GError *error;     /**< nothing ran, and why */
-    char *text;        /**< the result object, or the answer of a control operation */
-    char *status;      /**< of an execution: "ok" … */
+    GError *error;               /**< nothing ran, and why */
+    char *text;                  /**< the result object, or the answer of a control operation */
+    char *status;                /**< of an execution: "ok" … */
     struct json_object *summary; /**< what history and audit log want to know */
-    gboolean alive;    /**< the session's sandbox, afterwards */
-    gboolean opened;   /**< a sandbox was made */
-    char *info;        /**< dsb_session_info, when opened */
-    char *ended;       /**< why the sandbox is gone, when it is */
-    int fd;            /**< dsb_session_fd */
-    gint64 began;      /**< real time */
+    gboolean alive;              /**< the session's sandbox, afterwards */
+    gboolean opened;             /**< a sandbox was made */
+    char *info;                  /**< dsb_session_info, when opened */
+    char *ended;                 /**< why the sandbox is gone, when it is */
+    int fd;                      /**< dsb_session_fd */
+    gint64 began;                /**< real time */
 };
 
 /** A new job; `request` may be NULL. */

@@ -53,10 +53,7 @@ struct connection {
     gboolean tcp;
 };
 
-static gint64 after(int seconds)
-{
-    return g_get_monotonic_time() + (gint64) seconds * G_USEC_PER_SEC;
-}
+static gint64 after(int seconds) { return g_get_monotonic_time() + (gint64) seconds * G_USEC_PER_SEC; }
 
 static struct connection *connection_of(SoupServerMessage *message)
 {
@@ -107,8 +104,8 @@ static gboolean make_room(struct listener *listener, gboolean tcp)
         return TRUE;
     for (GList *item = listener->connections.head; item != NULL; item = item->next) {
         struct connection *connection = item->data;
-        if (connection->tcp == tcp && connection->deadline != 0
-            && (silent == NULL || connection->deadline < silent->deadline))
+        if (connection->tcp == tcp && connection->deadline != 0 &&
+            (silent == NULL || connection->deadline < silent->deadline))
             silent = connection;
     }
     if (silent != NULL)
@@ -123,8 +120,8 @@ static char *peer(GSocket *socket, gboolean tcp)
     socklen_t size = sizeof cred;
     if (tcp)
         return g_strdup("token");
-    if (getsockopt(g_socket_get_fd(socket), SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0
-        || (cred.uid != geteuid() && cred.uid != 0))
+    if (getsockopt(g_socket_get_fd(socket), SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0 ||
+        (cred.uid != geteuid() && cred.uid != 0))
         return NULL;
     return g_strdup_printf("uid %u", (unsigned) cred.uid);
 }
@@ -259,9 +256,10 @@ static gboolean open_tls(struct listener *listener, GInetAddress *address, GErro
     if (options->tls_cert == NULL) {
         if (g_inet_address_get_is_loopback(address))
             return TRUE;
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
-                            "--listen: the token would cross the network in the clear; give --tls-cert and --tls-key, or "
-                            "listen on 127.0.0.1");
+        g_set_error_literal(
+            error, DSB_ERROR, DSB_ERROR_INVALID,
+            "--listen: the token would cross the network in the clear; give --tls-cert and --tls-key, or "
+            "listen on 127.0.0.1");
         return FALSE;
     }
     const char *key = options->tls_key != NULL ? options->tls_key : options->tls_cert;
@@ -286,8 +284,8 @@ static gboolean open_tcp(struct listener *listener, GError **error)
         address = g_inet_address_new_from_string(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host);
     }
     if (address == NULL) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "--listen: '%s' is not ADDRESS:PORT (a name is not an address)",
-                    options->listen);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                    "--listen: '%s' is not ADDRESS:PORT (a name is not an address)", options->listen);
         return FALSE;
     }
     listener->token = token_load(options->token_file, error);
@@ -332,9 +330,8 @@ struct listener *listener_new(struct service *service, GError **error)
     listener->service = service;
     listener->path = g_strdup(service->options.socket);
     listener->lock_fd = -1;
-    if (socket_check_dir(listener->path, error) && take_lock(listener, error) && clear_path(listener->path, error)
-        && (service->options.listen == NULL || open_tcp(listener, error))
-        && open_unix(listener, error)) {
+    if (socket_check_dir(listener->path, error) && take_lock(listener, error) && clear_path(listener->path, error) &&
+        (service->options.listen == NULL || open_tcp(listener, error)) && open_unix(listener, error)) {
         watch(listener, 0);
         if (listener->sockets[1] != NULL)
             watch(listener, 1);

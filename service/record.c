@@ -10,7 +10,8 @@
 #define RECORDS_MAX 1000
 #define RECORD_BYTES_MAX (1u << 20)
 #define KEEP_SECONDS (7 * 86400)
-#define SERVICE_ENDED "the service ended without ending its sessions (killed, or the machine restarted); files were kept"
+#define SERVICE_ENDED                                                                                                  \
+    "the service ended without ending its sessions (killed, or the machine restarted); files were kept"
 
 /* Start time of a process in clock ticks after boot; 0: there is none. */
 static unsigned long long start_of(int pid)
@@ -21,9 +22,9 @@ static unsigned long long start_of(int pid)
     if (!g_file_get_contents(path, &stat, NULL, NULL))
         return 0;
     const char *after = strrchr(stat, ')');
-    if (after == NULL
-        || sscanf(after, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-                  &started) != 1)
+    if (after == NULL ||
+        sscanf(after, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+               &started) != 1)
         return 0;
     return started;
 }
@@ -86,10 +87,7 @@ static void save(const struct session *session, const char *ended)
     json_object_put(object);
 }
 
-void record_write(const struct session *session)
-{
-    save(session, NULL);
-}
+void record_write(const struct session *session) { save(session, NULL); }
 
 static void forget_oldest(struct service *service)
 {
@@ -159,8 +157,8 @@ static struct record *read_one(const char *path, gint64 modified)
     const char *id = text_of(object, "id"), *owner = text_of(object, "owner"), *ended = text_of(object, "ended");
     struct record *record = NULL;
     json_object_object_get_ex(object, "create", &create);
-    if (id_is_good(id) && owner != NULL && json_object_is_type(create, json_type_object)
-        && (ended != NULL || owner_is_dead(owner))) {
+    if (id_is_good(id) && owner != NULL && json_object_is_type(create, json_type_object) &&
+        (ended != NULL || owner_is_dead(owner))) {
         record = g_new0(struct record, 1);
         record->path = g_strdup(path);
         record->id = g_strdup(id);
@@ -190,8 +188,8 @@ void records_load(struct service *service)
     while (open != NULL && (name = g_dir_read_name(open)) != NULL) {
         struct stat st;
         g_autofree char *path = g_build_filename(dir, name, NULL);
-        if (!g_str_has_suffix(name, ".json") || lstat(path, &st) < 0 || !S_ISREG(st.st_mode)
-            || st.st_size > RECORD_BYTES_MAX)
+        if (!g_str_has_suffix(name, ".json") || lstat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
+            st.st_size > RECORD_BYTES_MAX)
             continue;
         struct record *record = read_one(path, (gint64) st.st_mtime * G_USEC_PER_SEC);
         if (record != NULL)
@@ -202,8 +200,8 @@ void records_load(struct service *service)
         struct record *record = found->pdata[i];
         if (i >= RECORDS_MAX || now - record->ended > (gint64) KEEP_SECONDS * G_USEC_PER_SEC)
             unlink(record->path);
-        if (i >= RECORDS_MAX || now - record->ended > (gint64) KEEP_SECONDS * G_USEC_PER_SEC
-            || g_hash_table_contains(service->past, record->id))
+        if (i >= RECORDS_MAX || now - record->ended > (gint64) KEEP_SECONDS * G_USEC_PER_SEC ||
+            g_hash_table_contains(service->past, record->id))
             record_free(record);
         else
             g_hash_table_insert(service->past, record->id, record);

@@ -14,9 +14,9 @@ G_BEGIN_DECLS
 struct record {
     char *path;
     char *id;
-    char *reason; /**< why its interpreter is gone */
+    char *reason;               /**< why its interpreter is gone */
     struct json_object *create; /**< what it was made with */
-    gint64 ended; /**< real time, about */
+    gint64 ended;               /**< real time, about */
 };
 
 /** Read all records into service->past, but for those of living services. Returns their distinct engines for gc. */

@@ -32,14 +32,22 @@ static const struct {
     const char *name;
     guint status;
 } errors[] = {
-    [DSB_ERROR_FAILED] = { "failed", 500 },           [DSB_ERROR_INVALID] = { "invalid", 400 },
-    [DSB_ERROR_NOT_FOUND] = { "not_found", 404 },     [DSB_ERROR_UNAVAILABLE] = { "unavailable", 503 },
-    [DSB_ERROR_DENIED] = { "denied", 403 },           [DSB_ERROR_REFUSED] = { "refused", 422 },
-    [DSB_ERROR_PLUGIN] = { "plugin", 500 },           [DSB_ERROR_PROTOCOL] = { "protocol", 500 },
-    [DSB_ERROR_TIMEOUT] = { "engine_timeout", 504 },  [DSB_ERROR_CANCELLED] = { "cancelled", 409 },
-    [DSB_ERROR_BUSY] = { "busy", 409 },               [DSB_ERROR_LOST] = { "lost", 500 },
-    [DSB_ERROR_LIMIT] = { "limit", 429 },             [DSB_ERROR_UNSUPPORTED] = { "unsupported", 500 },
-    [DSB_ERROR_CONFLICT] = { "conflict", 409 },       [DSB_ERROR_WOULD_BLOCK] = { "would_block", 500 },
+    [DSB_ERROR_FAILED] = {"failed", 500},
+    [DSB_ERROR_INVALID] = {"invalid", 400},
+    [DSB_ERROR_NOT_FOUND] = {"not_found", 404},
+    [DSB_ERROR_UNAVAILABLE] = {"unavailable", 503},
+    [DSB_ERROR_DENIED] = {"denied", 403},
+    [DSB_ERROR_REFUSED] = {"refused", 422},
+    [DSB_ERROR_PLUGIN] = {"plugin", 500},
+    [DSB_ERROR_PROTOCOL] = {"protocol", 500},
+    [DSB_ERROR_TIMEOUT] = {"engine_timeout", 504},
+    [DSB_ERROR_CANCELLED] = {"cancelled", 409},
+    [DSB_ERROR_BUSY] = {"busy", 409},
+    [DSB_ERROR_LOST] = {"lost", 500},
+    [DSB_ERROR_LIMIT] = {"limit", 429},
+    [DSB_ERROR_UNSUPPORTED] = {"unsupported", 500},
+    [DSB_ERROR_CONFLICT] = {"conflict", 409},
+    [DSB_ERROR_WOULD_BLOCK] = {"would_block", 500},
 };
 
 const char *error_name(int code)
@@ -194,8 +202,9 @@ struct json_object *request_json(struct request *request, GError **error)
         return object;
     g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "the body is not one JSON object%s%s",
                 problem != json_tokener_success ? ": " : "",
-                problem == json_tokener_continue ? "it ends too early"
-                : problem != json_tokener_success ? json_tokener_error_desc(problem) : "");
+                problem == json_tokener_continue  ? "it ends too early"
+                : problem != json_tokener_success ? json_tokener_error_desc(problem)
+                                                  : "");
     json_object_put(object);
     return NULL;
 }
@@ -253,10 +262,7 @@ void request_answer(struct request *request, guint status, struct json_object *o
     json_object_put(object);
 }
 
-void request_fail(struct request *request, GError *error)
-{
-    request_fail_with(request, error_status(error), error);
-}
+void request_fail(struct request *request, GError *error) { request_fail_with(request, error_status(error), error); }
 
 void request_fail_with(struct request *request, guint status, GError *error)
 {
@@ -281,9 +287,9 @@ static void stream_begin(struct request *request)
     common_headers(request);
     request->streaming = TRUE;
     soup_message_headers_replace(headers, "Content-Type", EVENT_STREAM);
-    soup_message_headers_set_encoding(headers,
-                                      soup_server_message_get_http_version(request->message) == SOUP_HTTP_1_0
-                                          ? SOUP_ENCODING_EOF : SOUP_ENCODING_CHUNKED);
+    soup_message_headers_set_encoding(headers, soup_server_message_get_http_version(request->message) == SOUP_HTTP_1_0
+                                                   ? SOUP_ENCODING_EOF
+                                                   : SOUP_ENCODING_CHUNKED);
     soup_message_body_set_accumulate(soup_server_message_get_response_body(request->message), FALSE);
     soup_server_message_set_status(request->message, 200, NULL);
 }

@@ -28,7 +28,7 @@ static void no_session(struct request *request, const char *id)
 /* An empty body, or an empty object. */
 static gboolean nothing_in_body(struct request *request)
 {
-    static const char *const none[] = { NULL };
+    static const char *const none[] = {NULL};
     GError *error = NULL;
     struct json_object *body = request_json(request, &error);
     gboolean ok = body != NULL && body_only(body, "this request, which has none", none, &error);
@@ -131,38 +131,6 @@ static void delete_session(struct request *request, struct session *session)
     session_end(session, NULL, request);
 }
 
-/* A session that ended leaves its record and its files; both may go. */
-static void delete_past(struct request *request, const char *id)
-{
-    struct json_object *create = NULL;
-    struct record *record = g_hash_table_lookup(request->service->past, id);
-    gboolean files = request_flag(request, "files");
-    if (record == NULL) {
-        no_session(request, id);
-        return;
-    }
-    create = json_object_get(record->create);
-    if (files) {
-        GError *error = NULL;
-        struct settings *settings = settings_read(create, id, &error);
-        if (settings != NULL)
-            dsb_files_delete_session(settings->base_dir, id, &error);
-        settings_free(settings);
-        if (error != NULL) {
-            json_object_put(create);
-            request_fail(request, error);
-            return;
-        }
-    }
-    json_object_put(create);
-    record_forget(request->service, id);
-    struct json_object *object = json_object_new_object();
-    json_add(object, "id", id);
-    json_add_bool(object, "ended", TRUE);
-    json_add_bool(object, "files_deleted", files);
-    request_answer(request, 200, object);
-}
-
 static void control(struct request *request, struct session *session, const char *op)
 {
     if (!nothing_in_body(request))
@@ -230,7 +198,7 @@ static void execute(struct request *request, const char *id, struct execution *e
     }
     struct job *job = job_new(request->service, JOB_EXECUTE, session, request);
     job->execution = *execution;
-    *execution = (struct execution){ 0 };
+    *execution = (struct execution){0};
     job->events = request->events;
     if (job_prepare_input(job, &error)) {
         submit(request, session, job);
@@ -243,7 +211,7 @@ static void execute(struct request *request, const char *id, struct execution *e
 static void post_execute(struct request *request)
 {
     GError *error = NULL;
-    struct execution execution = { 0 };
+    struct execution execution = {0};
     const char *id = request->path[1];
     struct json_object *body = request_json(request, &error);
     if (body != NULL && !id_is_good(id))
@@ -260,7 +228,7 @@ static void post_execute(struct request *request)
 static void post_run(struct request *request)
 {
     GError *error = NULL;
-    struct execution execution = { 0 };
+    struct execution execution = {0};
     struct settings *settings = NULL;
     struct json_object *body = request_json(request, &error);
     if (body == NULL || !run_read(body, &settings, &execution, &error)) {
@@ -320,10 +288,7 @@ static void feed(struct request *request, struct job *job)
         job_feed(job, request, request_flag(request, "end"));
 }
 
-static void post_stdin(struct request *request, struct session *session)
-{
-    feed(request, running_in(session));
-}
+static void post_stdin(struct request *request, struct session *session) { feed(request, running_in(session)); }
 
 static void execution_request(struct request *request)
 {
@@ -343,9 +308,9 @@ static const struct {
     const char *method, *name;
     void (*handle)(struct request *, struct session *);
 } session_rows[] = {
-    { "GET", NULL, get_session },           { "DELETE", NULL, delete_session }, { "GET", "vars", get_vars },
-    { "GET", "history", get_history },      { "POST", "reset", post_reset },    { "POST", "save", post_save },
-    { "POST", "restore", post_restore },    { "POST", "stdin", post_stdin },    { "POST", "interrupt", post_interrupt },
+    {"GET", NULL, get_session},        {"DELETE", NULL, delete_session}, {"GET", "vars", get_vars},
+    {"GET", "history", get_history},   {"POST", "reset", post_reset},    {"POST", "save", post_save},
+    {"POST", "restore", post_restore}, {"POST", "stdin", post_stdin},    {"POST", "interrupt", post_interrupt},
 };
 
 /* Rows of /v1/…; a NULL segment stands for any. */
@@ -354,17 +319,17 @@ static const struct {
     guint n;
     void (*handle)(struct request *);
 } rows[] = {
-    { "GET", { "version" }, 1, get_version },
-    { "GET", { "sessions" }, 1, list_sessions },
-    { "POST", { "sessions" }, 1, create_session },
-    { "POST", { "run" }, 1, post_run },
-    { "POST", { "gc" }, 1, gc_request },
-    { "POST", { "sessions", NULL, "execute" }, 3, post_execute },
-    { "GET", { "sessions", NULL, "files" }, 3, files_request },
-    { "PUT", { "sessions", NULL, "files" }, 3, files_request },
-    { "DELETE", { "sessions", NULL, "files" }, 3, files_request },
-    { "POST", { "executions", NULL, "interrupt" }, 3, execution_request },
-    { "POST", { "executions", NULL, "stdin" }, 3, execution_request },
+    {"GET", {"version"}, 1, get_version},
+    {"GET", {"sessions"}, 1, list_sessions},
+    {"POST", {"sessions"}, 1, create_session},
+    {"POST", {"run"}, 1, post_run},
+    {"POST", {"gc"}, 1, gc_request},
+    {"POST", {"sessions", NULL, "execute"}, 3, post_execute},
+    {"GET", {"sessions", NULL, "files"}, 3, files_request},
+    {"PUT", {"sessions", NULL, "files"}, 3, files_request},
+    {"DELETE", {"sessions", NULL, "files"}, 3, files_request},
+    {"POST", {"executions", NULL, "interrupt"}, 3, execution_request},
+    {"POST", {"executions", NULL, "stdin"}, 3, execution_request},
 };
 
 /* TRUE: the path is known; *handled tells whether the method is. */
@@ -401,8 +366,9 @@ static gboolean try_session_rows(struct request *request, gboolean *handled)
             continue;
         struct session *session = session_find(request->service, request->path[1]);
         *handled = TRUE;
-        if (session == NULL && session_rows[i].handle == delete_session)
-            delete_past(request, request->path[1]);
+        if (session == NULL && session_rows[i].handle == delete_session &&
+            g_hash_table_contains(request->service->past, request->path[1]))
+            past_delete(request);
         else if (session == NULL)
             no_session(request, request->path[1]);
         else if (session->ending && session_rows[i].handle != delete_session)
@@ -427,8 +393,9 @@ void route_again(struct request *request)
     if (!known)
         fail(request, DSB_ERROR_NOT_FOUND, "there is no such path; see /openapi.json");
     else
-        request_fail_with(request, 405, g_error_new(DSB_ERROR, DSB_ERROR_UNSUPPORTED,
-                                                    "%s is not possible on this path; see /openapi.json", request->method));
+        request_fail_with(request, 405,
+                          g_error_new(DSB_ERROR, DSB_ERROR_UNSUPPORTED,
+                                      "%s is not possible on this path; see /openapi.json", request->method));
 }
 
 void route(struct service *service, SoupServerMessage *message)

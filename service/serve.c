@@ -74,14 +74,15 @@ static gboolean on_idle_time(gpointer data)
 void service_touch(struct service *service)
 {
     service->last_used = g_get_monotonic_time();
-    if (service->idle_source == 0 && !service->stopping && g_hash_table_size(service->sessions) == 0
-        && service->requests == 0)
+    if (service->idle_source == 0 && !service->stopping && g_hash_table_size(service->sessions) == 0 &&
+        service->requests == 0)
         service->idle_source = g_timeout_add(service->options.idle_seconds * 1000 + 1, on_idle_time, service);
 }
 
 void service_check_stop(struct service *service)
 {
-    if (service->stopping && g_hash_table_size(service->sessions) == 0 && service->threads == 0 && service->requests == 0)
+    if (service->stopping && g_hash_table_size(service->sessions) == 0 && service->threads == 0 &&
+        service->requests == 0)
         g_main_loop_quit(service->loop);
 }
 
@@ -164,7 +165,8 @@ static void on_document_done(SoupServerMessage *message, gpointer data)
     service_touch(data);
 }
 
-static void on_request(SoupServer *server, SoupServerMessage *message, const char *path, GHashTable *query, gpointer data)
+static void on_request(SoupServer *server, SoupServerMessage *message, const char *path, GHashTable *query,
+                       gpointer data)
 {
     (void) server;
     (void) query;
@@ -181,8 +183,8 @@ static gboolean parse_seconds(const char *text, guint *seconds, GError **error)
     char *end = NULL;
     double number = g_ascii_strtod(text, &end);
     double factor = strcmp(end, "h") == 0 ? 3600 : strcmp(end, "m") == 0 ? 60 : 1;
-    if (end != text && (*end == '\0' || strcmp(end, "s") == 0 || factor > 1) && isfinite(number) && number * factor >= 1
-        && number * factor <= 7 * 86400) {
+    if (end != text && (*end == '\0' || strcmp(end, "s") == 0 || factor > 1) && isfinite(number) &&
+        number * factor >= 1 && number * factor <= 7 * 86400) {
         *seconds = (guint) (number * factor);
         return TRUE;
     }
@@ -203,14 +205,18 @@ static gboolean read_options(int *argc, char ***argv, struct options *options, G
     g_autofree char *idle = NULL;
     int max_sessions = 64, max_running = (int) g_get_num_processors() * 4;
     const GOptionEntry entries[] = {
-        { "socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket, "unix socket ($XDG_RUNTIME_DIR/dsandbox/api.sock)", "PATH" },
-        { "idle", 0, 0, G_OPTION_ARG_STRING, &idle, "leave after this long without a session and a request (300s)", "TIME" },
-        { "max-sessions", 0, 0, G_OPTION_ARG_INT, &max_sessions, "sessions at once (64)", "N" },
-        { "max-running", 0, 0, G_OPTION_ARG_INT, &max_running, "executions at once (4 for each CPU)", "N" },
-        { "listen", 0, 0, G_OPTION_ARG_STRING, &options->listen, "listen on TCP too; needs --token-file", "ADDRESS:PORT" },
-        { "token-file", 0, 0, G_OPTION_ARG_FILENAME, &options->token_file, "secret that TCP clients show", "FILE" },
-        { "tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &options->tls_cert, "certificate for TLS on TCP, PEM", "FILE" },
-        { "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &options->tls_key, "its key, where it is not in the same file", "FILE" },
+        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket, "unix socket ($XDG_RUNTIME_DIR/dsandbox/api.sock)",
+         "PATH"},
+        {"idle", 0, 0, G_OPTION_ARG_STRING, &idle, "leave after this long without a session and a request (300s)",
+         "TIME"},
+        {"max-sessions", 0, 0, G_OPTION_ARG_INT, &max_sessions, "sessions at once (64)", "N"},
+        {"max-running", 0, 0, G_OPTION_ARG_INT, &max_running, "executions at once (4 for each CPU)", "N"},
+        {"listen", 0, 0, G_OPTION_ARG_STRING, &options->listen, "listen on TCP too; needs --token-file",
+         "ADDRESS:PORT"},
+        {"token-file", 0, 0, G_OPTION_ARG_FILENAME, &options->token_file, "secret that TCP clients show", "FILE"},
+        {"tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &options->tls_cert, "certificate for TLS on TCP, PEM", "FILE"},
+        {"tls-key", 0, 0, G_OPTION_ARG_FILENAME, &options->tls_key, "its key, where it is not in the same file",
+         "FILE"},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -219,19 +225,21 @@ static gboolean read_options(int *argc, char ***argv, struct options *options, G
     g_set_prgname("dsandbox serve");
     g_option_context_set_summary(context, "The per-user service: sessions over HTTP. See dsandbox(1).");
     g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, argc, argv, error)
-        || (idle != NULL && !parse_seconds(idle, &options->idle_seconds, error)))
+    if (!g_option_context_parse(context, argc, argv, error) ||
+        (idle != NULL && !parse_seconds(idle, &options->idle_seconds, error)))
         return FALSE;
     if (*argc > 1 || max_sessions < 1 || max_sessions > 1000 || max_running < 1 || max_running > 1000) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, *argc > 1 ? "unexpected operand '%s'" :
-                    "--max-sessions and --max-running: from 1 to 1000", *argc > 1 ? (*argv)[1] : "");
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                    *argc > 1 ? "unexpected operand '%s'" : "--max-sessions and --max-running: from 1 to 1000",
+                    *argc > 1 ? (*argv)[1] : "");
         return FALSE;
     }
     options->max_sessions = (guint) max_sessions;
     options->max_running = (guint) max_running;
     if (options->socket == NULL)
         options->socket = socket_default_path();
-    if (options->listen != NULL || (options->token_file == NULL && options->tls_cert == NULL && options->tls_key == NULL))
+    if (options->listen != NULL ||
+        (options->token_file == NULL && options->tls_cert == NULL && options->tls_key == NULL))
         return TRUE;
     g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--token-file, --tls-cert and --tls-key are for --listen");
     return FALSE;
@@ -240,8 +248,8 @@ static gboolean read_options(int *argc, char ***argv, struct options *options, G
 static gboolean make_state_dir(const char *path, GError **error)
 {
     struct stat st;
-    if (g_mkdir_with_parents(path, 0700) == 0 && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid()
-        && (st.st_mode & 022) == 0)
+    if (g_mkdir_with_parents(path, 0700) == 0 && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+        st.st_uid == geteuid() && (st.st_mode & 022) == 0)
         return TRUE;
     g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED,
                 "the state directory %s is not a directory of yours that only you can write; set XDG_STATE_HOME", path);
@@ -309,7 +317,7 @@ static void clear(struct service *service)
 
 int main(int argc, char **argv)
 {
-    struct service service = { 0 };
+    struct service service = {0};
     g_autoptr(GError) error = NULL;
     setlocale(LC_ALL, "");
     signal(SIGPIPE, SIG_IGN);
@@ -325,10 +333,10 @@ int main(int argc, char **argv)
     service_log("version %s, socket %s", dsb_version(), service.options.socket);
     g_main_loop_run(service.loop);
     gboolean all = g_hash_table_size(service.sessions) == 0 && service.threads == 0 && service.requests == 0;
-    if (!all) {
+    if (!all || service.background > 0) {
         /* Threads are in the middle of something: their containers end with our end of the streams. */
         fflush(stderr);
-        _exit(1);
+        _exit(all ? 0 : 1);
     }
     g_thread_pool_free(service.runs, FALSE, TRUE);
     g_thread_pool_free(service.chores, FALSE, TRUE);

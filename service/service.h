@@ -41,6 +41,7 @@ struct service {
     guint queued;         /**< executions that wait, at the gate or in a session */
     guint requests;       /**< requests being answered */
     guint threads;        /**< jobs in thread pools */
+    guint background;     /**< chores that nobody waits for, not even the end */
     GThreadPool *runs, *chores;
     char *owner;      /**< UID.PID.START of this process */
     char *started;    /**< ISO time */
@@ -50,11 +51,11 @@ struct service {
 };
 
 /** Limits that are not options. */
-#define BODY_MAX (32u << 20)        /**< bytes of a request body */
-#define SESSION_QUEUE_MAX 64        /**< executions that wait for one session */
-#define QUEUE_MAX 256               /**< executions that wait at all */
+#define BODY_MAX (32u << 20)          /**< bytes of a request body */
+#define SESSION_QUEUE_MAX 64          /**< executions that wait for one session */
+#define QUEUE_MAX 256                 /**< executions that wait at all */
 #define EVENTS_PENDING_MAX (8u << 20) /**< bytes of events that a slow client may leave unread */
-#define FILES_MAX 10000             /**< entries of one listing */
+#define FILES_MAX 10000               /**< entries of one listing */
 
 /** The service was used: starts the idle time anew. */
 void service_touch(struct service *service);

@@ -8,6 +8,8 @@
 #include <glib-unix.h>
 #include <string.h>
 
+#define LOOK_SECONDS 1
+
 static void pump(struct session *session);
 
 struct session *session_find(struct service *service, const char *id)
@@ -76,6 +78,7 @@ void session_free(struct session *session)
 {
     stop_source(&session->idle_source);
     stop_source(&session->life_source);
+    stop_source(&session->look_source);
     stop_source(&session->fd_source);
     if (session->worker != NULL)
         g_thread_join(session->worker);
@@ -160,16 +163,31 @@ static gboolean on_life_over(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+static void look(struct session *session)
+{
+    stop_source(&session->look_source);
+    stop_source(&session->fd_source);
+    if (session->current != NULL || session->ending)
+        return;
+    session->current = job_new(session->service, JOB_CHECK, session, NULL);
+    g_async_queue_push(session->inbox, session->current);
+}
+
 static gboolean on_idle_news(gint fd, GIOCondition condition, gpointer data)
 {
     struct session *session = data;
     (void) fd;
     (void) condition;
     session->fd_source = 0;
-    if (session->current == NULL && !session->ending) {
-        session->current = job_new(session->service, JOB_CHECK, session, NULL);
-        g_async_queue_push(session->inbox, session->current);
-    }
+    look(session);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_look_time(gpointer data)
+{
+    struct session *session = data;
+    session->look_source = 0;
+    look(session);
     return G_SOURCE_REMOVE;
 }
 
@@ -177,6 +195,9 @@ static void rest(struct session *session)
 {
     if (session->idle_source == 0)
         session->idle_source = g_timeout_add((guint) session->settings->idle_ms, on_idle, session);
+    /* Processes that an execution left behind may fill the disk. */
+    if (session->open && session->look_source == 0)
+        session->look_source = g_timeout_add_seconds(LOOK_SECONDS, on_look_time, session);
     if (session->open && session->fd >= 0 && session->fd_source == 0)
         session->fd_source = g_unix_fd_add(session->fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_idle_news, session);
 }
@@ -185,6 +206,7 @@ static void start_in_session(struct job *job)
 {
     struct session *session = job->session;
     stop_source(&session->idle_source);
+    stop_source(&session->look_source);
     stop_source(&session->fd_source);
     session->current = job;
     session->used = g_get_real_time();
@@ -220,8 +242,9 @@ static gboolean queue_has_room(const struct service *service, guint in_session, 
 {
     if (in_session < SESSION_QUEUE_MAX && service->queued < QUEUE_MAX)
         return TRUE;
-    g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT, "the queue is full: %u wait%s", in_session < SESSION_QUEUE_MAX
-                ? service->queued : in_session, in_session < SESSION_QUEUE_MAX ? "" : " for this session");
+    g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT, "the queue is full: %u wait%s",
+                in_session < SESSION_QUEUE_MAX ? service->queued : in_session,
+                in_session < SESSION_QUEUE_MAX ? "" : " for this session");
     return FALSE;
 }
 
@@ -458,6 +481,7 @@ void session_end(struct session *session, const char *why, struct request *reque
     session->end_reason = g_strdup(why);
     stop_source(&session->idle_source);
     stop_source(&session->life_source);
+    stop_source(&session->look_source);
     stop_source(&session->fd_source);
     while ((job = g_queue_peek_head(&session->waiting)) != NULL) {
         unqueue(job);
@@ -532,8 +556,8 @@ gboolean session_has_labels(const struct session *session, GPtrArray *selectors)
         const char *equals = strchr(selector, '=');
         g_autofree char *key = g_strndup(selector, equals != NULL ? (gsize) (equals - selector) : strlen(selector));
         struct json_object *value = NULL;
-        if (!json_object_object_get_ex(session->settings->labels, key, &value)
-            || (equals != NULL && strcmp(json_object_get_string(value), equals + 1) != 0))
+        if (!json_object_object_get_ex(session->settings->labels, key, &value) ||
+            (equals != NULL && strcmp(json_object_get_string(value), equals + 1) != 0))
             return FALSE;
     }
     return TRUE;

@@ -15,19 +15,19 @@ struct session {
     GThread *worker;
     GAsyncQueue *inbox; /**< struct job, to the worker */
     dsb_session *handle;
-    guint64 offset; /**< worker: executions of the session before this sandbox, which counts from 1 itself */
+    guint64 offset;      /**< worker: executions of the session before this sandbox, which counts from 1 itself */
     GQueue waiting;      /**< struct job, in the order they came */
     struct job *current; /**< with the worker */
     gboolean at_gate;    /**< the first waiting job is in service->gate */
     gboolean open;       /**< there is a sandbox */
     gboolean ever_open, ending;
-    char *lost;          /**< why the next interpreter is not the former one; NULL: there was none, or it lives */
-    char *end_reason;    /**< for the record; NULL: nothing is to be remembered */
+    char *lost;               /**< why the next interpreter is not the former one; NULL: there was none, or it lives */
+    char *end_reason;         /**< for the record; NULL: nothing is to be remembered */
     struct json_object *info; /**< dsb_session_info of the last sandbox */
     struct history *history;
     gint64 created, used; /**< real time */
     guint64 executions;
-    guint idle_source, life_source;
+    guint idle_source, life_source, look_source;
     int fd;
     guint fd_source;
     GQueue ended_waiters; /**< struct request: answered when the session is gone */
@@ -44,8 +44,9 @@ gboolean session_submit(struct session *session, struct job *job, GError **error
 /** An execution would start at once. */
 gboolean session_is_free(const struct session *session);
 /**
- * End it: the running execution is interrupted, waiting ones fail, the sandbox is removed. `why` is what a later session
- * of this id is told; NULL: it was deleted, and leaves nothing. `request` (or NULL) is answered when it is gone.
+ * End it: the running execution is interrupted, waiting ones fail, the sandbox is removed. `why` is what a later
+ * session of this id is told; NULL: it was deleted, and leaves nothing. `request` (or NULL) is answered when it is
+ * gone.
  */
 void session_end(struct session *session, const char *why, struct request *request);
 /** Called by the worker's report, on the main thread. */

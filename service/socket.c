@@ -12,7 +12,8 @@ static char *default_dir(void)
 {
     const char *xdg = g_getenv("XDG_RUNTIME_DIR");
     struct stat st;
-    if (xdg != NULL && g_path_is_absolute(xdg) && stat(xdg, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0)
+    if (xdg != NULL && g_path_is_absolute(xdg) && stat(xdg, &st) == 0 && st.st_uid == geteuid() &&
+        (st.st_mode & 022) == 0)
         return g_build_filename(xdg, "dsandbox", NULL);
     return g_strdup_printf("/tmp/.dsandbox-%u", (unsigned) geteuid());
 }

@@ -43,7 +43,8 @@ gboolean token_check_file(const char *path, const char *option, GError **error)
 
 static char *digest(const struct token *token, const char *text)
 {
-    return g_compute_hmac_for_data(G_CHECKSUM_SHA256, token->key, sizeof token->key, (const guchar *) text, strlen(text));
+    return g_compute_hmac_for_data(G_CHECKSUM_SHA256, token->key, sizeof token->key, (const guchar *) text,
+                                   strlen(text));
 }
 
 struct token *token_load(const char *path, GError **error)

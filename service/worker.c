@@ -18,15 +18,9 @@ static gboolean report(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-static void send_back(struct job *job)
-{
-    g_idle_add_full(G_PRIORITY_DEFAULT, report, job, NULL);
-}
+static void send_back(struct job *job) { g_idle_add_full(G_PRIORITY_DEFAULT, report, job, NULL); }
 
-static void on_output(void *data, int stream, const void *bytes, gsize size)
-{
-    job_output(data, stream, bytes, size);
-}
+static void on_output(void *data, int stream, const void *bytes, gsize size) { job_output(data, stream, bytes, size); }
 
 static struct dsb_run_options options_of(struct job *job)
 {
@@ -59,7 +53,8 @@ static struct json_object *member(struct json_object *object, const char *name)
 /* What history and the audit log keep: everything but the output. */
 static struct json_object *summary_of(struct json_object *result)
 {
-    static const char *const names[] = { "status", "exit_code", "signal", "failure", "error", "usage", "backend", "state" };
+    static const char *const names[] = {"status", "exit_code", "signal",  "failure",
+                                        "error",  "usage",     "backend", "state"};
     struct json_object *summary = json_object_new_object();
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         json_object_object_add(summary, names[i], json_object_get(member(result, names[i])));
@@ -107,8 +102,8 @@ static gboolean open_session(struct job *job)
     }
     take_result(job, failure);
     const GError *why = dsb_result_failure(failure);
-    job->error = why != NULL ? g_error_copy(why)
-                             : g_error_new(DSB_ERROR, DSB_ERROR_FAILED, "the sandbox could not be made");
+    job->error =
+        why != NULL ? g_error_copy(why) : g_error_new(DSB_ERROR, DSB_ERROR_FAILED, "the sandbox could not be made");
     dsb_result_free(failure);
     return FALSE;
 }
@@ -118,6 +113,14 @@ static void drop_handle(struct job *job, const char *why)
     g_clear_pointer(&job->session->handle, dsb_session_close);
     g_free(job->ended);
     job->ended = g_strdup(why);
+}
+
+/* It is not alive: a control operation says why. */
+static void drop_dead(struct job *job)
+{
+    g_autoptr(GError) error = NULL;
+    g_free(dsb_session_control(job->session->handle, "{\"op\":\"vars\"}", 1000, &error));
+    drop_handle(job, error != NULL ? error->message : "the container ended");
 }
 
 static void execute(struct job *job)
@@ -143,7 +146,7 @@ static void execute(struct job *job)
     if (why != NULL && g_error_matches(why, DSB_ERROR, DSB_ERROR_LOST))
         drop_handle(job, why->message);
     else if (!dsb_session_alive(session->handle))
-        drop_handle(job, why != NULL ? why->message : "the container ended");
+        drop_dead(job);
 }
 
 static void control(struct job *job)
@@ -153,13 +156,13 @@ static void control(struct job *job)
         return;
     job->text = dsb_session_control(session->handle, job->op, job->timeout_ms, &job->error);
     if (job->text == NULL && !dsb_session_alive(session->handle))
-        drop_handle(job, "the container ended");
+        drop_dead(job);
 }
 
 static void check(struct job *job)
 {
     if (job->session->handle != NULL && !dsb_session_alive(job->session->handle))
-        drop_handle(job, "the container ended while it was idle (killed from outside, or its engine stopped)");
+        drop_dead(job);
 }
 
 static void delete_files(struct job *job)

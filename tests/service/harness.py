@@ -27,8 +27,10 @@ IMAGE = os.environ.get("DSB_TEST_IMAGE", "dsandbox-sandbox:latest")
 AS = os.environ.get("DSB_TEST_AS", "")
 SESSIONS = int(os.environ.get("DSB_TEST_SESSIONS", "50"))
 EXECUTIONS = int(os.environ.get("DSB_TEST_EXECUTIONS", "1000"))
+SANITIZED = any(name.startswith(("ASAN_", "TSAN_")) for name in os.environ)  # memory sizes say nothing then
 HARD_LIMIT = 120  # seconds, of one answer
 OPENAPI = schema.OpenApi()
+FOREVER = "import time\nwhile True: time.sleep(0.01)"
 
 
 class Work:
@@ -408,3 +410,35 @@ class Case(unittest.TestCase):
             call(*args, **kwargs)
         self.assertEqual((caught.exception.status, caught.exception.code), (status, code), caught.exception)
         return caught.exception.message
+
+
+class SessionCase(Case):
+    """Every test has a session of its own."""
+
+    def setUp(self):
+        self.id = self.id_of(self)
+        self.create = self.service.where
+
+    @staticmethod
+    def id_of(case):
+        return case._testMethodName[5:][:50]  # pylint: disable=protected-access
+
+    def tearDown(self):
+        try:
+            self.api.delete(f"/v1/sessions/{self.id}?files=1")
+        except Failure as failure:
+            self.assertEqual(failure.code, "not_found")
+
+    def run_code(self, code, **more):
+        return self.api.run(self.id, code, create=self.create, **more)
+
+    def ok(self, code, **more):
+        result = self.run_code(code, **more)
+        self.assertEqual(result["status"], "ok", result)
+        return result
+
+    def path(self, rest=""):
+        return f"/v1/sessions/{self.id}{rest}"
+
+    def state(self):
+        return self.api.get(self.path())["state"]

@@ -12,13 +12,14 @@ import sys
 import unittest
 
 import harness
+import life
 import with_engine
 import without_engine
 
 
 def load_tests(loader, _tests, _pattern):
     suite = unittest.TestSuite()
-    for case in with_engine.CASES if harness.SETUP else without_engine.CASES:
+    for case in with_engine.CASES + life.CASES if harness.SETUP else without_engine.CASES:
         suite.addTests(loader.loadTestsFromTestCase(case))
     return suite
 

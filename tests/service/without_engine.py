@@ -227,7 +227,7 @@ class Limits(Case):
                 sock.sendall(chunk)
         sock.close()
         _, resident = process_size(self.service.pid)
-        self.assertLess(resident, 200 * 1024)
+        self.assertTrue(harness.SANITIZED or resident < 200 * 1024, resident)
 
     def test_body_of_the_largest_size(self):
         code = json.dumps({"code": "#" * (32 * MIB - 100)})
@@ -301,7 +301,7 @@ class Limits(Case):
                 before = process_size(self.service.pid)
         after = process_size(self.service.pid)
         self.assertLessEqual(after[0], before[0] + 3)
-        self.assertLess(after[1], before[1] + 4096)
+        self.assertTrue(harness.SANITIZED or after[1] < before[1] + 4096, (before, after))
 
 
 class Token(unittest.TestCase):
