@@ -116,6 +116,8 @@ static void default_env(struct dsb_resolved *resolved)
     const struct dsb_pair defaults[] = {
         {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
         {"HOME", "/tmp"},
+        {"USER", "sandbox"}, /* an arbitrary uid has no name in the image */
+        {"LOGNAME", "sandbox"},
         {"TMPDIR", "/tmp"},
         {"LANG", "C.UTF-8"},
         {"PYTHONDONTWRITEBYTECODE", "1"},

@@ -129,7 +129,9 @@ static gboolean open_session(struct dsb_workdir *dir, uid_t uid, gid_t gid, GErr
     dir->fd = dsb_open_dir(dir->base_fd, dir->name, true);
     if (dir->fd < 0 || fstat(dir->fd, &st) < 0)
         return fail(error, DSB_ERROR_DENIED, "cannot open the session directory", dir->path);
-    if (made && (st.st_uid != uid || st.st_gid != gid)) {
+    /* Nobody but us can have made it: files may have been laid ready in it. */
+    gboolean ours = made || st.st_uid == geteuid();
+    if (ours && (st.st_uid != uid || st.st_gid != gid)) {
         if (fchown(dir->fd, uid, gid) < 0)
             return fail(error, DSB_ERROR_DENIED, "cannot give the sandbox user the session directory", dir->path);
         st.st_uid = uid;
