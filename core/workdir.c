@@ -213,8 +213,11 @@ void dsb_workdir_close(struct dsb_workdir *dir)
     }
     if (dir->lock_fd >= 0 && !dir->stale && ftruncate(dir->lock_fd, 0) < 0)
         g_debug("ftruncate: %s", g_strerror(errno)); /* then the next holder looks once more than needed */
-    if (dir->lock_fd >= 0)
+    if (dir->lock_fd >= 0) {
+        /* A child that another thread is just making holds a copy of the descriptor until it becomes its program. */
+        flock(dir->lock_fd, LOCK_UN);
         close(dir->lock_fd);
+    }
     if (dir->base_fd >= 0)
         close(dir->base_fd);
     g_free(dir->path);
