@@ -3,6 +3,7 @@
 import os
 import random
 import subprocess
+import sys
 import time
 import unittest
 
@@ -320,4 +321,17 @@ class Load(Case):
         self.assertEqual([name for name in left if name.startswith("many")], [])
 
 
-CASES = (Queues, Recovery, Restart, Load)
+@unittest.skipUnless(len(sys.argv) == 1, "only some of the tests run")
+class Document(unittest.TestCase):
+    """Comes last."""
+
+    def test_every_operation_was_used(self):
+        document = harness.OPENAPI
+        used = {(method, template) for method, template, status in document.used if status.startswith("2")}
+        for template, operations in document.root["paths"].items():
+            for method in operations:
+                with self.subTest(template, method=method):
+                    self.assertTrue((method.upper(), template) in used or not template.startswith("/v1/"))
+
+
+CASES = (Queues, Recovery, Restart, Load, Document)
