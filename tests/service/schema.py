@@ -85,13 +85,39 @@ class Document:
         if TYPES["number"](value) and value <= wanted:
             self.fail(at, value, f"is not more than {wanted}")
 
+    def on_exclusiveMaximum(self, value, wanted, _schema, _root, at):
+        if TYPES["number"](value) and value >= wanted:
+            self.fail(at, value, f"is not less than {wanted}")
+
+    def sized(self, kind, value, at, least=0, most=float("inf")):
+        if isinstance(value, kind) and not least <= len(value) <= most:
+            self.fail(at, value, f"has {len(value)} of them")
+
     def on_minLength(self, value, wanted, _schema, _root, at):
-        if isinstance(value, str) and len(value) < wanted:
-            self.fail(at, value, "is too short")
+        self.sized(str, value, at, least=wanted)
+
+    def on_maxLength(self, value, wanted, _schema, _root, at):
+        self.sized(str, value, at, most=wanted)
+
+    def on_minItems(self, value, wanted, _schema, _root, at):
+        self.sized(list, value, at, least=wanted)
 
     def on_maxItems(self, value, wanted, _schema, _root, at):
-        if isinstance(value, list) and len(value) > wanted:
-            self.fail(at, value, "has too many items")
+        self.sized(list, value, at, most=wanted)
+
+    def on_minProperties(self, value, wanted, _schema, _root, at):
+        self.sized(dict, value, at, least=wanted)
+
+    def on_maxProperties(self, value, wanted, _schema, _root, at):
+        self.sized(dict, value, at, most=wanted)
+
+    def on_propertyNames(self, value, wanted, _schema, root, at):
+        for name in value if isinstance(value, dict) else ():
+            self.check(name, wanted, root, at)
+
+    def on_allOf(self, value, wanted, _schema, root, at):
+        for schema in wanted:
+            self.check(value, schema, root, at)
 
     def on_required(self, value, wanted, _schema, _root, at):
         missing = [name for name in wanted if isinstance(value, dict) and name not in value]
