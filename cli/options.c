@@ -50,3 +50,11 @@ dsb_policy *cli_policy(const struct cli *cli, GError **error)
             return NULL;
     return g_steal_pointer(&policy);
 }
+
+gboolean cli_is_set(const struct cli *cli, const char *key)
+{
+    for (char **set = cli->set; set != NULL && *set != NULL; set += 3)
+        if (strcmp(set[0], key) == 0)
+            return TRUE;
+    return FALSE;
+}

@@ -14,10 +14,10 @@ static volatile sig_atomic_t cancel_signal, cancel_count;
 void cli_cancel(int number)
 {
     int saved = errno;
-    if (cancel_signal == 0) {
+    if (cancel_signal == 0)
         cancel_signal = number;
-        if (write(cancel_pipe[1], "", 1) < 0) { /* nothing to do in a handler */
-        }
+    /* Each of them: a second one tells who waits for the end that it is not wanted any more. */
+    if (write(cancel_pipe[1], "", 1) < 0) { /* nothing to do in a handler */
     }
     errno = saved;
 }
@@ -35,7 +35,8 @@ static void on_signal(int number)
 gboolean cli_catch_signals(GError **error)
 {
     struct sigaction action = { .sa_handler = on_signal };
-    if (!g_unix_open_pipe(cancel_pipe, FD_CLOEXEC, error))
+    if (!g_unix_open_pipe(cancel_pipe, FD_CLOEXEC, error) || !g_unix_set_fd_nonblocking(cancel_pipe[0], TRUE, error)
+        || !g_unix_set_fd_nonblocking(cancel_pipe[1], TRUE, error))
         return FALSE;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
@@ -52,6 +53,14 @@ int cli_cancel_fd(void)
 int cli_cancel_signal(void)
 {
     return cancel_signal;
+}
+
+void cli_cancel_clear(void)
+{
+    char bytes[64];
+    cancel_signal = cancel_count = 0;
+    while (read(cancel_pipe[0], bytes, sizeof bytes) > 0)
+        continue;
 }
 
 int cli_cancel_status(void)
