@@ -17,6 +17,7 @@
 
 #define HISTORY_LINES 2000
 #define TAB_SPACES "    "
+#define END_KEY 4 /* Ctrl-D */
 
 struct prompt {
     EditLine *editor;
@@ -66,6 +67,9 @@ static int read_character(EditLine *editor, wchar_t *into)
             continue;
         if (n <= 0)
             return 0;
+        /* Ctrl-D that was typed before the terminal was ours comes as this. */
+        if (byte == '\0')
+            byte = END_KEY;
         size_t size = mbrtowc(into, &byte, 1, &prompt->state);
         if (size == (size_t) -2)
             continue;

@@ -699,8 +699,9 @@ class EngineCase(Case):
             raise AssertionError(f"the first run does not work: {done}")
         return []
 
+    # By the program itself: with the service, test_session.py.
     def dsb(self, *args, json_=True, **how):
-        options = ["--backend", BACKEND, "run", "--base-dir", WORK.base]
+        options = ["--backend", BACKEND, "run", "--no-service", "--base-dir", WORK.base]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))
         if json_:
@@ -715,7 +716,7 @@ class EngineCase(Case):
         return result
 
     def popen(self, *args, json_=True):
-        options = ["--backend", BACKEND, "run", "--base-dir", WORK.base]
+        options = ["--backend", BACKEND, "run", "--no-service", "--base-dir", WORK.base]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))
         if json_:
