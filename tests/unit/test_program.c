@@ -21,37 +21,37 @@ static void test_source(void **state)
         const char *source;
         gboolean more;
     } rows[] = {
-        { "", FALSE },
-        { "x = 1", FALSE },
-        { "f(1,", TRUE },
-        { "f(1,\n  2)", FALSE },
-        { "f(1,\n\n", TRUE },
-        { "x = [1, # ]", TRUE },
-        { "x = '['", FALSE },
-        { "x = '\\'['", FALSE },
-        { "x = 'not closed", FALSE },
-        { "x = '''one\n\n", TRUE },
-        { "x = '''one\ntwo'''", FALSE },
-        { "x = \"\"\"a\\\"\"\"", TRUE },
-        { "x = ''", FALSE },
-        { "x = 1 + \\", TRUE },
-        { "x = 1 + \\\n2", FALSE },
-        { "if x:", TRUE },
-        { "if x: pass", TRUE },
-        { "if x: pass\n", FALSE },
-        { "if x:\n    y\n", FALSE },
-        { "if x:\n    y", TRUE },
-        { "for i in x:  # all", TRUE },
-        { "@wraps", TRUE },
-        { "iffy = 1", FALSE },
-        { "definition", FALSE },
-        { "match = 1", FALSE },
-        { "match.group()", FALSE },
-        { "match x:", TRUE },
-        { "async def f():", TRUE },
-        { ")", FALSE },
-        { "\\", TRUE },
-        { "'\\", FALSE },
+        {"", FALSE},
+        {"x = 1", FALSE},
+        {"f(1,", TRUE},
+        {"f(1,\n  2)", FALSE},
+        {"f(1,\n\n", TRUE},
+        {"x = [1, # ]", TRUE},
+        {"x = '['", FALSE},
+        {"x = '\\'['", FALSE},
+        {"x = 'not closed", FALSE},
+        {"x = '''one\n\n", TRUE},
+        {"x = '''one\ntwo'''", FALSE},
+        {"x = \"\"\"a\\\"\"\"", TRUE},
+        {"x = ''", FALSE},
+        {"x = 1 + \\", TRUE},
+        {"x = 1 + \\\n2", FALSE},
+        {"if x:", TRUE},
+        {"if x: pass", TRUE},
+        {"if x: pass\n", FALSE},
+        {"if x:\n    y\n", FALSE},
+        {"if x:\n    y", TRUE},
+        {"for i in x:  # all", TRUE},
+        {"@wraps", TRUE},
+        {"iffy = 1", FALSE},
+        {"definition", FALSE},
+        {"match = 1", FALSE},
+        {"match.group()", FALSE},
+        {"match x:", TRUE},
+        {"async def f():", TRUE},
+        {")", FALSE},
+        {"\\", TRUE},
+        {"'\\", FALSE},
     };
     (void) state;
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
@@ -86,9 +86,8 @@ static void test_sizes(void **state)
     static const struct {
         gint64 bytes;
         const char *text;
-    } rows[] = { { 0, "0 B" },           { 1023, "1023 B" },          { 1024, "1.0 KiB" },
-                 { 1536, "1.5 KiB" },    { 1048575, "1.0 MiB" },      { 5LL << 30, "5.0 GiB" },
-                 { G_MAXINT64, "8192.0 PiB" } };
+    } rows[] = {{0, "0 B"},           {1023, "1023 B"},       {1024, "1.0 KiB"},         {1536, "1.5 KiB"},
+                {1048575, "1.0 MiB"}, {5LL << 30, "5.0 GiB"}, {G_MAXINT64, "8192.0 PiB"}};
     (void) state;
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree char *text = size_text(rows[i].bytes);
@@ -134,7 +133,7 @@ static void test_tar(void **state)
     g_autofree char *long_name = g_strnfill(300, 'x');
     g_autoptr(GByteArray) all = archive(long_name);
     g_autoptr(GByteArray) content = g_byte_array_new();
-    struct tar_reader reader = { .fd = memory_file(all->data, all->len), .origin = "test" };
+    struct tar_reader reader = {.fd = memory_file(all->data, all->len), .origin = "test"};
     gboolean end = FALSE;
     assert_true(tar_next(&reader, &end, NULL));
     assert_string_equal(reader.name, "dir/");
@@ -158,7 +157,7 @@ static void test_tar_limit(void **state)
     g_autoptr(GByteArray) all = archive("x");
     g_autoptr(GByteArray) content = g_byte_array_new();
     g_autoptr(GError) error = NULL;
-    struct tar_reader reader = { .fd = memory_file(all->data, all->len), .origin = "test" };
+    struct tar_reader reader = {.fd = memory_file(all->data, all->len), .origin = "test"};
     gboolean end = FALSE;
     assert_true(tar_next(&reader, &end, NULL) && tar_next(&reader, &end, NULL));
     assert_false(tar_content(&reader, 6, content, &error));
@@ -172,7 +171,7 @@ static void test_tar_limit(void **state)
 /* Any bytes at all: an end or an error, and nothing else. */
 static void read_any(const guint8 *bytes, gsize size)
 {
-    struct tar_reader reader = { .fd = memory_file(bytes, size), .origin = "test" };
+    struct tar_reader reader = {.fd = memory_file(bytes, size), .origin = "test"};
     g_autoptr(GError) error = NULL;
     gboolean end = FALSE;
     for (int i = 0; i < 100 && !end && tar_next(&reader, &end, &error); i++) {
@@ -194,7 +193,7 @@ static void mend_sum(guint8 *block)
 
 static void test_tar_spoilt(void **state)
 {
-    static const guint8 values[] = { 0, 0xff, '7', 'x', 'L', 0x80 };
+    static const guint8 values[] = {0, 0xff, '7', 'x', 'L', 0x80};
     (void) state;
     g_autofree char *long_name = g_strnfill(200, 'x');
     g_autoptr(GByteArray) all = archive(long_name);
@@ -211,8 +210,9 @@ static void test_tar_spoilt(void **state)
 
 static void test_pax(void **state)
 {
-    static const char *const records[] = { "18 path=pax/name1\n", "99 path=x\n", "path=x\n",   "0 path=x\n", "5 a=\n",
-                                           "12 size=-5\n\n",      "-1 path=x\n", "9 path=x\n", "\n",         "10 size=3\n" };
+    static const char *const records[] = {
+        "18 path=pax/name1\n", "99 path=x\n", "path=x\n",   "0 path=x\n", "5 a=\n",
+        "12 size=-5\n\n",      "-1 path=x\n", "9 path=x\n", "\n",         "10 size=3\n"};
     (void) state;
     for (gsize i = 0; i < G_N_ELEMENTS(records); i++) {
         int fd = memory_file("", 0);
@@ -222,7 +222,7 @@ static void test_pax(void **state)
         g_autoptr(GByteArray) all = read_back(fd);
         close(fd);
         read_any(all->data, all->len);
-        struct tar_reader reader = { .fd = memory_file(all->data, all->len), .origin = "test" };
+        struct tar_reader reader = {.fd = memory_file(all->data, all->len), .origin = "test"};
         gboolean end = FALSE;
         if (i == 0) {
             assert_true(tar_next(&reader, &end, NULL));
@@ -236,8 +236,8 @@ static void test_pax(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_source), cmocka_unit_test(test_clean),      cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_tar),    cmocka_unit_test(test_tar_limit),  cmocka_unit_test(test_tar_spoilt),
+        cmocka_unit_test(test_source), cmocka_unit_test(test_clean),     cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_tar),    cmocka_unit_test(test_tar_limit), cmocka_unit_test(test_tar_spoilt),
         cmocka_unit_test(test_pax),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
