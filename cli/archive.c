@@ -27,7 +27,8 @@ static gboolean export_file(struct transfer *transfer, int fd, const char *name,
     g_autoptr(GByteArray) bytes = files_get(transfer, name, &unread);
     if (bytes != NULL)
         return tar_add(fd, name, TAR_FILE, mtime, bytes->data, bytes->len, error);
-    if (g_error_matches(unread, DSB_ERROR, DSB_ERROR_UNAVAILABLE) || g_error_matches(unread, DSB_ERROR, DSB_ERROR_PROTOCOL)) {
+    if (g_error_matches(unread, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ||
+        g_error_matches(unread, DSB_ERROR, DSB_ERROR_PROTOCOL)) {
         g_propagate_error(error, g_steal_pointer(&unread));
         return FALSE;
     }
@@ -93,8 +94,8 @@ int session_export(const struct cli *cli)
     struct transfer transfer;
     const char *path = cli->args[3] != NULL ? cli->args[3] : "-";
     int fd = -1;
-    if (transfer_begin(&transfer, cli, cli->args[2], &error) && (fd = open_archive(cli, path, &error)) >= 0
-        && !export_all(&transfer, fd, &error))
+    if (transfer_begin(&transfer, cli, cli->args[2], &error) && (fd = open_archive(cli, path, &error)) >= 0 &&
+        !export_all(&transfer, fd, &error))
         take_back(path, fd);
     if (fd >= 0 && close(fd) < 0 && error == NULL)
         g_set_error(&error, DSB_ERROR, DSB_ERROR_FAILED, "cannot write %s: %s", path, g_strerror(errno));
@@ -138,7 +139,8 @@ static gboolean import_file(struct transfer *transfer, struct tar_reader *reader
     } else if (files_put(transfer, name, bytes->data, bytes->len, &refused)) {
         return TRUE;
     }
-    if (g_error_matches(refused, DSB_ERROR, DSB_ERROR_UNAVAILABLE) || g_error_matches(refused, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
+    if (g_error_matches(refused, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ||
+        g_error_matches(refused, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&refused));
         return FALSE;
     }
@@ -146,7 +148,8 @@ static gboolean import_file(struct transfer *transfer, struct tar_reader *reader
     return TRUE;
 }
 
-static gboolean import_entry(struct transfer *transfer, struct tar_reader *reader, GHashTable *directories, GError **error)
+static gboolean import_entry(struct transfer *transfer, struct tar_reader *reader, GHashTable *directories,
+                             GError **error)
 {
     g_autofree char *name = plain_name(reader->name);
     if (name[0] == '\0')
@@ -187,7 +190,7 @@ static gboolean make_directories(struct transfer *transfer, GHashTable *director
 static gboolean import_all(struct transfer *transfer, int fd, const char *origin, GError **error)
 {
     g_autoptr(GHashTable) directories = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    struct tar_reader reader = { .fd = fd, .origin = origin };
+    struct tar_reader reader = {.fd = fd, .origin = origin};
     gboolean end = FALSE, ok = TRUE;
     for (guint n = 0; ok && !end; n++) {
         ok = tar_next(&reader, &end, error);
@@ -225,9 +228,10 @@ int session_import(const struct cli *cli)
     if (ok && fd < 0)
         g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "cannot open %s: %s", path, g_strerror(errno));
     else if (ok && ours && isatty(STDIN_FILENO))
-        g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID, "the tar file would come from the terminal: name a file");
-    else if (ok && make_session(&transfer, &error) && !import_all(&transfer, fd, ours ? "standard input" : path, &error)
-             && transfer.files > 0)
+        g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID,
+                            "the tar file would come from the terminal: name a file");
+    else if (ok && make_session(&transfer, &error) &&
+             !import_all(&transfer, fd, ours ? "standard input" : path, &error) && transfer.files > 0)
         g_prefix_error(&error, "stopped after %" G_GINT64_FORMAT " files: ", transfer.files);
     if (fd >= 0)
         close(fd);

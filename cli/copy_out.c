@@ -47,10 +47,7 @@ static int open_parent(int fd, const char *path, const char **name)
     return fd;
 }
 
-static int open_root(int root)
-{
-    return fcntl(root, F_DUPFD_CLOEXEC, 3);
-}
+static int open_root(int root) { return fcntl(root, F_DUPFD_CLOEXEC, 3); }
 
 /* Another file of that name is replaced, a link too. */
 static int create_below(int root, const char *path)
@@ -80,7 +77,8 @@ static gboolean make_below(int root, const char *path)
 
 static gboolean is_fatal(const GError *error)
 {
-    return g_error_matches(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE) || g_error_matches(error, DSB_ERROR, DSB_ERROR_PROTOCOL);
+    return g_error_matches(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ||
+           g_error_matches(error, DSB_ERROR, DSB_ERROR_PROTOCOL);
 }
 
 static gboolean out_row(struct transfer *transfer, int root, struct json_object *row, gsize skip, GError **error)
@@ -153,7 +151,8 @@ gboolean copy_out(struct transfer *transfer, const char *path, const char *to, G
     }
     if (strcmp(to, "-") == 0 && (tree || transfer->cli->json)) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s does not go to standard output%s",
-                    tree ? "a directory" : "a file", tree ? "; use 'dsandbox session export'" : " together with --json");
+                    tree ? "a directory" : "a file",
+                    tree ? "; use 'dsandbox session export'" : " together with --json");
         return FALSE;
     }
     g_autofree char *name = g_path_get_basename(plain);

@@ -33,14 +33,12 @@ static char *session_path(const char *path, GError **error)
         plain[size - 1] = '\0';
     if (plain[0] == '\0' || files_path_is_good(plain))
         return g_strdup(below);
-    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "'%s': a path in a session is below /sandbox, without . and ..", path);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "'%s': a path in a session is below /sandbox, without . and ..",
+                path);
     return NULL;
 }
 
-static gboolean last_is_slash(const char *path)
-{
-    return path[0] == '\0' || g_str_has_suffix(path, "/");
-}
+static gboolean last_is_slash(const char *path) { return path[0] == '\0' || g_str_has_suffix(path, "/"); }
 
 static char *join(const char *directory, const char *name)
 {
@@ -54,8 +52,9 @@ static char *join(const char *directory, const char *name)
 static gboolean put_descriptor(struct transfer *transfer, int fd, const char *from, const char *path, GError **error)
 {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
-    return cli_read_all(fd, from, FILE_BYTES_MAX, "; that is more than a file of a session can have on this way", bytes, error)
-           && files_put(transfer, path, bytes->data, bytes->len, error);
+    return cli_read_all(fd, from, FILE_BYTES_MAX, "; that is more than a file of a session can have on this way", bytes,
+                        error) &&
+           files_put(transfer, path, bytes->data, bytes->len, error);
 }
 
 static gboolean put_file(struct transfer *transfer, const char *from, const char *path, GError **error)
@@ -86,7 +85,8 @@ static gboolean put_tree(struct transfer *transfer, const char *from, const char
     const char *name;
     guint n = 0;
     if (depth > DSB_FILES_DEPTH_MAX) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT, "%s: more than %d directories in one another", from, DSB_FILES_DEPTH_MAX);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT, "%s: more than %d directories in one another", from,
+                    DSB_FILES_DEPTH_MAX);
         return FALSE;
     }
     g_autoptr(GDir) dir = g_dir_open(from, 0, error);
@@ -115,7 +115,8 @@ gboolean copy_in(struct transfer *transfer, const char *from, const char *path, 
 {
     struct stat st;
     if (strcmp(from, "-") == 0 && last_is_slash(path)) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "standard input has no name: give the file's, SESSION:PATH");
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                            "standard input has no name: give the file's, SESSION:PATH");
         return FALSE;
     }
     if (strcmp(from, "-") == 0)
@@ -134,7 +135,7 @@ gboolean copy_in(struct transfer *transfer, const char *from, const char *path, 
 static int copy(const struct cli *cli, const char *session, const char *path, const char *ours, gboolean in)
 {
     g_autoptr(GError) error = NULL;
-    struct transfer transfer = { .cli = cli };
+    struct transfer transfer = {.cli = cli};
     g_autofree char *below = session_path(path, &error);
     if (below != NULL && transfer_begin(&transfer, cli, session, &error)) {
         if (in)

@@ -10,7 +10,7 @@
 
 gboolean transfer_begin(struct transfer *transfer, const struct cli *cli, const char *session, GError **error)
 {
-    *transfer = (struct transfer){ .cli = cli, .session = session };
+    *transfer = (struct transfer){.cli = cli, .session = session};
     if (!remote_check_id(session, error))
         return FALSE;
     transfer->client = remote_connect(cli, "this", error);
@@ -69,10 +69,12 @@ struct json_object *files_list(struct transfer *transfer, const char *directory,
     if (answer == NULL || !json_object_get_boolean(json_member(answer, "truncated")))
         return answer;
     json_object_put(answer);
-    g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT,
-                "there are more files than can be listed at once; pack them inside first: dsandbox exec %s -c "
-                "'import shutil; shutil.make_archive(\"/tmp/all\", \"tar\", \"/sandbox\"); shutil.move(\"/tmp/all.tar\", "
-                "\"/sandbox\")', then copy all.tar out", transfer->session);
+    g_set_error(
+        error, DSB_ERROR, DSB_ERROR_LIMIT,
+        "there are more files than can be listed at once; pack them inside first: dsandbox exec %s -c "
+        "'import shutil; shutil.make_archive(\"/tmp/all\", \"tar\", \"/sandbox\"); shutil.move(\"/tmp/all.tar\", "
+        "\"/sandbox\")', then copy all.tar out",
+        transfer->session);
     return NULL;
 }
 
@@ -94,8 +96,9 @@ gboolean files_put(struct transfer *transfer, const char *path, const void *byte
     g_autofree char *to = url(transfer, path);
     if (!dsb_client_bytes(transfer->client, "PUT", to, bytes, size, 0, NULL, error)) {
         if (error != NULL && g_error_matches(*error, DSB_ERROR, DSB_ERROR_LIMIT))
-            g_prefix_error(error, "%s is too large to be copied; the code can read it: dsandbox exec %s --stdin FILE ...: ",
-                           path, transfer->session);
+            g_prefix_error(
+                error, "%s is too large to be copied; the code can read it: dsandbox exec %s --stdin FILE ...: ", path,
+                transfer->session);
         return remote_advise(error);
     }
     transfer->files++;
@@ -107,8 +110,8 @@ gboolean files_mkdir(struct transfer *transfer, const char *path, GError **error
 {
     g_autofree char *name = g_strconcat(path, "/" PLACEHOLDER, NULL);
     g_autofree char *file = url(transfer, name);
-    return dsb_client_bytes(transfer->client, "PUT", file, "", 0, 0, NULL, error)
-           && dsb_client_bytes(transfer->client, "DELETE", file, NULL, 0, 0, NULL, error);
+    return dsb_client_bytes(transfer->client, "PUT", file, "", 0, 0, NULL, error) &&
+           dsb_client_bytes(transfer->client, "DELETE", file, NULL, 0, 0, NULL, error);
 }
 
 gboolean files_is_directory(struct transfer *transfer, const char *path)

@@ -18,7 +18,7 @@ static int output_error;
 
 gboolean cli_ready(int fd, short events)
 {
-    struct pollfd fds[] = { { fd, events, 0 }, { cli_cancel_fd(), POLLIN, 0 } };
+    struct pollfd fds[] = {{fd, events, 0}, {cli_cancel_fd(), POLLIN, 0}};
     while (poll(fds, G_N_ELEMENTS(fds), -1) < 0 && errno == EINTR)
         continue;
     return fds[0].revents != 0;
@@ -44,10 +44,7 @@ void cli_write_output(void *data, int stream, const void *bytes, gsize size)
     }
 }
 
-int cli_output_error(void)
-{
-    return output_error;
-}
+int cli_output_error(void) { return output_error; }
 
 gboolean cli_read_all(int fd, const char *name, gsize max, const char *hint, GByteArray *into, GError **error)
 {
@@ -105,8 +102,9 @@ gboolean cli_read_code(const struct cli *cli, const char *operand, GByteArray *c
     if (operand == NULL || strcmp(operand, "-") == 0) {
         *name = "<stdin>";
         if (wants_our_input(cli)) {
-            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
-                                "standard input cannot be both the code and its input: give the code as a file or with -c");
+            g_set_error_literal(
+                error, DSB_ERROR, DSB_ERROR_INVALID,
+                "standard input cannot be both the code and its input: give the code as a file or with -c");
             return FALSE;
         }
         if (isatty(STDIN_FILENO))

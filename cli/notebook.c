@@ -5,15 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct json_object *executions(struct json_object *history)
-{
-    return json_member(history, "executions");
-}
+static struct json_object *executions(struct json_object *history) { return json_member(history, "executions"); }
 
-static gboolean is_cut(struct json_object *row)
-{
-    return json_object_get_boolean(json_member(row, "code_truncated"));
-}
+static gboolean is_cut(struct json_object *row) { return json_object_get_boolean(json_member(row, "code_truncated")); }
 
 /* Comments are one line, whatever the session says. */
 static void print_head(struct json_object *row)

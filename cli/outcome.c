@@ -118,7 +118,8 @@ static void explain_state(const struct outcome *outcome, gboolean verbose)
     else if (g_strcmp0(outcome->state, "lost") == 0)
         g_printerr("dsandbox: variables were lost: %s\n", reason);
     if (verbose && outcome->point != NULL && strcmp(outcome->point, "taken") != 0)
-        g_printerr("dsandbox: a crash in a later execution cannot come back to the end of this one (%s)\n", outcome->point);
+        g_printerr("dsandbox: a crash in a later execution cannot come back to the end of this one (%s)\n",
+                   outcome->point);
 }
 
 void outcome_explain(const struct outcome *outcome, gboolean verbose)

@@ -10,12 +10,12 @@
 struct outcome {
     enum dsb_status status;
     int exit_status;
-    const char *failure;         /**< NULL: the code itself ran */
-    const char *limit;           /**< what passed the disk limit */
+    const char *failure;          /**< NULL: the code itself ran */
+    const char *limit;            /**< what passed the disk limit */
     const char *timeout, *memory; /**< the limits in force */
-    const char *state, *reason;  /**< kept, rolled_back, lost; NULL: no session */
-    const char *point;           /**< can a crash be rolled back to here? */
-    gint64 to;                   /**< rolled_back: to the end of this execution */
+    const char *state, *reason;   /**< kept, rolled_back, lost; NULL: no session */
+    const char *point;            /**< can a crash be rolled back to here? */
+    gint64 to;                    /**< rolled_back: to the end of this execution */
 };
 
 /** From a result object (dsandbox.result/1), which owns the strings. `timeout` NULL: the one of its policy. */

@@ -43,10 +43,7 @@ static struct prompt *prompt_of(EditLine *editor)
     return prompt;
 }
 
-static char *prompt_text(EditLine *editor)
-{
-    return (char *) prompt_of(editor)->text;
-}
+static char *prompt_text(EditLine *editor) { return (char *) prompt_of(editor)->text; }
 
 /* One character of the terminal. libedit's own reading would go on after a signal. */
 static int read_character(EditLine *editor, wchar_t *into)
@@ -81,7 +78,7 @@ static int read_character(EditLine *editor, wchar_t *into)
     }
 }
 
-static unsigned char insert_tab(EditLine *editor, int key)
+static unsigned char insert_tab(EditLine *editor, wint_t key)
 {
     (void) key;
     return el_insertstr(editor, TAB_SPACES) < 0 ? CC_ERROR : CC_REFRESH;
@@ -89,7 +86,7 @@ static unsigned char insert_tab(EditLine *editor, int key)
 
 struct prompt *prompt_new(const char *history_path)
 {
-    const struct sigaction action = { .sa_handler = on_resize };
+    const struct sigaction action = {.sa_handler = on_resize};
     struct prompt *prompt = g_new0(struct prompt, 1);
     HistEvent event;
     /* Typed text is UTF-8, whatever a bare environment says. */
@@ -106,7 +103,7 @@ struct prompt *prompt_new(const char *history_path)
     el_set(prompt->editor, EL_SIGNAL, 0);
     el_set(prompt->editor, EL_HIST, history, prompt->past);
     el_set(prompt->editor, EL_GETCFN, read_character);
-    el_set(prompt->editor, EL_ADDFN, "insert-tab", "insert spaces", insert_tab);
+    el_wset(prompt->editor, EL_ADDFN, L"insert-tab", L"insert spaces", insert_tab); /* el_set would leak */
     el_set(prompt->editor, EL_BIND, "\t", "insert-tab", NULL);
     el_set(prompt->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
     sigaction(SIGWINCH, &action, NULL);

@@ -49,7 +49,8 @@ static const char *engine_address(const struct cli *cli)
 
 gboolean remote_can_run(const struct cli *cli)
 {
-    static const char *const docker[] = { "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", NULL };
+    static const char *const docker[] = {"DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH",
+                                         NULL};
     /* A plugin of somebody else's is not loaded into the service for one run; and -v is for what this process does. */
     if (cli->no_service || cli->session != NULL || cli->plugin != NULL || cli->verbose)
         return FALSE;
@@ -133,7 +134,7 @@ static void add_word(struct json_object *body, const char *name, const char *val
 
 static gboolean words_are_text(const struct cli *cli, GError **error)
 {
-    const char *const words[] = { cli->backend, cli->plugin, cli->host, cli->image, cli->base_dir };
+    const char *const words[] = {cli->backend, cli->plugin, cli->host, cli->image, cli->base_dir};
     for (gsize i = 0; i < G_N_ELEMENTS(words); i++)
         if (words[i] != NULL && !g_utf8_validate(words[i], -1, NULL)) {
             g_autofree char *shown = g_strescape(words[i], NULL);
@@ -190,7 +191,8 @@ static gboolean add_texts(struct json_object *body, const char *name, char **tex
 struct json_object *remote_execution(const struct cli *cli, GError **error)
 {
     struct json_object *body = json_object_new_object();
-    if (!add_texts(body, "argv", cli->program_args, "argument", error) || !add_texts(body, "env", cli->env, "env", error)) {
+    if (!add_texts(body, "argv", cli->program_args, "argument", error) ||
+        !add_texts(body, "env", cli->env, "env", error)) {
         json_object_put(body);
         return NULL;
     }
@@ -233,13 +235,15 @@ gboolean remote_advise(GError **error)
 {
     if (error == NULL || *error == NULL)
         return FALSE;
-    if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_NOT_FOUND) && strstr((*error)->message, "there is no session") != NULL)
+    if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_NOT_FOUND) &&
+        strstr((*error)->message, "there is no session") != NULL)
         add_advice(error, "; 'dsandbox session ls' lists those that there are");
     else if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_BUSY))
         add_advice(error, "; leave out --no-wait to wait for your turn, or stop it with 'dsandbox session interrupt'");
     else if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_CONFLICT) && g_str_has_suffix((*error)->message, " exists"))
         add_advice(error, "; use it, take another id, or say --exist-ok");
-    else if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_UNAVAILABLE) && strstr((*error)->message, "went away") != NULL)
+    else if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_UNAVAILABLE) &&
+             strstr((*error)->message, "went away") != NULL)
         add_advice(error, "; whether it was done is not known. Do it again: the service is started anew then");
     return FALSE;
 }
@@ -273,10 +277,10 @@ static void write_output(void *data, int stream, const void *bytes, gsize size)
     cli_write_output(NULL, stream, bytes, size);
 }
 
-static gboolean stream(const struct cli *cli, dsb_client *client, const char *path, struct json_object *body, int stdin_fd,
-                       struct json_object **result, GError **error)
+static gboolean stream(const struct cli *cli, dsb_client *client, const char *path, struct json_object *body,
+                       int stdin_fd, struct json_object **result, GError **error)
 {
-    struct gaps gaps = { 0 };
+    struct gaps gaps = {0};
     struct dsb_client_follow follow = DSB_CLIENT_FOLLOW;
     follow.output = cli->json ? NULL : write_output;
     follow.event = on_event;
@@ -286,7 +290,8 @@ static gboolean stream(const struct cli *cli, dsb_client *client, const char *pa
     if (!dsb_client_stream(client, path, body, &follow, result, error))
         return FALSE;
     if (gaps.bytes > 0 && !cli->json)
-        g_printerr("dsandbox: %" G_GINT64_FORMAT " bytes of output were left out: they were not read in time\n", gaps.bytes);
+        g_printerr("dsandbox: %" G_GINT64_FORMAT " bytes of output were left out: they were not read in time\n",
+                   gaps.bytes);
     return TRUE;
 }
 
@@ -298,7 +303,8 @@ gboolean remote_execute(const struct cli *cli, dsb_client *client, const char *s
     if (settings == NULL)
         return FALSE;
     if (session == NULL) {
-        json_object_object_foreach(settings, key, value) json_object_object_add(body, key, json_object_get(value));
+        json_object_object_foreach (settings, key, value)
+            json_object_object_add(body, key, json_object_get(value));
         json_object_put(settings);
         return stream(cli, client, "/v1/run", body, stdin_fd, result, error) || remote_advise(error);
     }

@@ -9,13 +9,15 @@
 /** A session id, or INVALID. */
 gboolean remote_check_id(const char *id, GError **error);
 
-/** The service, started when it is not there. NULL: not to be used (--no-service, for `what`), or it cannot be started. */
+/** The service, started when it is not there. NULL: not to be used (--no-service, for `what`), or it cannot be started.
+ */
 dsb_client *remote_connect(const struct cli *cli, const char *what, GError **error);
 
 /** The sandbox that the options ask for, as POST /v1/sessions takes it. NULL: a bad value, named. */
 struct json_object *remote_settings(const struct cli *cli, gboolean with_timeout, GError **error);
 
-/** The service can do a one-shot run as we would ourselves: same engine, nothing that only a process of our own can do. */
+/** The service can do a one-shot run as we would ourselves: same engine, nothing that only a process of our own can do.
+ */
 gboolean remote_can_run(const struct cli *cli);
 
 /** The execution that the options ask for, without the code. NULL: a bad value. */

@@ -63,7 +63,8 @@ int session_rm(const struct cli *cli)
         g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID,
                             "which sessions? dsandbox session rm ID..., or --label NAME=VALUE, or --all");
     else if (select && cli->args[2] != NULL)
-        g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID, "session rm: give ids, or --label or --all, not both");
+        g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID,
+                            "session rm: give ids, or --label or --all, not both");
     else if (cli->all && cli->labels != NULL)
         g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID, "session rm: --all and --label exclude each other");
     if (error != NULL || (client = remote_connect(cli, "session", &error)) == NULL)

@@ -55,7 +55,8 @@ static void greet(const struct repl *repl, struct json_object *session)
 {
     const char *time = asked(session, "time");
     printf("dsandbox %s: Python in a sandbox (%s; memory %s, time %.*s, network %s)\n", dsb_version(),
-           json_string(session, "backend"), asked(session, "memory"), (int) strcspn(time, ","), time, asked(session, "network"));
+           json_string(session, "backend"), asked(session, "memory"), (int) strcspn(time, ","), time,
+           asked(session, "network"));
     if (repl->temporary)
         puts("Ctrl-C stops what runs, Ctrl-D ends the sandbox. Variables survive a timeout and a crash.");
     else
@@ -116,12 +117,12 @@ static void evaluate(struct repl *repl, const char *source)
 {
     g_autoptr(GError) error = NULL;
     struct json_object *result = NULL;
-    struct cli plain = { .session = repl->cli.session, .args = repl->cli.args };
+    struct cli plain = {.session = repl->cli.session, .args = repl->cli.args};
     struct json_object *body = remote_execution(&repl->cli, &error);
     cli_cancel_clear();
-    if (body != NULL && remote_add_code(body, source, strlen(source), "<repl>", &error)
-        && remote_execute(&plain, repl->client, repl->cli.session, body, repl->cli.interactive ? STDIN_FILENO : -1, &result,
-                          &error)) {
+    if (body != NULL && remote_add_code(body, source, strlen(source), "<repl>", &error) &&
+        remote_execute(&plain, repl->client, repl->cli.session, body, repl->cli.interactive ? STDIN_FILENO : -1,
+                       &result, &error)) {
         explain(repl, result, json_string(body, "timeout"));
     } else {
         g_autofree char *clean = clean_text(error->message, strlen(error->message), "");
@@ -165,7 +166,7 @@ static gboolean read_source(struct repl *repl, GString *source)
 
 static gboolean says_goodbye(const char *source)
 {
-    static const char *const words[] = { "exit", "quit", "exit()", "quit()", NULL };
+    static const char *const words[] = {"exit", "quit", "exit()", "quit()", NULL};
     g_autofree char *plain = g_strstrip(g_strdup(source));
     return g_strv_contains(words, plain);
 }
@@ -200,8 +201,9 @@ static gboolean check(const struct cli *cli, GError **error)
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
                             "repl is for people: --json, -c and --stdin are for 'dsandbox run' and 'dsandbox exec'");
     else if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
-                            "repl needs a terminal; to run a program: dsandbox run FILE, or dsandbox exec SESSION FILE");
+        g_set_error_literal(
+            error, DSB_ERROR, DSB_ERROR_INVALID,
+            "repl needs a terminal; to run a program: dsandbox run FILE, or dsandbox exec SESSION FILE");
     else
         return cli->session == NULL || remote_check_id(cli->session, error);
     return FALSE;
@@ -210,10 +212,10 @@ static gboolean check(const struct cli *cli, GError **error)
 int cli_repl(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
-    struct repl repl = { .cli = *cli };
+    struct repl repl = {.cli = *cli};
     struct json_object *session = NULL;
-    if (!check(cli, &error) || (repl.client = remote_connect(cli, "repl", &error)) == NULL
-        || (session = make_session(&repl, &error)) == NULL || !cli_catch_signals(&error)) {
+    if (!check(cli, &error) || (repl.client = remote_connect(cli, "repl", &error)) == NULL ||
+        (session = make_session(&repl, &error)) == NULL || !cli_catch_signals(&error)) {
         json_object_put(session);
         dsb_client_free(repl.client);
         return cli_fail(cli, error);

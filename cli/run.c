@@ -74,8 +74,9 @@ static int run_there(const struct cli *cli, dsb_client *client, const struct wor
     g_autoptr(GError) error = NULL;
     struct json_object *result = NULL;
     struct json_object *body = remote_execution(cli, &error);
-    if (body == NULL || !remote_add_code(body, (const char *) work->code->data, work->code->len - 1, work->filename, &error)
-        || !remote_execute(cli, client, cli->session, body, work->stdin_fd, &result, &error)) {
+    if (body == NULL ||
+        !remote_add_code(body, (const char *) work->code->data, work->code->len - 1, work->filename, &error) ||
+        !remote_execute(cli, client, cli->session, body, work->stdin_fd, &result, &error)) {
         json_object_put(body);
         return stopped(cli, error);
     }
@@ -123,7 +124,7 @@ int cli_run(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GByteArray) code = g_byte_array_new();
-    struct work work = { .code = code, .stdin_fd = -1 };
+    struct work work = {.code = code, .stdin_fd = -1};
     const char *operand = cli->args != NULL && cli->args[0] != NULL ? cli->args[1] : NULL;
     if (!check(cli, &error) || !cli_catch_signals(&error) || !cli_read_code(cli, operand, code, &work.filename, &error))
         return stopped(cli, error);
@@ -142,7 +143,8 @@ int cli_exec(const struct cli *cli)
     g_autoptr(GError) error = NULL;
     struct cli run = *cli;
     if (cli->args[1] == NULL)
-        g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID, "which session? dsandbox exec SESSION [FILE | - | -c CODE]");
+        g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID,
+                            "which session? dsandbox exec SESSION [FILE | - | -c CODE]");
     else if (cli->session != NULL && strcmp(cli->session, cli->args[1]) != 0)
         g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "both session %s and --session %s are given", cli->args[1],
                     cli->session);

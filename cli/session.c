@@ -26,8 +26,8 @@ static int session_new(const struct cli *cli)
     g_autoptr(dsb_client) client = NULL;
     const char *id = cli->args[2] != NULL ? cli->args[2] : cli->session;
     struct json_object *body = NULL;
-    if ((id != NULL && !remote_check_id(id, &error)) || (body = remote_settings(cli, TRUE, &error)) == NULL
-        || (client = remote_connect(cli, "session", &error)) == NULL)
+    if ((id != NULL && !remote_check_id(id, &error)) || (body = remote_settings(cli, TRUE, &error)) == NULL ||
+        (client = remote_connect(cli, "session", &error)) == NULL)
         return fail(cli, body, error);
     if (id != NULL)
         json_set(body, "id", id);
@@ -79,15 +79,9 @@ static void show_reset(struct json_object *answer)
     puts("a fresh interpreter; files stay");
 }
 
-static void show_saved(struct json_object *answer)
-{
-    show_names(answer, "saved");
-}
+static void show_saved(struct json_object *answer) { show_names(answer, "saved"); }
 
-static void show_restored(struct json_object *answer)
-{
-    show_names(answer, "restored");
-}
+static void show_restored(struct json_object *answer) { show_names(answer, "restored"); }
 
 static void show_any_history(const struct cli *cli, struct json_object *answer)
 {
@@ -107,14 +101,10 @@ static const struct simple {
     void (*show)(struct json_object *answer);
     guint operands; /* after the id, at most */
 } simple[] = {
-    { "show", "GET", "", show_session, 0 },
-    { "vars", "GET", "/vars", show_vars, 0 },
-    { "files", "GET", "/files", show_files, 1 },
-    { "history", "GET", "/history", show_history, 0 },
-    { "reset", "POST", "/reset", show_reset, 0 },
-    { "interrupt", "POST", "/interrupt", show_interrupted, 0 },
-    { "save", "POST", "/save", show_saved, 0 },
-    { "restore", "POST", "/restore", show_restored, 0 },
+    {"show", "GET", "", show_session, 0},       {"vars", "GET", "/vars", show_vars, 0},
+    {"files", "GET", "/files", show_files, 1},  {"history", "GET", "/history", show_history, 0},
+    {"reset", "POST", "/reset", show_reset, 0}, {"interrupt", "POST", "/interrupt", show_interrupted, 0},
+    {"save", "POST", "/save", show_saved, 0},   {"restore", "POST", "/restore", show_restored, 0},
 };
 
 static int simple_verb(const struct cli *cli, const struct simple *row)
@@ -122,8 +112,8 @@ static int simple_verb(const struct cli *cli, const struct simple *row)
     g_autoptr(GError) error = NULL;
     g_autoptr(dsb_client) client = NULL;
     const char *id = cli->args[2];
-    if (!cli_operands(cli, 3, 3 + row->operands, &error) || !remote_check_id(id, &error)
-        || (client = remote_connect(cli, "session", &error)) == NULL)
+    if (!cli_operands(cli, 3, 3 + row->operands, &error) || !remote_check_id(id, &error) ||
+        (client = remote_connect(cli, "session", &error)) == NULL)
         return cli_fail(cli, error);
     g_autofree char *base = dsb_client_path("/v1/sessions/%s", id);
     g_autofree char *below = cli->args[3] != NULL ? dsb_client_path("?path=%s", cli->args[3]) : g_strdup("");
@@ -144,9 +134,10 @@ static int simple_verb(const struct cli *cli, const struct simple *row)
 static int bad_verb(const struct cli *cli, const char *verb)
 {
     g_autoptr(GError) error = NULL;
-    g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID,
-                "session: use new, ls, show, vars, files, history, interrupt, reset, save, restore, export, import or rm%s%s%s",
-                verb != NULL ? ", not '" : "", verb != NULL ? verb : "", verb != NULL ? "'" : "");
+    g_set_error(
+        &error, DSB_ERROR, DSB_ERROR_INVALID,
+        "session: use new, ls, show, vars, files, history, interrupt, reset, save, restore, export, import or rm%s%s%s",
+        verb != NULL ? ", not '" : "", verb != NULL ? verb : "", verb != NULL ? "'" : "");
     return cli_fail(cli, error);
 }
 
@@ -156,11 +147,11 @@ int cli_session(const struct cli *cli)
         const char *verb;
         int (*run)(const struct cli *);
         guint least, most;
-    } verbs[] = { { "new", session_new, 2, 3 },
-                  { "ls", session_ls, 2, 2 },
-                  { "rm", session_rm, 2, 1000 },
-                  { "export", session_export, 3, 4 },
-                  { "import", session_import, 3, 4 } };
+    } verbs[] = {{"new", session_new, 2, 3},
+                 {"ls", session_ls, 2, 2},
+                 {"rm", session_rm, 2, 1000},
+                 {"export", session_export, 3, 4},
+                 {"import", session_import, 3, 4}};
     g_autoptr(GError) error = NULL;
     const char *verb = cli->args[1];
     for (gsize i = 0; verb != NULL && i < G_N_ELEMENTS(verbs); i++)

@@ -17,7 +17,7 @@ static char *labels_text(struct json_object *session)
     GString *text = g_string_new(NULL);
     struct json_object *labels = json_member(session, "labels");
     if (json_object_is_type(labels, json_type_object)) {
-        json_object_object_foreach(labels, key, value)
+        json_object_object_foreach (labels, key, value)
             g_string_append_printf(text, "%s%s=%s", text->len > 0 ? "," : "", key, json_object_get_string(value));
     }
     return g_string_free(text, FALSE);
@@ -33,8 +33,8 @@ void show_sessions(struct json_object *answer)
         g_autofree char *executions = g_strdup_printf("%" G_GINT64_FORMAT, json_int(row, "executions"));
         g_autofree char *used = ago_text(json_string(row, "used"));
         g_autofree char *labels = labels_text(row);
-        const char *cells[] = { json_string(row, "id"), json_string(row, "state"), json_string(row, "backend"),
-                                executions, used, labels };
+        const char *cells[] = {
+            json_string(row, "id"), json_string(row, "state"), json_string(row, "backend"), executions, used, labels};
         table_add(table, cells);
     }
     table_print(table, "no sessions; 'dsandbox session new' or 'dsandbox run --session ID' makes one");
@@ -61,8 +61,8 @@ static void show_controls(struct json_object *controls)
     struct table *table = table_new("CONTROL", "VERDICT", "SOURCE", "ASKED", "MEASURED", NULL);
     for (size_t i = 0; i < length(controls); i++) {
         struct json_object *row = json_object_array_get_idx(controls, i);
-        const char *cells[] = { json_string(row, "name"), json_string(row, "verdict"), json_string(row, "source"),
-                                json_string(row, "asked"), json_string(row, "measured") };
+        const char *cells[] = {json_string(row, "name"), json_string(row, "verdict"), json_string(row, "source"),
+                               json_string(row, "asked"), json_string(row, "measured")};
         table_add(table, cells);
     }
     table_print(table, "no controls were measured yet: there is no sandbox now");
@@ -75,7 +75,8 @@ void show_session(struct json_object *answer)
     g_autofree char *created = local_text(json_string(answer, "created"));
     g_autofree char *used = ago_text(json_string(answer, "used"));
     g_autofree char *labels = labels_text(answer);
-    g_autofree char *container = g_strndup(json_string(answer, "container") != NULL ? json_string(answer, "container") : "", 12);
+    g_autofree char *container =
+        g_strndup(json_string(answer, "container") != NULL ? json_string(answer, "container") : "", 12);
     g_autofree char *work = g_strdup_printf("%" G_GINT64_FORMAT ", the last %s; %" G_GINT64_FORMAT " wait",
                                             json_int(answer, "executions"), used, json_int(answer, "queued"));
     line("session", json_string(answer, "id"));
@@ -102,7 +103,7 @@ void show_vars(struct json_object *answer)
     for (size_t i = 0; i < length(rows); i++) {
         struct json_object *row = json_object_array_get_idx(rows, i);
         g_autofree char *size = json_member(row, "size") != NULL ? size_text(json_int(row, "size")) : NULL;
-        const char *cells[] = { json_string(row, "name"), json_string(row, "type"), size, json_string(row, "repr") };
+        const char *cells[] = {json_string(row, "name"), json_string(row, "type"), size, json_string(row, "repr")};
         table_add(table, cells);
     }
     table_print(table, "no variables");
@@ -118,7 +119,7 @@ void show_files(struct json_object *answer)
         const char *type = json_string(row, "type");
         g_autofree char *size = g_strcmp0(type, "file") == 0 ? size_text(json_int(row, "size")) : NULL;
         g_autofree char *time = local_text(json_string(row, "mtime"));
-        const char *cells[] = { type, size, time, json_string(row, "path") };
+        const char *cells[] = {type, size, time, json_string(row, "path")};
         table_add(table, cells);
     }
     table_print(table, "no files");
@@ -150,12 +151,12 @@ void show_history(struct json_object *answer)
     for (size_t i = 0; i < length(rows); i++) {
         struct json_object *row = json_object_array_get_idx(rows, i);
         g_autofree char *n = g_strdup_printf("%" G_GINT64_FORMAT, json_int(row, "n"));
-        g_autofree char *ms = json_member(row, "wall_ms") != NULL
-                                  ? g_strdup_printf("%" G_GINT64_FORMAT, json_int(row, "wall_ms")) : NULL;
+        g_autofree char *ms =
+            json_member(row, "wall_ms") != NULL ? g_strdup_printf("%" G_GINT64_FORMAT, json_int(row, "wall_ms")) : NULL;
         g_autofree char *started = local_text(json_string(row, "started"));
         g_autofree char *error = g_strndup(json_string(json_member(row, "error"), "name"), 30);
         g_autofree char *code = code_line(row);
-        const char *cells[] = { n, started, ms, json_string(row, "status"), error, code };
+        const char *cells[] = {n, started, ms, json_string(row, "status"), error, code};
         table_add(table, cells);
     }
     table_print(table, "nothing was executed");
@@ -168,12 +169,12 @@ void show_names(struct json_object *answer, const char *what)
     struct table *table = table_new("NAME", "STATE", "WHY", NULL);
     g_autofree char *not_text = g_strconcat("not ", what, NULL);
     for (size_t i = 0; i < length(names); i++) {
-        const char *cells[] = { json_object_get_string(json_object_array_get_idx(names, i)), what, NULL };
+        const char *cells[] = {json_object_get_string(json_object_array_get_idx(names, i)), what, NULL};
         table_add(table, cells);
     }
     for (size_t i = 0; i < length(others); i++) {
         struct json_object *row = json_object_array_get_idx(others, i);
-        const char *cells[] = { json_string(row, "name"), not_text, json_string(row, "why") };
+        const char *cells[] = {json_string(row, "name"), not_text, json_string(row, "why")};
         table_add(table, cells);
     }
     table_print(table, "no variables");

@@ -17,7 +17,7 @@ struct scan {
 
 static const char *scan_string(struct scan *scan, const char *at)
 {
-    const char three[] = { scan->quote, scan->quote, scan->quote, '\0' };
+    const char three[] = {scan->quote, scan->quote, scan->quote, '\0'};
     if (*at == '\\' && at[1] != '\0')
         return at + 2;
     if (scan->triple && strncmp(at, three, 3) == 0) {
@@ -38,7 +38,7 @@ static const char *begin_string(struct scan *scan, const char *at)
 
 static struct scan scan_source(const char *at)
 {
-    struct scan scan = { 0 };
+    struct scan scan = {0};
     while (*at != '\0') {
         scan.escaped_newline = FALSE;
         if (scan.quote != '\0') {
@@ -76,14 +76,11 @@ static struct scan scan_source(const char *at)
     return scan;
 }
 
-static gboolean is_blank(const char *line)
-{
-    return line[strspn(line, " \t\f")] == '\0';
-}
+static gboolean is_blank(const char *line) { return line[strspn(line, " \t\f")] == '\0'; }
 
 static gboolean begins_block(const char *source)
 {
-    static const char *const words[] = { "if", "for", "while", "def", "class", "with", "try", "async", "match", NULL };
+    static const char *const words[] = {"if", "for", "while", "def", "class", "with", "try", "async", "match", NULL};
     gsize at = strspn(source, " \t\n\f");
     gsize size = 0;
     if (source[at] == '@')

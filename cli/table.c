@@ -20,9 +20,9 @@ static gboolean is_harmless(gunichar c)
 {
     GUnicodeType type = g_unichar_type(c);
     /* FORMAT has those that turn the direction of text. */
-    return type != G_UNICODE_CONTROL && type != G_UNICODE_FORMAT && type != G_UNICODE_SURROGATE
-           && type != G_UNICODE_UNASSIGNED && type != G_UNICODE_PRIVATE_USE && type != G_UNICODE_LINE_SEPARATOR
-           && type != G_UNICODE_PARAGRAPH_SEPARATOR;
+    return type != G_UNICODE_CONTROL && type != G_UNICODE_FORMAT && type != G_UNICODE_SURROGATE &&
+           type != G_UNICODE_UNASSIGNED && type != G_UNICODE_PRIVATE_USE && type != G_UNICODE_LINE_SEPARATOR &&
+           type != G_UNICODE_PARAGRAPH_SEPARATOR;
 }
 
 static void escape(GString *to, gunichar c)
@@ -58,10 +58,7 @@ char *clean_text(const char *text, gsize size, const char *keep)
     return g_string_free(clean, FALSE);
 }
 
-static guint width_of_char(gunichar c)
-{
-    return g_unichar_iszerowidth(c) ? 0 : g_unichar_iswide(c) ? 2 : 1;
-}
+static guint width_of_char(gunichar c) { return g_unichar_iszerowidth(c) ? 0 : g_unichar_iswide(c) ? 2 : 1; }
 
 static guint width_of(const char *text)
 {
@@ -74,7 +71,7 @@ static guint width_of(const char *text)
 struct table *table_new(const char *title, ...)
 {
     struct table *table = g_new0(struct table, 1);
-    const char *cells[COLUMNS_MAX] = { NULL };
+    const char *cells[COLUMNS_MAX] = {NULL};
     va_list args;
     table->rows = g_ptr_array_new_with_free_func((GDestroyNotify) g_strfreev);
     va_start(args, title);
@@ -85,10 +82,7 @@ struct table *table_new(const char *title, ...)
     return table;
 }
 
-void table_align_right(struct table *table, guint column)
-{
-    table->right[column] = TRUE;
-}
+void table_align_right(struct table *table, guint column) { table->right[column] = TRUE; }
 
 void table_add(struct table *table, const char *const *cells)
 {
@@ -140,7 +134,7 @@ static void print_row(const struct table *table, char **row, const guint *widths
 
 void table_print(struct table *table, const char *nothing)
 {
-    guint widths[COLUMNS_MAX] = { 0 };
+    guint widths[COLUMNS_MAX] = {0};
     guint terminal = terminal_width();
     for (guint r = 0; r < table->rows->len; r++)
         for (guint i = 0; i < table->n; i++)
@@ -176,14 +170,14 @@ char *local_text(const char *iso)
     if (local == NULL)
         return g_strdup("-");
     g_autoptr(GDateTime) now = g_date_time_new_now_local();
-    gboolean today = g_date_time_get_year(now) == g_date_time_get_year(local)
-                     && g_date_time_get_day_of_year(now) == g_date_time_get_day_of_year(local);
+    gboolean today = g_date_time_get_year(now) == g_date_time_get_year(local) &&
+                     g_date_time_get_day_of_year(now) == g_date_time_get_day_of_year(local);
     return g_date_time_format(local, today ? "%H:%M:%S" : "%Y-%m-%d %H:%M");
 }
 
 char *size_text(gint64 bytes)
 {
-    static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB" };
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB"};
     double amount = (double) bytes / 1024;
     gsize unit = 0;
     if (bytes < 1024)

@@ -47,7 +47,7 @@ static guint sum_of(const struct header *header)
 
 static gboolean write_padded(int fd, const void *bytes, gsize size, GError **error)
 {
-    static const char zeros[BLOCK] = { 0 };
+    static const char zeros[BLOCK] = {0};
     gsize padding = (BLOCK - size % BLOCK) % BLOCK;
     return tar_write(fd, bytes, size, error) && tar_write(fd, zeros, padding, error);
 }
@@ -62,7 +62,7 @@ static void put(char *field, gsize size, guint64 value)
 
 static gboolean write_header(int fd, const char *name, char type, gint64 mtime, gsize size, GError **error)
 {
-    struct header header = { 0 };
+    struct header header = {0};
     memcpy(header.name, name, MIN(strlen(name), sizeof header.name));
     put(header.mode, sizeof header.mode, type == TAR_DIRECTORY ? 0755 : 0644);
     put(header.uid, sizeof header.uid, 0);
@@ -81,15 +81,15 @@ gboolean tar_add(int fd, const char *name, char type, gint64 mtime, const void *
 {
     gsize length = strlen(name);
     /* GNU's way for long names: the name is the content of an entry before. */
-    if (length > sizeof((struct header *) 0)->name
-        && (!write_header(fd, "././@LongLink", 'L', 0, length + 1, error) || !write_padded(fd, name, length + 1, error)))
+    if (length > sizeof((struct header *) 0)->name &&
+        (!write_header(fd, "././@LongLink", 'L', 0, length + 1, error) || !write_padded(fd, name, length + 1, error)))
         return FALSE;
     return write_header(fd, name, type, mtime, size, error) && write_padded(fd, bytes, size, error);
 }
 
 gboolean tar_finish(int fd, GError **error)
 {
-    static const char zeros[2 * BLOCK] = { 0 };
+    static const char zeros[2 * BLOCK] = {0};
     return tar_write(fd, zeros, sizeof zeros, error);
 }
 
@@ -166,7 +166,8 @@ static char *name_of(const struct header *header)
 }
 
 /* "LENGTH KEY=VALUE\n", again and again. */
-static gboolean take_pax(struct tar_reader *reader, const char *text, gsize size, char **name, gint64 *length, GError **error)
+static gboolean take_pax(struct tar_reader *reader, const char *text, gsize size, char **name, gint64 *length,
+                         GError **error)
 {
     gsize at = 0;
     while (at < size && text[at] != '\0') {
@@ -188,7 +189,8 @@ static gboolean take_pax(struct tar_reader *reader, const char *text, gsize size
 }
 
 /* The content of an entry that is about the next one. */
-static gboolean take_extension(struct tar_reader *reader, char type, guint64 size, char **name, gint64 *length, GError **error)
+static gboolean take_extension(struct tar_reader *reader, char type, guint64 size, char **name, gint64 *length,
+                               GError **error)
 {
     guint64 padding = (BLOCK - size % BLOCK) % BLOCK;
     if (size > (type == 'L' ? NAME_MAX_BYTES + 1 : EXTENSION_MAX))
@@ -207,7 +209,7 @@ static gboolean take_extension(struct tar_reader *reader, char type, guint64 siz
 
 static gboolean read_header(struct tar_reader *reader, struct header *header, gboolean *end, GError **error)
 {
-    static const struct header zeros = { 0 };
+    static const struct header zeros = {0};
     guint64 sum = 0;
     if (!read_exactly(reader, header, sizeof *header, end, error))
         return FALSE;
@@ -255,8 +257,9 @@ gboolean tar_content(struct tar_reader *reader, guint64 max, GByteArray *into, G
 {
     char buffer[64 << 10];
     if (reader->size > max) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT, "%" G_GUINT64_FORMAT " bytes are more than the %" G_GUINT64_FORMAT
-                    " MiB that a file can have", reader->size, max >> 20);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT,
+                    "%" G_GUINT64_FORMAT " bytes are more than the %" G_GUINT64_FORMAT " MiB that a file can have",
+                    reader->size, max >> 20);
         return FALSE;
     }
     while (reader->left > 0) {
@@ -269,7 +272,4 @@ gboolean tar_content(struct tar_reader *reader, guint64 max, GByteArray *into, G
     return TRUE;
 }
 
-void tar_clear(struct tar_reader *reader)
-{
-    g_clear_pointer(&reader->name, g_free);
-}
+void tar_clear(struct tar_reader *reader) { g_clear_pointer(&reader->name, g_free); }

@@ -15,7 +15,8 @@ gboolean tar_finish(int fd, GError **error);
 /** All bytes to a descriptor. */
 gboolean tar_write(int fd, const void *bytes, gsize size, GError **error);
 
-/** An archive that is read: ustar, with the long names of GNU and pax. It may hold anything: nothing in it is believed. */
+/** An archive that is read: ustar, with the long names of GNU and pax. It may hold anything: nothing in it is believed.
+ */
 struct tar_reader {
     int fd;
     const char *origin; /**< for messages */

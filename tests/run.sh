@@ -320,7 +320,10 @@ unset DSB_TEST_SETUP DSB_TEST_ENDPOINT DSB_TEST_BACKEND DSB_TEST_AS
 DSB_TEST_PROGRAM=$program DSB_TEST_WORK=$work/none
 export DSB_TEST_PROGRAM DSB_TEST_WORK
 mkdir -p "$DSB_TEST_WORK"
-if has cli "$only"; then suite cli 900 python3 tests/cli/test_cli.py; fi
+if has cli "$only"; then
+	suite cli 900 python3 tests/cli/test_cli.py
+	suite cli-session 300 python3 tests/cli/test_session.py
+fi
 if has service "$only"; then suite service 900 python3 tests/service/test_service.py; fi
 if has python "$only"; then
 	for t in package dolphin; do suite "python-$t" 600 python3 tests/python/test_$t.py; done
@@ -363,6 +366,7 @@ for s in $setups; do
 	if has cli "$only"; then
 		suite "cli-$s" 1800 python3 tests/cli/test_cli.py
 		suite "faults-$s" 900 python3 tests/cli/test_faults.py
+		suite "cli-session-$s" 900 python3 tests/cli/test_session.py
 	fi
 	if has service "$only"; then suite "service-$s" 1800 python3 tests/service/test_service.py; fi
 	if has python "$only"; then
