@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NAMES_SHOWN 20
+
 struct json_object *json_member(struct json_object *object, const char *name)
 {
     struct json_object *value = NULL;
@@ -101,10 +103,25 @@ struct outcome outcome_of(struct json_object *result, const char *timeout)
         .state = json_string(state, "outcome"),
         .reason = json_string(state, "reason"),
         .point = json_string(state, "point"),
+        .restored = json_member(state, "restored"),
         .to = json_int(state, "to"),
     };
     outcome.exit_status = exit_of(outcome.status, result);
     return outcome;
+}
+
+static void explain_restored(struct json_object *list, const char *what)
+{
+    size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    g_autoptr(GString) names = g_string_new(NULL);
+    for (size_t i = 0; i < n && i < NAMES_SHOWN; i++) {
+        struct json_object *item = json_object_array_get_idx(list, i);
+        const char *name = json_object_is_type(item, json_type_string) ? json_object_get_string(item) : json_string(item, "name");
+        g_string_append_printf(names, "%s%s", i > 0 ? ", " : "", name);
+    }
+    g_autofree char *clean = clean_text(names->str, names->len, "");
+    if (n > 0)
+        g_printerr("dsandbox: %s%s %s\n", clean, n > NAMES_SHOWN ? ", …" : "", what);
 }
 
 static void explain_state(const struct outcome *outcome, gboolean verbose)
@@ -117,6 +134,8 @@ static void explain_state(const struct outcome *outcome, gboolean verbose)
         g_printerr("dsandbox: variables were rolled back to the beginning: %s\n", reason);
     else if (g_strcmp0(outcome->state, "lost") == 0)
         g_printerr("dsandbox: variables were lost: %s\n", reason);
+    explain_restored(json_member(outcome->restored, "names"), "came back from the saved ones");
+    explain_restored(json_member(outcome->restored, "missing"), "did not come back");
     if (verbose && outcome->point != NULL && strcmp(outcome->point, "taken") != 0)
         g_printerr("dsandbox: a crash in a later execution cannot come back to the end of this one (%s)\n",
                    outcome->point);

@@ -15,6 +15,7 @@ struct outcome {
     const char *timeout, *memory; /**< the limits in force */
     const char *state, *reason;   /**< kept, rolled_back, lost; NULL: no session */
     const char *point;            /**< can a crash be rolled back to here? */
+    struct json_object *restored; /**< after a loss: what came back of saved variables; NULL: nothing was saved */
     gint64 to;                    /**< rolled_back: to the end of this execution */
 };
 

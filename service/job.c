@@ -95,6 +95,7 @@ void job_free(struct job *job)
     execution_clear(&job->execution);
     g_clear_error(&job->error);
     json_object_put(job->summary);
+    json_object_put(job->restored);
     g_free(job->id);
     g_free(job->op);
     g_free(job->lost);

@@ -54,6 +54,7 @@ struct job {
     gboolean alive;              /**< the session's sandbox, afterwards */
     gboolean opened;             /**< a sandbox was made */
     char *info;                  /**< dsb_session_info, when opened */
+    struct json_object *restored; /**< what came back from saved variables, when the former interpreter is gone */
     char *ended;                 /**< why the sandbox is gone, when it is */
     int fd;                      /**< dsb_session_fd */
     gint64 began;                /**< real time */

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#define RESTORE_MS 30000
+#define NAMES_MAX 1000
+
 /*
  * What runs outside the main thread: the calls that take time. A worker sees its session's `handle` and the job it was
  * given, nothing else.
@@ -70,6 +73,45 @@ static void shift(struct json_object *state, const char *name, guint64 offset)
         json_add_int(state, name, json_object_get_int64(value) + (gint64) offset);
 }
 
+/* Only what the result's schema says, whatever the sandbox has put there. */
+static struct json_object *names_of(struct json_object *list, gboolean with_reason)
+{
+    struct json_object *names = json_object_new_array();
+    gsize n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    for (gsize i = 0; i < MIN(n, NAMES_MAX); i++) {
+        struct json_object *item = json_object_array_get_idx(list, i);
+        struct json_object *name = with_reason ? member(item, "name") : item;
+        struct json_object *why = with_reason ? member(item, "why") : NULL;
+        if (!json_object_is_type(name, json_type_string) || (with_reason && !json_object_is_type(why, json_type_string)))
+            continue;
+        struct json_object *row = with_reason ? json_object_new_object() : json_object_get(name);
+        if (with_reason) {
+            json_object_object_add(row, "name", json_object_get(name));
+            json_object_object_add(row, "why", json_object_get(why));
+        }
+        json_object_array_add(names, row);
+    }
+    return names;
+}
+
+/*
+ * Variables that were saved come back when the interpreter was lost: inside the sandbox, which has the file and may do
+ * with it what it likes. What it says of it is the user's word.
+ */
+static void restore(struct job *job)
+{
+    g_autofree char *text = job->lost != NULL
+                                ? dsb_session_control(job->session->handle, "{\"op\":\"restore\"}", RESTORE_MS, NULL)
+                                : NULL;
+    struct json_object *answer = text != NULL ? json_tokener_parse(text) : NULL;
+    if (member(answer, "restored") != NULL) {
+        job->restored = json_object_new_object();
+        json_object_object_add(job->restored, "names", names_of(member(answer, "restored"), FALSE));
+        json_object_object_add(job->restored, "missing", names_of(member(answer, "not_restored"), TRUE));
+    }
+    json_object_put(answer);
+}
+
 static void take_result(struct job *job, const dsb_result *result)
 {
     g_autofree char *text = dsb_result_json(result, FALSE);
@@ -81,6 +123,9 @@ static void take_result(struct job *job, const dsb_result *result)
         shift(member(object, "state"), "execution", job->session->offset);
         shift(member(object, "state"), "to", job->session->offset);
     }
+    struct json_object *state = member(object, "state");
+    if (state != NULL && job->restored != NULL)
+        json_object_object_add(state, "restored", json_object_get(job->restored));
     job->summary = summary_of(object);
     job->text = g_strdup(json_text(object));
     json_object_put(object);
@@ -140,6 +185,8 @@ static void execute(struct job *job)
     };
     if (!open_session(job))
         return;
+    if (job->opened)
+        restore(job);
     g_autoptr(dsb_result) result = dsb_session_execute(session->handle, &options, &request);
     take_result(job, result);
     const GError *why = dsb_result_failure(result);

@@ -302,6 +302,18 @@ class Life(SessionCase):
         self.assertEqual(done.stderr, "", "said once")
         self.assertEqual(self.text("exec", self.s, "-c", "print(x)").stdout, "2\n")
 
+    def test_saved_variables_come_back(self):
+        self.run_("import json\nx = {'a': [1, 2]}\ng = (n for n in 'abc')")
+        self.text("session", "save", self.s)
+        self.run_("later = 1")
+        end_service(signal.SIGKILL)
+        done = self.text("exec", self.s, "-c", "print(x, 'later' in globals(), 'g' in globals())")
+        self.assertEqual(done.stdout, "{'a': [1, 2]} False False\n", done)
+        lines = done.stderr.splitlines()
+        self.assertRegex(lines[0], "variables were lost: the service")
+        self.assertRegex(lines[1], "^dsandbox: .*x.* came back from the saved ones$")
+        self.assertEqual(self.text("exec", self.s, "-c", "print(x)").stderr, "")
+
     def test_killed_while_code_runs(self):
         self.run_("1")
         process = popen("exec", self.s, "-c", "import time; print('up', flush=True); time.sleep(60)")
