@@ -42,6 +42,7 @@ static struct json_object *parse(const struct dsb_frame *frame)
 {
     g_autoptr(GBytes) text = g_bytes_new(frame->payload, frame->size);
     struct json_tokener *tokener = json_tokener_new_ex(CONTROL_DEPTH);
+    json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8); /* a report is printed as it came */
     gsize size = 0;
     const char *data = g_bytes_get_data(text, &size);
     struct json_object *object = json_tokener_parse_ex(tokener, data, (int) size);

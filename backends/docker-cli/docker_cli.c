@@ -277,14 +277,10 @@ static gboolean add_leftover(GPtrArray *list, json_object *root)
     struct dsb_leftover *one = g_new0(struct dsb_leftover, 1);
     g_ptr_array_add(list, one);
     json_object *labels = dsbe_json_at(root, "Config.Labels");
-    json_object *value = NULL;
     g_strlcpy(one->id, dsbe_json_string(root, "Id", ""), sizeof one->id);
-    if (json_object_object_get_ex(labels, DSB_LABEL_OWNER, &value))
-        g_strlcpy(one->owner, json_object_get_string(value), sizeof one->owner);
-    if (json_object_object_get_ex(labels, DSB_LABEL_SESSION, &value))
-        g_strlcpy(one->session, json_object_get_string(value), sizeof one->session);
-    if (json_object_object_get_ex(labels, DSB_LABEL_DEADLINE, &value))
-        one->deadline = g_ascii_strtoll(json_object_get_string(value), NULL, 10);
+    g_strlcpy(one->owner, dsbe_json_label(labels, DSB_LABEL_OWNER), sizeof one->owner);
+    g_strlcpy(one->session, dsbe_json_label(labels, DSB_LABEL_SESSION), sizeof one->session);
+    one->deadline = MAX(0, g_ascii_strtoll(dsbe_json_label(labels, DSB_LABEL_DEADLINE), NULL, 10));
     one->running = dsbe_json_bool(root, "State.Running");
     return one->id[0] != '\0';
 }

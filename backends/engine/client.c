@@ -11,6 +11,7 @@
 #define DEFAULT_TIMEOUT_MS 30000
 #define KILL_TIMEOUT_MS 20000 /* Docker answers a SIGKILL when the process is gone, up to 12 s */
 #define LIST_MAX 10000
+#define WARNINGS_MAX 20
 
 struct dsbe_client *dsbe_client_new(const struct dsbe_dialect *dialect, struct dsbe_endpoint *endpoint,
                                     const struct dsb_open_params *params)
@@ -259,8 +260,11 @@ static void log_warnings(struct dsbe_client *client, json_object *root)
     json_object *warnings = dsbe_json_at(root, "Warnings");
     if (!json_object_is_type(warnings, json_type_array))
         return;
-    for (gsize i = 0; i < json_object_array_length(warnings); i++)
-        dsbe_client_log(client, "engine: %s", json_object_get_string(json_object_array_get_idx(warnings, i)));
+    for (gsize i = 0; i < MIN(json_object_array_length(warnings), WARNINGS_MAX); i++) {
+        const char *text = json_object_get_string(json_object_array_get_idx(warnings, i));
+        g_autofree char *line = dsbe_one_line(text ? text : "", text ? strlen(text) : 0);
+        dsbe_client_log(client, "engine: %s", line);
+    }
 }
 
 gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)

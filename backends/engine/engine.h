@@ -46,6 +46,8 @@ json_object *dsbe_json_parse(const char *text, gsize size, GError **error) G_GNU
 /** Value at a dotted path (`HostConfig.Memory`), NULL when absent. Borrowed. */
 json_object *dsbe_json_at(json_object *root, const char *path);
 const char *dsbe_json_string(json_object *root, const char *path, const char *fallback);
+/** The string member `name` (dots are part of it); "" when there is none. */
+const char *dsbe_json_label(json_object *labels, const char *name);
 gboolean dsbe_json_bool(json_object *root, const char *path);
 /** FALSE when absent or not a number. */
 gboolean dsbe_json_int(json_object *root, const char *path, int64_t *value);

@@ -142,7 +142,7 @@ static void keep_header(const char *line, gsize size, const char *name, char **s
     if (size <= length || line[length] != ':' || g_ascii_strncasecmp(line, name, length) != 0)
         return;
     g_free(*slot);
-    *slot = g_strstrip(g_strndup(line + length + 1, MIN(size - length - 1, 64)));
+    *slot = dsbe_one_line(line + length + 1, MIN(size - length - 1, 64));
 }
 
 static size_t on_header(char *data, size_t one, size_t size, void *user)

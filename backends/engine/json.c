@@ -37,10 +37,26 @@ json_object *dsbe_json_at(json_object *root, const char *path)
     return root;
 }
 
+/* One with a NUL in it is none: half of it could pass for something else. */
+static const char *string_of(json_object *value, const char *fallback)
+{
+    if (!json_object_is_type(value, json_type_string))
+        return fallback;
+    const char *text = json_object_get_string(value);
+    return strlen(text) == (gsize) json_object_get_string_len(value) ? text : fallback;
+}
+
 const char *dsbe_json_string(json_object *root, const char *path, const char *fallback)
 {
-    json_object *value = dsbe_json_at(root, path);
-    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : fallback;
+    return string_of(dsbe_json_at(root, path), fallback);
+}
+
+const char *dsbe_json_label(json_object *labels, const char *name)
+{
+    json_object *value = NULL;
+    if (!json_object_is_type(labels, json_type_object) || !json_object_object_get_ex(labels, name, &value))
+        return "";
+    return string_of(value, "");
 }
 
 gboolean dsbe_json_bool(json_object *root, const char *path)

@@ -51,10 +51,10 @@ static void talk(struct dsb_wire *wire, int dir_fd, struct dsb_result *result)
     g_autofree char *hello = NULL;
     GError *error = NULL;
     gboolean ok = dsb_exec_hello(wire, -1, g_get_monotonic_time() + 10 * G_USEC_PER_SEC, &hello, &error);
-    PROMISE_ERROR(ok, error);
+    PROMISE(ok == (error == NULL));
     if (ok) {
         ok = dsb_exec_run(wire, fuzz_resolved(), &dir, &options, &request, result, &error);
-        PROMISE_ERROR(ok, error);
+        PROMISE(ok == (error == NULL));
     }
     if (!ok)
         dsb_result_fail(result, error);

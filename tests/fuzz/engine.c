@@ -34,8 +34,11 @@ gboolean __wrap_dsbe_http_call(struct dsbe_http *http, const struct dsbe_request
     response->status = status;
     response->body = g_string_new(NULL);
     if (strcmp(request->path, "/_ping") == 0) {
-        response->api_version = g_strdup(*body != '+' ? body : NULL);
-        response->libpod_version = g_strdup(*body == '+' ? body + 1 : NULL);
+        char *header = dsbe_one_line(body, strlen(body));
+        if (*header == '+')
+            response->libpod_version = header;
+        else
+            response->api_version = header;
         return TRUE;
     }
     if (request->line != NULL && status / 100 == 2)
@@ -111,6 +114,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     status = statuses[fuzz_byte(&answers) % G_N_ELEMENTS(statuses)];
     g_autoptr(dsbe_client) client = dsbe_client_new(what & 1 ? &dsbe_libpod : &dsbe_docker,
                                                     dsbe_endpoint_parse("unix:///x.sock", FALSE, NULL), &params);
+    if (operations[(what >> 1) % G_N_ELEMENTS(operations)] != identify)
+        client->prefix = g_strdup("/v1");
     g_autoptr(GError) error = NULL;
     gboolean ok = operations[(what >> 1) % G_N_ELEMENTS(operations)](client, &error);
     PROMISE_ERROR(ok, error);
