@@ -319,20 +319,29 @@ static char *removes_what_runs(struct contract *c)
 
 /* ---- what is left of whole lives ---- */
 
-/* The numbers in a directory of /proc and where they lead, "5 -> socket:[1]"; NULL when it cannot be read. */
+/* A link of /proc/self/fd to what is closed: the one of the reading itself. */
+static gboolean is_closed(void *number, void *target, void *data)
+{
+    (void) data;
+    return *(const char *) target != '\0' && fcntl((int) g_ascii_strtoll(number, NULL, 10), F_GETFD) < 0;
+}
+
+/* The numbers in a directory of /proc, and where they lead if they are links. */
 static GHashTable *numbers_in(const char *dir_name)
 {
-    g_autoptr(GDir) dir = g_dir_open(dir_name, 0, NULL);
+    GDir *dir = g_dir_open(dir_name, 0, NULL);
     GHashTable *set = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     for (const char *name = NULL; dir != NULL && (name = g_dir_read_name(dir)) != NULL;) {
         g_autofree char *path = g_build_filename(dir_name, name, NULL);
         char *target = g_file_read_link(path, NULL);
         g_hash_table_replace(set, g_strdup(name), target != NULL ? target : g_strdup(""));
     }
+    g_clear_pointer(&dir, g_dir_close);
+    g_hash_table_foreach_remove(set, is_closed, NULL);
     return set;
 }
 
-/* "WHAT: N more than before (5 -> socket:[1], …)", or NULL. The directory's own descriptor is closed by now. */
+/* "leaked WHAT: N more after … (5 -> socket:[1], …)", or NULL. */
 static char *more_than(GHashTable *before, const char *dir_name, const char *what)
 {
     g_autoptr(GHashTable) after = numbers_in(dir_name);
@@ -342,8 +351,7 @@ static char *more_than(GHashTable *before, const char *dir_name, const char *wha
     unsigned more = 0;
     g_hash_table_iter_init(&iter, after);
     while (g_hash_table_iter_next(&iter, &key, &target)) {
-        if (g_hash_table_contains(before, key) ||
-            (*(char *) target != '\0' && fcntl((int) g_ascii_strtoll(key, NULL, 10), F_GETFD) < 0))
+        if (g_hash_table_contains(before, key))
             continue;
         if (more++ < 5)
             g_string_append_printf(names, "%s%s%s%s", names->len > 0 ? ", " : "", (char *) key,
