@@ -8,6 +8,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define POOL_MAX 4
@@ -84,8 +85,17 @@ static void return_handle(struct dsbe_http *http, CURL *curl, gboolean good)
         curl_easy_cleanup(curl);
 }
 
+/* libcurl's own are inherited by every program that is started meanwhile. */
+static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void) data;
+    (void) purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static void set_common(CURL *curl, const struct dsbe_endpoint *endpoint)
 {
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");

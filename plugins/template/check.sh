@@ -17,7 +17,7 @@ finish() {
 	trap '' EXIT INT TERM HUP
 	rm -rf --one-file-system "$work"
 	echo "$passed passed, $failed failed, 0 skipped"
-	[ $failed -eq 0 ] && [ $passed -gt 0 ]
+	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
 	exit
 }
 trap finish EXIT

@@ -28,7 +28,7 @@ finish() {
 	# timeout leads a process group of its own
 	[ -z "$child" ] || kill -KILL -- "-$child" 2>/dev/null
 	echo "$passed passed, $failed failed, $skipped skipped"
-	[ $failed -eq 0 ]
+	[ "$failed" -eq 0 ]
 	exit
 }
 interrupted() {
