@@ -9,12 +9,15 @@
 
 /** All options of all verbs, as parsed. */
 struct cli {
-    char *backend, *plugin, *host, *session, *base_dir, *image, *policy_file, *code, *stdin_file, *allow;
+    char *backend, *plugin, *host, *session, *base_dir, *image, *policy_file, *code, *stdin_file, *allow,
+        *engine_timeout;
     char **set; /**< policy keys given as options: "key", "text", "origin" triples, NULL-terminated */
     char **env;
+    char **labels;
     char *tag, *file; /**< image build */
-    int engine_timeout;
-    gboolean json, verbose, from_packages, dry_run, no_service, help, version;
+    char *format;     /**< -o */
+    gboolean json, verbose, from_packages, dry_run, no_service, interactive, no_wait, no_checkpoint, help, version;
+    gboolean all, files, exist_ok, recursive;
     char **args;         /**< what is left: verb and operands */
     char **program_args; /**< after "--" */
 };
@@ -23,16 +26,38 @@ struct cli {
 gboolean cli_options(const struct cli *cli, struct dsb_run_options *options, GError **error);
 /** Policy from defaults, --policy and options; NULL on error. */
 dsb_policy *cli_policy(const struct cli *cli, GError **error);
+/** A policy key was given as an option. */
+gboolean cli_is_set(const struct cli *cli, const char *key);
 /** Print an error the way every verb does and return EXIT_OURS (or 126 for a refusal). */
 int cli_fail(const struct cli *cli, const GError *error);
 /** Too many or too few operands. */
 gboolean cli_operands(const struct cli *cli, guint from, guint to, GError **error);
 
+/**
+ * SIGINT, SIGTERM and SIGHUP make cli_cancel_fd() readable from now on, and so does cli_cancel(). The third signal kills,
+ * for the case that ours does not end.
+ */
+gboolean cli_catch_signals(GError **error);
+int cli_cancel_fd(void);
+/** The first of these signals, 0: none yet. */
+int cli_cancel_signal(void);
+void cli_cancel(int number);
+/** Forget those that came: for a prompt, which goes on. */
+void cli_cancel_clear(void);
+/** The exit status of a verb that was cancelled. */
+int cli_cancel_status(void);
+
 int cli_run(const struct cli *cli);
+int cli_exec(const struct cli *cli);
+int cli_repl(const struct cli *cli);
+int cli_session(const struct cli *cli);
+int cli_cp(const struct cli *cli);
 int cli_backend(const struct cli *cli);
 int cli_policy_verb(const struct cli *cli);
 int cli_image(const struct cli *cli);
 int cli_doctor(const struct cli *cli);
 int cli_gc(const struct cli *cli);
+/** Becomes the service; argv[0] is the verb. */
+int cli_serve(char **argv);
 
 #endif

@@ -2,41 +2,190 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define DEFAULT_IMAGE "dsandbox-sandbox:latest"
+#define DOCKERFILE "Dockerfile.sandbox"
+#define SCRIPT "images/from-packages.sh"
+#define FILE_MAX (1024 * 1024)
+#define POLL_MS 50
+/* What the script's own clean-up may take before it is killed. */
+#define GRACE_MS 10000
 
-/* The helper's directory: beside the installation, or in the build tree's source. */
+extern char **environ;
+
+/* A file of ours in the installation, or in the build tree's source; the same layout in both. */
 static char *helper(const char *name)
 {
     g_autofree char *installed = g_build_filename(DSB_HELPER_DIR, name, NULL);
     if (access(installed, R_OK) == 0)
         return g_steal_pointer(&installed);
-    return g_build_filename(strcmp(name, "from-packages.sh") == 0 ? DSB_SOURCE_DIR "/images" : DSB_SOURCE_DIR, name, NULL);
+    return g_build_filename(DSB_SOURCE_DIR, name, NULL);
+}
+
+/* ---- a directory for what the engine gets, which must not outlive us ---- */
+
+static void remove_files(const char *path)
+{
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    for (const char *name = dir != NULL ? g_dir_read_name(dir) : NULL; name != NULL; name = g_dir_read_name(dir)) {
+        g_autofree char *file = g_build_filename(path, name, NULL);
+        if (unlink(file) < 0 && (errno == EISDIR || errno == EPERM))
+            remove_files(file);
+    }
+    if (rmdir(path) < 0 && errno != ENOENT)
+        g_printerr("dsandbox: cannot remove %s: %s\n", path, g_strerror(errno));
+}
+
+static gboolean fail_file(GError **error, const char *path, const char *why)
+{
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "cannot use %s: %s", path, why);
+    return FALSE;
+}
+
+/* Neither a FIFO nor a device can hold us up, nor a file that has no end. */
+static gboolean read_bounded(const char *path, GString *into, GError **error)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return fail_file(error, path, g_strerror(errno));
+    gboolean ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    gssize n = 1;
+    while (ok && n > 0 && into->len <= FILE_MAX) {
+        char buffer[16384];
+        n = read(fd, buffer, sizeof buffer);
+        if (n > 0)
+            g_string_append_len(into, buffer, n);
+    }
+    close(fd);
+    if (!ok)
+        return fail_file(error, path, "it is not a regular file");
+    if (n < 0)
+        return fail_file(error, path, "it cannot be read");
+    return into->len <= FILE_MAX ? TRUE : fail_file(error, path, "it is larger than 1 MiB");
+}
+
+static gboolean copy_to(const char *from, const char *dir, const char *name, GError **error)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autofree char *to = g_build_filename(dir, name, NULL);
+    g_autofree char *parent = g_path_get_dirname(to);
+    if (!read_bounded(from, text, error))
+        return FALSE;
+    if ((g_mkdir_with_parents(parent, 0755) == 0) && g_file_set_contents(to, text->str, (gssize) text->len, NULL))
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot write %s", to);
+    return FALSE;
+}
+
+/* ---- from a Dockerfile ---- */
+
+/* Only what the Dockerfile may need goes to the engine, whichever it is: itself, and our script for our own. */
+static gboolean from_dockerfile(const struct dsb_run_options *options, const char *dir, const char *given,
+                                const char *name, GError **error)
+{
+    g_autofree char *ours = helper(DOCKERFILE);
+    g_autofree char *script = helper(SCRIPT);
+    g_autofree char *dockerfile = g_build_filename(dir, DOCKERFILE, NULL);
+    return copy_to(given != NULL ? given : ours, dir, DOCKERFILE, error) && copy_to(script, dir, SCRIPT, error)
+           && dsb_image_make(options, NULL, dockerfile, dir, name, error);
+}
+
+/* ---- from packages ---- */
+
+static gboolean is_cancelled(void)
+{
+    return cli_cancel_signal() != 0;
+}
+
+/* A process group of its own, so that a signal can end all of it. */
+static int spawn_script(const char *script, const char *tarball, pid_t *pid)
+{
+    char *const argv[] = { (char *) "sh", (char *) script, (char *) tarball, NULL };
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t usual;
+    sigemptyset(&usual);
+    sigaddset(&usual, SIGPIPE);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setsigdefault(&attributes, &usual);
+    int failed = posix_spawn(pid, "/bin/sh", &actions, &attributes, argv, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return failed;
+}
+
+/* Until it ended. After a cancel it is asked to, then made to. */
+static int wait_for_script(pid_t pid)
+{
+    int status = 0;
+    gint64 kill_at = G_MAXINT64;
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        struct pollfd fd = { cli_cancel_fd(), POLLIN, 0 };
+        if (kill_at != G_MAXINT64)
+            fd.fd = -1;
+        if (poll(&fd, 1, POLL_MS) > 0) {
+            kill(-pid, SIGTERM);
+            kill_at = g_get_monotonic_time() + GRACE_MS * 1000;
+        }
+        if (g_get_monotonic_time() >= kill_at)
+            kill(-pid, SIGKILL);
+    }
+    return status;
 }
 
 static gboolean build_tarball(const char *path, GError **error)
 {
-    g_autofree char *script = helper("from-packages.sh");
-    const char *argv[] = { "/bin/sh", script, path, NULL };
-    int status = 0;
-    return g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_CHILD_INHERITS_STDIN, NULL, NULL, NULL, NULL, &status, error)
-           && g_spawn_check_wait_status(status, error);
+    g_autofree char *script = helper(SCRIPT);
+    pid_t pid = 0;
+    int failed = spawn_script(script, path, &pid);
+    if (failed != 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot run %s: %s", script, g_strerror(failed));
+        return FALSE;
+    }
+    int status = wait_for_script(pid);
+    if (is_cancelled())
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_CANCELLED, "cancelled by the caller");
+    else if (status != 0)
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "%s could not make the root file system (see above)", script);
+    return status == 0 && !is_cancelled();
 }
 
-static gboolean from_packages(const struct dsb_run_options *options, const char *name, GError **error)
+static gboolean from_packages(const struct dsb_run_options *options, const char *dir, const char *name, GError **error)
 {
-    g_autofree char *dir = g_dir_make_tmp("dsandbox-image-XXXXXX", error);
-    if (dir == NULL)
-        return FALSE;
     g_autofree char *tarball = g_build_filename(dir, "root.tar", NULL);
-    gboolean ok = build_tarball(tarball, error) && dsb_image_make(options, tarball, NULL, NULL, name, error);
-    if (unlink(tarball) < 0 && errno != ENOENT)
-        g_printerr("dsandbox: cannot remove %s: %s\n", tarball, g_strerror(errno));
-    rmdir(dir);
+    return build_tarball(tarball, error) && dsb_image_make(options, tarball, NULL, NULL, name, error);
+}
+
+/* ---- the verb ---- */
+
+static gboolean build(const struct cli *cli, const struct dsb_run_options *options, const char *name, GError **error)
+{
+    g_autofree char *file = cli->file != NULL ? g_canonicalize_filename(cli->file, NULL) : NULL;
+    if (!cli->from_packages && file != NULL && (g_str_has_suffix(file, ".tar") || g_str_has_suffix(file, ".tar.gz")))
+        return dsb_image_make(options, file, NULL, NULL, name, error);
+    g_autoptr(GError) local = NULL;
+    g_autofree char *dir = g_dir_make_tmp("dsandbox-image-XXXXXX", &local);
+    if (dir == NULL) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot create a directory: %s", local->message);
+        return FALSE;
+    }
+    gboolean ok = cli->from_packages ? from_packages(options, dir, name, error)
+                                     : from_dockerfile(options, dir, file, name, error);
+    remove_files(dir);
     return ok;
 }
 
@@ -45,26 +194,21 @@ int cli_image(const struct cli *cli)
     g_autoptr(GError) error = NULL;
     struct dsb_run_options options;
     const char *name = cli->tag != NULL ? cli->tag : DEFAULT_IMAGE;
-    g_autofree char *file = cli->file != NULL ? g_canonicalize_filename(cli->file, NULL) : NULL;
-    gboolean ok;
     if (!cli_options(cli, &options, &error) || !cli_operands(cli, 2, 2, &error))
         return cli_fail(cli, error);
     if (strcmp(cli->args[1], "build") != 0) {
         g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "image: use 'build', not '%s'", cli->args[1]);
         return cli_fail(cli, error);
     }
-    if (cli->from_packages) {
-        ok = from_packages(&options, name, &error);
-    } else if (file != NULL && (g_str_has_suffix(file, ".tar") || g_str_has_suffix(file, ".tar.gz"))) {
-        ok = dsb_image_make(&options, file, NULL, NULL, name, &error);
-    } else {
-        g_autofree char *dockerfile = file != NULL ? g_steal_pointer(&file) : helper("Dockerfile.sandbox");
-        ok = dsb_image_make(&options, NULL, dockerfile, NULL, name, &error);
-    }
-    if (!ok)
+    if (!cli_catch_signals(&error))
         return cli_fail(cli, error);
-    printf("image %s is ready\n", name);
-    return 0;
+    options.cancel_fd = cli_cancel_fd();
+    if (build(cli, &options, name, &error)) {
+        printf("image %s is ready\n", name);
+        return 0;
+    }
+    int status = cli_fail(cli, error);
+    return is_cancelled() ? cli_cancel_status() : status;
 }
 
 int cli_gc(const struct cli *cli)
@@ -73,8 +217,11 @@ int cli_gc(const struct cli *cli)
     struct dsb_run_options options;
     unsigned removed = 0;
     if (!cli_options(cli, &options, &error) || !cli_operands(cli, 1, 1, &error)
-        || !dsb_gc(&options, cli->dry_run, &removed, &error))
+        || !dsb_gc(&options, cli->dry_run, &removed, &error)) {
+        if (removed > 0 && !cli->json)
+            printf("%s %u\n", cli->dry_run ? "would remove" : "removed", removed);
         return cli_fail(cli, error);
+    }
     if (cli->json)
         printf("{\"removed\":%u,\"dry_run\":%s}\n", removed, cli->dry_run ? "true" : "false");
     else

@@ -162,6 +162,32 @@ int cli_policy_verb(const struct cli *cli)
     return policy != NULL ? policy_show(cli, policy) : cli_fail(cli, error);
 }
 
+static struct json_object *findings_json(const GPtrArray *findings)
+{
+    struct json_object *array = json_object_new_array();
+    for (guint i = 0; i < findings->len; i++) {
+        const struct dsb_finding *finding = findings->pdata[i];
+        struct json_object *object = json_object_new_object();
+        add(object, "name", finding->name);
+        json_object_object_add(object, "good", json_object_new_boolean(finding->good));
+        json_object_object_add(object, "needed", json_object_new_boolean(finding->needed));
+        add(object, "found", finding->found);
+        add(object, "remedy", finding->remedy);
+        json_object_array_add(array, object);
+    }
+    return array;
+}
+
+static void print_findings(const GPtrArray *findings)
+{
+    for (guint i = 0; i < findings->len; i++) {
+        const struct dsb_finding *finding = findings->pdata[i];
+        printf("%-16s %-5s %s\n", finding->name, finding->good ? "ok" : finding->needed ? "BAD" : "note", finding->found);
+        if (finding->remedy != NULL)
+            printf("%-22s -> %s\n", "", finding->remedy);
+    }
+}
+
 int cli_doctor(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
@@ -172,9 +198,14 @@ int cli_doctor(const struct cli *cli)
     uname(&host);
     gboolean v2 = access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
     g_autoptr(GPtrArray) rows = dsb_backends(&options, TRUE);
-    gboolean usable = FALSE;
+    g_autoptr(GPtrArray) findings = dsb_doctor(&options);
+    gboolean usable = FALSE, good = TRUE;
     for (guint i = 0; i < rows->len; i++)
         usable |= ((const struct dsb_backend_row *) rows->pdata[i])->usable;
+    for (guint i = 0; i < findings->len; i++) {
+        const struct dsb_finding *finding = findings->pdata[i];
+        good &= finding->good || !finding->needed;
+    }
     if (cli->json) {
         struct json_object *root = json_object_new_object();
         struct json_object *backends = json_object_new_array();
@@ -186,13 +217,16 @@ int cli_doctor(const struct cli *cli)
         json_object_object_add(root, "cgroup_version", json_object_new_int(v2 ? 2 : 1));
         json_object_object_add(root, "backends", backends);
         json_object_object_add(root, "usable", json_object_new_boolean(usable));
+        json_object_object_add(root, "findings", findings_json(findings));
+        json_object_object_add(root, "good", json_object_new_boolean(good));
         print_json(root);
-        return usable ? 0 : EXIT_OURS;
+        return good ? 0 : EXIT_OURS;
     }
-    printf("dsandbox     %s\nkernel       %s %s\ncgroup       v%d%s\nbackends\n", dsb_version(), host.release, host.machine,
-           v2 ? 2 : 1, v2 ? "" : " (rootless engines cannot limit memory, cpu and pids; rootful ones can)");
+    printf("dsandbox %s, kernel %s %s\n\n", dsb_version(), host.release, host.machine);
     print_rows(rows);
-    if (!usable)
-        puts("No engine is usable: install Docker or Podman, or start it.");
-    return usable ? 0 : EXIT_OURS;
+    putchar('\n');
+    print_findings(findings);
+    if (!good)
+        puts("\nNothing can run here until what is BAD is repaired.");
+    return good ? 0 : EXIT_OURS;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
 
+#include "table.h"
+
 #include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
@@ -12,11 +14,21 @@ static const char usage_text[] =
     "Usage: dsandbox [OPTIONS] VERB [OPERANDS]\n"
     "\n"
     "  run [FILE | - | -c CODE] [-- ARGS]   run Python code in a fresh sandbox (no verb: from standard input)\n"
+    "  repl                                 a Python prompt in a sandbox (no verb, on a terminal: this)\n"
+    "  exec SESSION [FILE | - | -c CODE]    run code in a session, whose variables and files stay\n"
+    "  session new [ID] | ls | show ID      make a session, list them, show one\n"
+    "  session vars | files | history ID    what is in it and what ran in it (history -o py, -o ipynb: as a program)\n"
+    "  session interrupt | reset ID         stop what runs; a fresh interpreter\n"
+    "  session save | restore ID            variables to a file in the session and back\n"
+    "  session export | import ID [FILE]    its files as a tar file and back\n"
+    "  session rm ID...                     end sessions (--files: delete their files, too)\n"
+    "  cp SRC SESSION:PATH                  copy files into a session; the other way round: out of it\n"
     "  backend ls | backend show NAME       container backends and whether their engine answers\n"
     "  policy show | policy check FILE      the effective policy and where each value comes from\n"
     "  image build                          make the sandbox image\n"
     "  doctor                               check this machine\n"
     "  gc                                   remove what dead runs left\n"
+    "  serve                                the per-user service (see 'dsandbox serve --help')\n"
     "  version\n";
 
 /* Options that are policy keys: one row here is all that they need. */
@@ -33,6 +45,8 @@ static const struct {
     { "timeout", "timeout", "TIME", "time limit of the code (30s)" },
     { "network", "network", "none|full", "network (none)" },
     { "user", "user", "UID[:GID]", "user inside (auto)" },
+    { "idle-timeout", "idle_timeout", "TIME", "a session ends after this long without use (15m)" },
+    { "life-time", "life_time", "TIME", "a session ends after this long (24h)" },
     { "runtime", "runtime", "NAME", "OCI runtime: runc, crun, runsc (the engine's default)" },
 };
 
@@ -72,17 +86,26 @@ static GOptionContext *make_context(void)
         { "plugin", 0, 0, G_OPTION_ARG_FILENAME, &cli.plugin, "backend from this plugin file (absolute path)", "PATH" },
         { "host", 'H', 0, G_OPTION_ARG_FILENAME, &cli.host, "engine address: unix:///…, tcp://…", "URL" },
         { "code", 'c', G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer) (void (*)(void)) on_code, "run this code", "CODE" },
-        { "session", 's', 0, G_OPTION_ARG_FILENAME, &cli.session, "session id: keep the files", "ID" },
+        { "session", 's', 0, G_OPTION_ARG_FILENAME, &cli.session, "session id: keep variables and files", "ID" },
         { "base-dir", 0, 0, G_OPTION_ARG_FILENAME, &cli.base_dir, "where session directories are (/tmp/sandboxes)", "DIR" },
         { "image", 0, 0, G_OPTION_ARG_FILENAME, &cli.image, "image (dsandbox-sandbox:latest)", "REF" },
         { "env", 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.env, "environment variable for the code", "K=V" },
         { "stdin", 0, 0, G_OPTION_ARG_FILENAME, &cli.stdin_file, "standard input of the code (-: ours)", "FILE" },
         { "policy", 0, 0, G_OPTION_ARG_FILENAME, &cli.policy_file, "policy file", "FILE" },
         { "allow-unenforced", 0, 0, G_OPTION_ARG_FILENAME, &cli.allow, "controls that may be missing", "NAMES" },
-        { "engine-timeout", 0, 0, G_OPTION_ARG_INT, &cli.engine_timeout, "deadline of one engine call (60)", "SECONDS" },
+        { "engine-timeout", 0, 0, G_OPTION_ARG_FILENAME, &cli.engine_timeout, "deadline of one engine call (60)", "SECONDS" },
+        { "label", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.labels, "label of a session; ls, rm: only those with it", "K=V" },
+        { "interactive", 'i', 0, G_OPTION_ARG_NONE, &cli.interactive, "the code reads our standard input (as --stdin -)", NULL },
+        { "no-wait", 0, 0, G_OPTION_ARG_NONE, &cli.no_wait, "fail when the session is busy, instead of waiting", NULL },
+        { "no-checkpoint", 0, 0, G_OPTION_ARG_NONE, &cli.no_checkpoint, "no rollback points: less memory, a crash loses the variables", NULL },
         { "no-service", 0, 0, G_OPTION_ARG_NONE, &cli.no_service, "do not use the per-user service", NULL },
         { "json", 0, 0, G_OPTION_ARG_NONE, &cli.json, "one JSON object on standard output", NULL },
+        { "output", 'o', 0, G_OPTION_ARG_FILENAME, &cli.format, "table or json (as --json); session history: py or ipynb, too", "FORMAT" },
         { "verbose", 'v', 0, G_OPTION_ARG_NONE, &cli.verbose, "say what is done and why", NULL },
+        { "exist-ok", 0, 0, G_OPTION_ARG_NONE, &cli.exist_ok, "session new: one that is there will do", NULL },
+        { "all", 'a', 0, G_OPTION_ARG_NONE, &cli.all, "session rm: all of them", NULL },
+        { "files", 0, 0, G_OPTION_ARG_NONE, &cli.files, "session rm: their files, too", NULL },
+        { "recursive", 'r', 0, G_OPTION_ARG_NONE, &cli.recursive, "cp: directories with what is in them", NULL },
         { "from-packages", 0, 0, G_OPTION_ARG_NONE, &cli.from_packages, "image build: from the distribution's packages", NULL },
         { "tag", 't', 0, G_OPTION_ARG_FILENAME, &cli.tag, "image build: name to give", "NAME" },
         { "file", 'f', 0, G_OPTION_ARG_FILENAME, &cli.file, "image build: Dockerfile or root tarball", "FILE" },
@@ -111,7 +134,9 @@ int cli_fail(const struct cli *from, const GError *error)
         g_autofree char *text = dsb_result_json(result, FALSE);
         puts(text);
     }
-    g_printerr("dsandbox: %s\n", error->message);
+    /* It may name a file of a session. */
+    g_autofree char *clean = clean_text(error->message, strlen(error->message), "\n\t");
+    g_printerr("dsandbox: %s\n", clean);
     return g_error_matches(error, DSB_ERROR, DSB_ERROR_REFUSED) ? 126 : EXIT_OURS;
 }
 
@@ -126,13 +151,38 @@ gboolean cli_operands(const struct cli *from, guint least, guint most, GError **
     return FALSE;
 }
 
+/* -o json is --json; the others are for `session history`. */
+static gboolean check_format(GError **error)
+{
+    gboolean history = cli.args != NULL && strcmp(cli.args[0], "session") == 0 && g_strcmp0(cli.args[1], "history") == 0;
+    if (cli.format == NULL || strcmp(cli.format, "table") == 0)
+        return TRUE;
+    if (strcmp(cli.format, "json") == 0)
+        return cli.json = TRUE;
+    if (history && (strcmp(cli.format, "py") == 0 || strcmp(cli.format, "ipynb") == 0))
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "-o %s: it can be table or json%s", cli.format,
+                history ? ", py or ipynb" : "");
+    return FALSE;
+}
+
+/* `dsandbox` and nothing to run, on a terminal. */
+static gboolean is_alone(void)
+{
+    return cli.code == NULL && cli.stdin_file == NULL && !cli.json && !cli.no_service && isatty(STDIN_FILENO)
+           && isatty(STDOUT_FILENO);
+}
+
 static int dispatch(GOptionContext *context)
 {
+    g_autoptr(GError) error = NULL;
     static const struct {
         const char *verb;
         int (*run)(const struct cli *);
-    } verbs[] = { { "run", cli_run },     { "backend", cli_backend }, { "policy", cli_policy_verb },
-                  { "image", cli_image }, { "doctor", cli_doctor },   { "gc", cli_gc } };
+    } verbs[] = { { "run", cli_run },     { "exec", cli_exec },       { "repl", cli_repl },
+                  { "cp", cli_cp },       { "session", cli_session }, { "backend", cli_backend },
+                  { "image", cli_image }, { "doctor", cli_doctor },   { "policy", cli_policy_verb },
+                  { "gc", cli_gc } };
     if (cli.help) {
         g_autofree char *help = g_option_context_get_help(context, TRUE, NULL);
         const char *options = strstr(help, "\n\n");
@@ -144,12 +194,13 @@ static int dispatch(GOptionContext *context)
         printf("dsandbox %s\n", dsb_version());
         return 0;
     }
+    if (!check_format(&error))
+        return cli_fail(&cli, error);
     if (verb == NULL)
-        return cli_run(&cli);
+        return is_alone() ? cli_repl(&cli) : cli_run(&cli);
     for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
         if (strcmp(verb, verbs[i].verb) == 0)
             return verbs[i].run(&cli);
-    g_autoptr(GError) error = NULL;
     g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "there is no verb '%s'; to run a file: dsandbox run %s", verb, verb);
     return cli_fail(&cli, error);
 }
@@ -180,15 +231,17 @@ static void open_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
-    (void) argc;
     open_standard_descriptors();
     setlocale(LC_ALL, "");
     signal(SIGPIPE, SIG_IGN);
     g_set_prgname("dsandbox");
+    if (argc > 1 && strcmp(argv[1], "serve") == 0)
+        return cli_serve(argv + 1);
     set_list = g_ptr_array_new();
     g_auto(GStrv) args = g_strdupv(argv);
     cli.program_args = split_program_args(args);
-    gboolean json = g_strv_contains((const char *const *) args, "--json");
+    gboolean json = g_strv_contains((const char *const *) args, "--json")
+                    || g_strv_contains((const char *const *) args, "--output=json");
     GOptionContext *context = make_context();
     g_autoptr(GError) error = NULL;
     int status;

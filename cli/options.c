@@ -23,12 +23,13 @@ gboolean cli_options(const struct cli *cli, struct dsb_run_options *options, GEr
         .cancel_fd = -1,
         .log = cli->verbose ? say : NULL,
     };
-    if (cli->engine_timeout < 0 || cli->engine_timeout > 3600) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "--engine-timeout %d: from 1 to 3600 seconds",
+    gint64 seconds = 0;
+    if (cli->engine_timeout != NULL && !g_ascii_string_to_signed(cli->engine_timeout, 10, 1, 3600, &seconds, NULL)) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "--engine-timeout %s: from 1 to 3600 seconds",
                     cli->engine_timeout);
         return FALSE;
     }
-    options->engine_timeout_ms = (uint32_t) cli->engine_timeout * 1000;
+    options->engine_timeout_ms = (uint32_t) seconds * 1000;
     if (cli->backend != NULL && cli->plugin != NULL) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--backend and --plugin exclude each other");
         return FALSE;
@@ -48,4 +49,12 @@ dsb_policy *cli_policy(const struct cli *cli, GError **error)
         if (!dsb_policy_set(policy, set[0], set[1], set[2], error))
             return NULL;
     return g_steal_pointer(&policy);
+}
+
+gboolean cli_is_set(const struct cli *cli, const char *key)
+{
+    for (char **set = cli->set; set != NULL && *set != NULL; set += 3)
+        if (strcmp(set[0], key) == 0)
+            return TRUE;
+    return FALSE;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "arguments.h"
 #include "result.h"
 #include "select.h"
 #include "workdir.h"
@@ -62,59 +63,18 @@ static void add_row(GPtrArray *rows, const char *name, const struct dsb_run_opti
 
 GPtrArray *dsb_backends(const struct dsb_run_options *options, gboolean try_engines)
 {
+    struct dsb_run_options how;
+    if (!dsb_take_options(options, &how, NULL))
+        return NULL;
     GPtrArray *rows = g_ptr_array_new_with_free_func(free_row);
-    if (options->plugin_path != NULL) {
-        add_row(rows, NULL, options, try_engines);
+    if (how.plugin_path != NULL) {
+        add_row(rows, NULL, &how, try_engines);
         return rows;
     }
     g_autoptr(GPtrArray) names = dsb_loader_list();
     for (guint i = 0; i < names->len; i++)
-        add_row(rows, names->pdata[i], options, try_engines);
+        add_row(rows, names->pdata[i], &how, try_engines);
     return rows;
-}
-
-/* UID.PID.START of a run: alive when the process of that pid started at that time. Others' are never dead to us. */
-static gboolean owner_dead(const char *owner)
-{
-    unsigned uid;
-    int pid;
-    unsigned long long started, found = 0;
-    g_autofree char *stat = NULL;
-    if (sscanf(owner, "%u.%d.%llu", &uid, &pid, &started) != 3 || uid != (unsigned) geteuid())
-        return FALSE;
-    g_autofree char *path = g_strdup_printf("/proc/%d/stat", pid);
-    if (!g_file_get_contents(path, &stat, NULL, NULL))
-        return TRUE;
-    const char *after = strrchr(stat, ')');
-    return after == NULL
-           || sscanf(after, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-                     &found) != 1
-           || found != started;
-}
-
-gboolean dsb_gc(const struct dsb_run_options *options, gboolean dry_run, unsigned *removed, GError **error)
-{
-    g_autoptr(GPtrArray) leftovers = NULL;
-    gint64 now = g_get_real_time() / G_USEC_PER_SEC;
-    struct dsb_engine *engine = dsb_engine_open(options, error);
-    if (engine == NULL)
-        return FALSE;
-    gboolean ok = dsb_backend_list(engine->backend, NULL, &leftovers, error);
-    for (guint i = 0; ok && i < leftovers->len; i++) {
-        const struct dsb_leftover *left = leftovers->pdata[i];
-        g_autofree char *mine = g_strdup_printf("%u.", (unsigned) geteuid());
-        if (!g_str_has_prefix(left->owner, mine)
-            || !(owner_dead(left->owner) || (left->deadline > 0 && left->deadline < now)))
-            continue;
-        dsb_say(options, "%s container %.12s", dry_run ? "would remove" : "removing", left->id);
-        if (!dry_run)
-            ok = dsb_backend_destroy(engine->backend, left->id, error);
-        *removed += ok ? 1 : 0;
-    }
-    dsb_engine_close(engine);
-    if (ok)
-        *removed += dsb_workdir_gc(options->base_dir, dry_run);
-    return ok;
 }
 
 gboolean dsb_image_make(const struct dsb_run_options *options, const char *tarball, const char *dockerfile,
@@ -122,7 +82,10 @@ gboolean dsb_image_make(const struct dsb_run_options *options, const char *tarba
 {
     const struct dsb_image_source source = { .struct_size = sizeof source, .tarball = tarball,
                                              .dockerfile = dockerfile, .context = context, .name = name };
-    struct dsb_engine *engine = dsb_engine_open(options, error);
+    struct dsb_run_options how;
+    if (!dsb_take_options(options, &how, error))
+        return FALSE;
+    struct dsb_engine *engine = dsb_engine_open(&how, error);
     if (engine == NULL)
         return FALSE;
     gboolean ok = dsb_backend_image_make(engine->backend, &source, error);

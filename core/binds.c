@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "bindsource.h"
 #include "fieldtypes.h"
 
 #include <string.h>
@@ -6,8 +7,6 @@
 #define MAX_BINDS 32
 #define MAX_PATH 4000
 
-/* Host paths that would hand over the machine, and everything below them. */
-static const char *const denied_sources[] = {"/etc", "/proc", "/sys", "/dev", "/run", "/var/run", "/boot", NULL};
 /* Mount points that are ours or the engine's. */
 static const char *const our_targets[] = {"/sandbox", "/opt/dsandbox", "/proc", "/sys", "/dev", "/run", NULL};
 static const char *const our_tmp_targets[] = {"/tmp", "/var/tmp", NULL};
@@ -63,21 +62,6 @@ const char *dsb_target_problem(const char *target, gboolean below_tmp_ok)
     return NULL;
 }
 
-static const char *source_problem(const char *source)
-{
-    if (strcmp(source, "/") == 0)
-        return "must not be the whole file system";
-    for (const char *const *denied = denied_sources; *denied != NULL; denied++) {
-        if (dsb_path_below(source, *denied))
-            return "is not given away: nothing of /etc, /proc, /sys, /dev, /run, /var/run and /boot is";
-        if (dsb_path_below(*denied, source))
-            return "is not given away: it has a directory like /var/run in it";
-    }
-    if (g_str_has_suffix(source, ".sock"))
-        return "is not given away: a socket can be an engine's, and an engine is the machine";
-    return NULL;
-}
-
 static void bind_free(void *data)
 {
     struct dsb_policy_bind *bind = data;
@@ -95,7 +79,7 @@ static gboolean take_path(json_object *json, unsigned index, const char *key, ch
     const char *text = json_object_get_string(json);
     const char *problem = dsb_path_problem(text);
     if (problem == NULL)
-        problem = strcmp(key, "source") == 0 ? source_problem(text) : dsb_target_problem(text, FALSE);
+        problem = strcmp(key, "source") == 0 ? dsb_bind_source_problem(text) : dsb_target_problem(text, FALSE);
     if (problem != NULL) {
         *why = g_strdup_printf("[%u].%s: %s", index, key, problem);
         return FALSE;

@@ -202,18 +202,36 @@ static gboolean in_list(const char *name, const char *const *list)
     return FALSE;
 }
 
-static void read_network(struct reader *reader, struct dsb_observed *out)
+/* The name of one element, which is an object. */
+static const char *name_of(struct reader *reader, json_object *item, const char *key)
+{
+    if (json_object_is_type(item, json_type_object))
+        return string_of(reader, member(reader, item, "name", json_type_string), key);
+    complain(reader, key, "has the wrong type");
+    return "";
+}
+
+static gboolean is_idle(struct reader *reader, json_object *item)
 {
     /* Tunnel ends that the kernel makes in every new network namespace when its module is loaded: down, without an
      * address, and nobody in there may change that. */
-    static const char *const idle[] = {"lo",       "tunl0",   "gre0",    "gretap0", "erspan0", "ip_vti0",
+    static const char *const ends[] = {"tunl0",    "gre0",    "gretap0", "erspan0", "ip_vti0",
                                        "ip6_vti0", "ip6tnl0", "ip6gre0", "sit0",    NULL};
-    json_object *names = array(reader, reader->root, "interfaces", MAX_ITEMS);
-    if (names == NULL)
+    const char *name = name_of(reader, item, "interfaces");
+    if (strcmp(name, "lo") == 0)
+        return TRUE;
+    json_object *up = member(reader, item, "up", json_type_boolean);
+    return in_list(name, ends) && up != NULL && !json_object_get_boolean(up);
+}
+
+static void read_network(struct reader *reader, struct dsb_observed *out)
+{
+    json_object *list = array(reader, reader->root, "interfaces", MAX_ITEMS);
+    if (list == NULL)
         return;
     out->network = DSB_NETWORK_NONE;
-    for (unsigned i = 0; i < json_object_array_length(names); i++) {
-        if (!in_list(string_of(reader, json_object_array_get_idx(names, i), "interfaces"), idle))
+    for (unsigned i = 0; i < json_object_array_length(list); i++) {
+        if (!is_idle(reader, json_object_array_get_idx(list, i)))
             out->network = DSB_NETWORK_FULL;
     }
     know(out, DSB_CONTROL_NETWORK);
@@ -238,15 +256,34 @@ static void read_namespaces(struct reader *reader, const struct dsb_host_facts *
         know(out, DSB_CONTROL_NAMESPACES);
 }
 
+/* By number: a disk that is called null is a disk. */
+static gboolean is_standard(struct reader *reader, json_object *item)
+{
+    static const struct {
+        const char *name;
+        uint64_t major, minor; /* the kernel's Documentation/admin-guide/devices.txt */
+    } standard[] = {{"null", 1, 3},    {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8},
+                    {"urandom", 1, 9}, {"tty", 5, 0},  {"ptmx", 5, 2}};
+    const char *name = name_of(reader, item, "devices");
+    json_object *type = member(reader, item, "type", json_type_string);
+    uint64_t major = 0, minor = 0;
+    if (type == NULL || strcmp(json_object_get_string(type), "c") != 0 ||
+        !number(reader, item, "major", FALSE, &major) || !number(reader, item, "minor", FALSE, &minor))
+        return FALSE;
+    for (gsize i = 0; i < G_N_ELEMENTS(standard); i++)
+        if (strcmp(name, standard[i].name) == 0)
+            return major == standard[i].major && minor == standard[i].minor;
+    /* the container's own terminal: one end of a pseudo terminal */
+    return strcmp(name, "console") == 0 && ((major >= 136 && major <= 143) || (major == 5 && minor == 1));
+}
+
 static void read_devices(struct reader *reader, struct dsb_observed *out)
 {
-    static const char *const standard[] = {"null",    "zero", "full",  "random", "urandom", "tty",  "ptmx",
-                                           "console", "fd",   "stdin", "stdout", "stderr",  "core", NULL};
-    json_object *names = array(reader, reader->root, "devices", MAX_ITEMS);
-    if (names == NULL)
+    json_object *list = array(reader, reader->root, "devices", MAX_ITEMS);
+    if (list == NULL)
         return;
-    for (unsigned i = 0; i < json_object_array_length(names); i++)
-        out->extra_devices += !in_list(string_of(reader, json_object_array_get_idx(names, i), "devices"), standard);
+    for (unsigned i = 0; i < json_object_array_length(list); i++)
+        out->extra_devices += !is_standard(reader, json_object_array_get_idx(list, i));
     know(out, DSB_CONTROL_DEVICES);
 }
 
@@ -264,12 +301,25 @@ static void read_mount(struct reader *reader, json_object *item, struct dsb_moun
         json_object_object_get_ex(item, keys[i], &value);
         *texts[i] = string_of(reader, value, keys[i]);
     }
+    number(reader, item, "dev", FALSE, &mount->dev);
+    number(reader, item, "ino", FALSE, &mount->ino);
     uint64_t size = 0;
     /* the kernel states the size of a tmpfs without limit as 0 */
     mount->size = number(reader, item, "size", FALSE, &size) && size > 0 ? size : DSB_UNLIMITED;
 }
 
-static void read_mounts(struct reader *reader, const struct dsb_spec *spec, struct dsb_observed *out, GString *foreign)
+/* What is mounted must be the very thing that was looked at before, not what has come in its place since. */
+static void check_bind(const struct dsb_mount *mount, const struct dsb_identity *source, struct dsb_observed *out)
+{
+    if (mount == NULL || mount->ino == 0 || source->ino == 0)
+        out->known &= ~DSB_BIT(DSB_CONTROL_VOLUME);
+    else if (mount->dev != source->dev || mount->ino != source->ino)
+        out->volume_present = FALSE;
+}
+
+/* `host` NULL: only the table counts. */
+static void read_mounts(struct reader *reader, const struct dsb_spec *spec, const struct dsb_host_facts *host,
+                        struct dsb_observed *out, GString *foreign)
 {
     json_object *list = array(reader, reader->root, "mounts", DSB_MAX_MOUNTS);
     gsize n = list != NULL ? json_object_array_length(list) : 0;
@@ -278,6 +328,8 @@ static void read_mounts(struct reader *reader, const struct dsb_spec *spec, stru
         read_mount(reader, json_object_array_get_idx(list, i), &mounts[i]);
     if (reader->problem == NULL)
         dsb_mounts_observe(mounts, n, spec, out, foreign);
+    for (gsize i = DSB_FIXED_BINDS; reader->problem == NULL && host != NULL && i < spec->n_binds; i++)
+        check_bind(dsb_mounts_at(mounts, n, spec->binds[i].target), &host->binds[i - DSB_FIXED_BINDS], out);
 }
 
 /* The directory at /sandbox must be the very one that we made, not one of that name on another machine or disk. */
@@ -317,7 +369,7 @@ gboolean dsb_hello_parse(const char *json, gsize size, const struct dsb_spec *sp
     read_network(&reader, &facts);
     read_namespaces(&reader, host, &facts);
     read_devices(&reader, &facts);
-    read_mounts(&reader, spec, &facts, NULL);
+    read_mounts(&reader, spec, host, &facts, NULL);
     read_volume(&reader, host, &facts);
     g_autofree char *problem = reader.problem;
     if (problem != NULL)
@@ -335,7 +387,7 @@ char *dsb_hello_foreign(const char *json, gsize size, const struct dsb_spec *spe
     struct reader reader = {.root = root};
     struct dsb_observed facts = {0};
     GString *foreign = g_string_new(NULL);
-    read_mounts(&reader, spec, &facts, foreign);
+    read_mounts(&reader, spec, NULL, &facts, foreign);
     gboolean some = reader.problem == NULL && foreign->len > 0;
     g_free(reader.problem);
     return g_string_free(foreign, !some);

@@ -5,10 +5,21 @@
 #include <dsandbox/error.h>
 #include <dsandbox/observed.h>
 
+/** The spec's first binds are always the same: session directory, guest directory, /etc/hosts. The extra ones follow.
+ */
+#define DSB_FIXED_BINDS 3
+/** Of extra binds and the session directory's own path. */
+#define DSB_EXTRA_BINDS_MAX 33
+
+struct dsb_identity {
+    uint64_t dev, ino;
+};
+
 /** What the host knows, to compare with. 0 is unknown. */
 struct dsb_host_facts {
-    uint64_t volume_dev, volume_ino; /**< of the session directory */
-    uint64_t ns_ino[6];              /**< of this process: pid, ipc, uts, net, mnt, cgroup */
+    uint64_t volume_dev, volume_ino;                /**< of the session directory */
+    struct dsb_identity binds[DSB_EXTRA_BINDS_MAX]; /**< of the extra binds */
+    uint64_t ns_ino[6];                             /**< of this process: pid, ipc, uts, net, mnt, cgroup */
 };
 
 /**

@@ -224,6 +224,17 @@ static char *unique_fd_path(int fd)
     return g_string_free(g_steal_pointer(&path), FALSE);
 }
 
+/** Whether a descriptor of this size ends between two members: else the last one would be cut in half. */
+static gboolean is_whole(gsize size)
+{
+    static const gsize starts[] = {offsetof(struct dsb_plugin, prepare), offsetof(struct dsb_plugin, usage),
+                                   offsetof(struct dsb_plugin, image_make), sizeof(struct dsb_plugin)};
+    for (gsize i = 0; i < G_N_ELEMENTS(starts); i++)
+        if (size == starts[i])
+            return TRUE;
+    return size > sizeof(struct dsb_plugin) && size % sizeof(void *) == 0;
+}
+
 /** The members that may be read before struct_size is known to be right. */
 static gboolean check_versions(const char *path, const struct dsb_plugin *plugin, GError **error)
 {
@@ -239,6 +250,9 @@ static gboolean check_versions(const char *path, const struct dsb_plugin *plugin
     if (plugin->struct_size < MANDATORY_END || plugin->struct_size > STRUCT_SIZE_MAX)
         return fail(error, path, "struct_size is %u, must be %zu to %u; use DSB_PLUGIN_HEADER", plugin->struct_size,
                     MANDATORY_END, STRUCT_SIZE_MAX);
+    if (!is_whole(plugin->struct_size))
+        return fail(error, path, "struct_size is %u, which ends inside a member; use DSB_PLUGIN_HEADER",
+                    plugin->struct_size);
     return TRUE;
 }
 

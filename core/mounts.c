@@ -6,9 +6,9 @@
 #include <string.h>
 
 /*
- * What engines put into every container, by place. `types` are the file systems it may be, NULL: any, since the
- * engine binds its own small file there from wherever it keeps its state. A name that ends in a slash stands for all
- * below it. Anything else is foreign: the list is of what is known, not of what is bad.
+ * What engines put into every container, by place. `types` are the file systems it may be, NULL: any, but read-only,
+ * since the engine binds its own small file there from wherever it keeps its state. A name that ends in a slash stands
+ * for all below it. Anything else is foreign: the list is of what is known, not of what is bad.
  */
 static const struct {
     const char *target;
@@ -41,7 +41,6 @@ static const struct {
     {"/etc/passwd", NULL}, /* podman, for a user that the image does not know */
     {"/etc/group", NULL},
     {"/run/.containerenv", NULL},
-    {"/run/secrets", NULL},
 };
 
 static gboolean has_word(const char *list, const char *word, const char *separators)
@@ -67,8 +66,7 @@ static gboolean is_read_only(const struct dsb_mount *mount)
     return has_option(mount, "ro") || has_word(mount->super_options, "ro", ",");
 }
 
-/* The last one at a place covers those before it. */
-static const struct dsb_mount *mount_at(const struct dsb_mount *mounts, gsize n, const char *target)
+const struct dsb_mount *dsb_mounts_at(const struct dsb_mount *mounts, gsize n, const char *target)
 {
     for (gsize i = n; i > 0; i--) {
         if (strcmp(mounts[i - 1].target, target) == 0)
@@ -100,7 +98,9 @@ static gboolean is_usual(const struct dsb_mount *mount)
             row = i;
         }
     }
-    return best > 0 && (usual[row].types == NULL || has_word(usual[row].types, mount->fstype, " "));
+    if (best == 0)
+        return FALSE;
+    return usual[row].types != NULL ? has_word(usual[row].types, mount->fstype, " ") : is_read_only(mount);
 }
 
 /* Masks an image's VOLUME: too small to keep anything, nothing of the host in it. */
@@ -164,11 +164,11 @@ static uint64_t tmpfs_bytes(const struct dsb_mount *mount, gboolean root_read_on
 void dsb_mounts_observe(const struct dsb_mount *mounts, gsize n, const struct dsb_spec *spec, struct dsb_observed *out,
                         GString *foreign)
 {
-    const struct dsb_mount *root = mount_at(mounts, n, "/");
+    const struct dsb_mount *root = dsb_mounts_at(mounts, n, "/");
     if (root == NULL)
         return; /* not a mount table */
-    const struct dsb_mount *guest = mount_at(mounts, n, spec->binds[1].target);
-    const struct dsb_mount *shm = mount_at(mounts, n, "/dev/shm");
+    const struct dsb_mount *guest = dsb_mounts_at(mounts, n, spec->binds[1].target);
+    const struct dsb_mount *shm = dsb_mounts_at(mounts, n, "/dev/shm");
     gboolean root_read_only = is_read_only(root);
 
     out->rootfs_read_only = root_read_only;
@@ -176,15 +176,15 @@ void dsb_mounts_observe(const struct dsb_mount *mounts, gsize n, const struct ds
     out->guest_read_only = guest != NULL ? is_read_only(guest) : root_read_only;
     out->volume_present = TRUE;
     for (gsize i = 0; i < spec->n_binds; i++) {
-        const struct dsb_mount *mount = mount_at(mounts, n, spec->binds[i].target);
+        const struct dsb_mount *mount = dsb_mounts_at(mounts, n, spec->binds[i].target);
         if (i != 1 && (mount == NULL || (!spec->binds[i].read_only && is_read_only(mount))))
             out->volume_present = FALSE;
     }
     out->foreign_mounts = 0;
     observe_foreign(mounts, n, spec, out, foreign);
-    out->tmp_bytes = tmpfs_bytes(mount_at(mounts, n, "/tmp"), root_read_only);
-    out->small_tmp_bytes = MAX(tmpfs_bytes(mount_at(mounts, n, "/run"), root_read_only),
-                               tmpfs_bytes(mount_at(mounts, n, "/var/tmp"), root_read_only));
+    out->tmp_bytes = tmpfs_bytes(dsb_mounts_at(mounts, n, "/tmp"), root_read_only);
+    out->small_tmp_bytes = MAX(tmpfs_bytes(dsb_mounts_at(mounts, n, "/run"), root_read_only),
+                               tmpfs_bytes(dsb_mounts_at(mounts, n, "/var/tmp"), root_read_only));
     out->shm_bytes = tmpfs_bytes(shm, root_read_only);
     out->known |=
         DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_ROOTFS) | DSB_BIT(DSB_CONTROL_TMP) | DSB_BIT(DSB_CONTROL_SHM);

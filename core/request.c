@@ -2,12 +2,15 @@
 #include "request.h"
 
 #include "strictjson.h"
+#include "wire.h"
 #include "workdir.h"
 
 #include <string.h>
 
 #define MAX_ENV 256
 #define MAX_ENV_BYTES 65536
+/* Of the frame with the code, for what is not the caller's. */
+#define FRAME_RESERVE (64u << 10)
 
 static gboolean invalid(const char *what, const char *text, const char *why, GError **error)
 {
@@ -58,7 +61,7 @@ gboolean dsb_check_env(const char *const *env, GError **error)
     return TRUE;
 }
 
-static gboolean check_code(const struct dsb_request *request, GError **error)
+static gboolean check_text(const struct dsb_request *request, GError **error)
 {
     if (g_utf8_validate_len(request->code, request->code_size, NULL) &&
         memchr(request->code, '\0', request->code_size) == NULL)
@@ -75,10 +78,60 @@ static gboolean check_argv(const char *const *argv, GError **error)
     return TRUE;
 }
 
+/* As JSON, where a control character takes six. */
+static gsize encoded_size(const char *text, gsize size)
+{
+    gsize encoded = size + 4; /* quotes, comma, colon */
+    for (gsize i = 0; i < size; i++)
+        encoded += (unsigned char) text[i] < 0x20 ? 5 : text[i] == '"' || text[i] == '\\';
+    return encoded;
+}
+
+static gsize encoded_list(const char *const *list)
+{
+    gsize encoded = 0;
+    for (; list != NULL && *list != NULL; list++)
+        encoded += encoded_size(*list, strlen(*list));
+    return encoded;
+}
+
+static gboolean check_size(const struct dsb_request *request, GError **error)
+{
+    const char *filename = request->filename != NULL ? request->filename : "";
+    gsize encoded = encoded_size(request->code, request->code_size) + encoded_list(request->argv) +
+                    encoded_list(request->env) + encoded_size(filename, strlen(filename));
+    if (encoded <= DSB_FRAME_MAX - FRAME_RESERVE)
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                "the code with its arguments and environment takes %" G_GSIZE_FORMAT " bytes as JSON, and %u are "
+                "possible; put data into files of the session",
+                encoded, DSB_FRAME_MAX - FRAME_RESERVE);
+    return FALSE;
+}
+
+gboolean dsb_check_code(const struct dsb_request *request, GError **error)
+{
+    return check_text(request, error) && check_argv(request->argv, error) && dsb_check_env(request->env, error) &&
+           check_size(request, error);
+}
+
+gboolean dsb_request_has_timeout(const struct dsb_request *request) { return request->timeout_ms != 0; }
+
+dsb_policy *dsb_request_policy(const dsb_policy *policy, const struct dsb_request *request, GError **error)
+{
+    g_autoptr(dsb_policy) own = dsb_policy_copy(policy);
+    if (dsb_request_has_timeout(request)) {
+        g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT "ms", request->timeout_ms);
+        if (!dsb_policy_set(own, "timeout", text, "timeout of the request", error))
+            return NULL;
+    }
+    return g_steal_pointer(&own);
+}
+
 gboolean dsb_check_request(const struct dsb_run_options *options, const struct dsb_request *request, GError **error)
 {
     g_autofree char *name = NULL;
     g_autofree char *path = dsb_workdir_plan(options->base_dir, options->session, &name, error);
     return path != NULL && (options->image == NULL || dsb_check_image_name(options->image, error)) &&
-           check_code(request, error) && check_argv(request->argv, error) && dsb_check_env(request->env, error);
+           dsb_check_code(request, error);
 }

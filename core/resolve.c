@@ -8,6 +8,8 @@
 #include <dsandbox/plugin.h>
 #include <string.h>
 
+#define DAY_SECONDS UINT64_C(86400)
+#define HOUR_SECONDS UINT64_C(3600)
 #define SANDBOX_DIR "/sandbox"
 #define GUEST_DIR "/opt/dsandbox"
 #define SMALL_TMP_BYTES UINT64_C(65536)
@@ -114,6 +116,8 @@ static void default_env(struct dsb_resolved *resolved)
     const struct dsb_pair defaults[] = {
         {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
         {"HOME", "/tmp"},
+        {"USER", "sandbox"}, /* an arbitrary uid has no name in the image */
+        {"LOGNAME", "sandbox"},
         {"TMPDIR", "/tmp"},
         {"LANG", "C.UTF-8"},
         {"PYTHONDONTWRITEBYTECODE", "1"},
@@ -249,6 +253,14 @@ static void copy_times(struct dsb_resolved *resolved, const dsb_policy *policy, 
     if (one_shot)
         resolved->life_ms = MIN(resolved->life_ms, once);
     resolved->spec.life_seconds = (resolved->life_ms + 999) / 1000;
+}
+
+int64_t dsb_resolve_longest_life(const dsb_policy *policy, gboolean one_shot)
+{
+    uint64_t start = number_of(policy, DSB_FIELD_START_TIMEOUT);
+    uint64_t code = number_of(policy, DSB_FIELD_TIMEOUT) + number_of(policy, DSB_FIELD_GRACE);
+    uint64_t life = start + (one_shot ? code : number_of(policy, DSB_FIELD_LIFE_TIME));
+    return (int64_t) MAX(life / 1000 + HOUR_SECONDS, DAY_SECONDS);
 }
 
 static void choose_runtime(struct dsb_resolved *resolved, const dsb_policy *policy)

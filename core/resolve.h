@@ -35,6 +35,9 @@ struct dsb_resolved {
 /** Pure. INVALID names what cannot be used and what to do; *out is new (dsb_resolved_free). */
 gboolean dsb_resolve(const dsb_policy *policy, const struct dsb_resolve_input *input, struct dsb_resolved **out,
                      GError **error);
+
+/** For the deadline: seconds after which nobody can still want the container, whatever became of its owner. */
+int64_t dsb_resolve_longest_life(const dsb_policy *policy, gboolean one_shot);
 void dsb_resolved_free(struct dsb_resolved *resolved);
 typedef struct dsb_resolved dsb_resolved;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_resolved, dsb_resolved_free)

@@ -30,6 +30,28 @@ const char *dsb_error_code_name(int code)
     return code >= 0 && (gsize) code < G_N_ELEMENTS(names) ? names[code] : "failed";
 }
 
+static const char *const outcomes[] = {
+    [DSB_OUTCOME_NONE] = "",
+    [DSB_OUTCOME_KEPT] = "kept",
+    [DSB_OUTCOME_ROLLED_BACK] = "rolled_back",
+    [DSB_OUTCOME_LOST] = "lost",
+};
+
+enum dsb_outcome dsb_outcome_parse(const char *name)
+{
+    for (gsize i = 1; name != NULL && i < G_N_ELEMENTS(outcomes); i++)
+        if (strcmp(outcomes[i], name) == 0)
+            return (enum dsb_outcome) i;
+    return DSB_OUTCOME_NONE;
+}
+
+void dsb_result_set_state(struct dsb_result *result, enum dsb_outcome outcome, const char *reason)
+{
+    result->state.outcome = outcome;
+    g_free(result->state.reason);
+    result->state.reason = g_strdup(reason);
+}
+
 static void free_changed(gpointer data)
 {
     struct dsb_changed_file *file = data;
@@ -47,6 +69,7 @@ struct dsb_result *dsb_result_new(void)
     result->modified = g_ptr_array_new_with_free_func(free_changed);
     result->deleted = g_ptr_array_new_with_free_func(free_changed);
     result->usage = (struct dsb_usage){ sizeof result->usage, DSB_UNLIMITED, DSB_UNLIMITED, DSB_UNLIMITED };
+    result->state.to = -1;
     result->pids_peak = -1;
     result->wall_ms = -1;
     result->timing = json_object_new_object();
@@ -63,10 +86,13 @@ void dsb_result_free(struct dsb_result *result)
     g_ptr_array_unref(result->created);
     g_ptr_array_unref(result->modified);
     g_ptr_array_unref(result->deleted);
+    g_free(result->state.reason);
+    g_free(result->state.point);
     json_object_put(result->report);
     json_object_put(result->timing);
     dsb_report_free(result->controls);
     g_free(result->policy_sha256);
+    g_free(result->reason);
     g_free(result->backend);
     g_free(result->image);
     g_free(result->image_id);
@@ -92,6 +118,13 @@ void dsb_result_fail(struct dsb_result *result, GError *error)
         result->status = DSB_STATUS_LOST;
 }
 
+void dsb_result_over_disk(struct dsb_result *result, char *reason)
+{
+    result->status = DSB_STATUS_DISK_LIMIT;
+    g_free(result->reason);
+    result->reason = reason;
+}
+
 struct dsb_result *dsb_result_from_error(const GError *error)
 {
     struct dsb_result *result = dsb_result_new();
@@ -114,6 +147,11 @@ enum dsb_status dsb_result_status(const struct dsb_result *result)
 const GError *dsb_result_failure(const struct dsb_result *result)
 {
     return result->failure;
+}
+
+const char *dsb_result_reason(const struct dsb_result *result)
+{
+    return result->reason;
 }
 
 int dsb_result_exit_status(const struct dsb_result *result)
@@ -144,7 +182,9 @@ int dsb_result_exit_status(const struct dsb_result *result)
 
 static void add_text(struct json_object *to, const char *key, const char *text)
 {
-    json_object_object_add(to, key, text != NULL ? json_object_new_string(text) : NULL);
+    /* engines and plugins may say anything */
+    g_autofree char *valid = text != NULL ? g_utf8_make_valid(text, -1) : NULL;
+    json_object_object_add(to, key, valid != NULL ? json_object_new_string(valid) : NULL);
 }
 
 static void add_count(struct json_object *to, const char *key, uint64_t value)
@@ -209,7 +249,7 @@ static struct json_object *files_json(const GPtrArray *files)
     return array;
 }
 
-static struct json_object *policy_json(const struct dsb_result *result)
+struct json_object *dsb_result_policy_json(const struct dsb_result *result)
 {
     struct json_object *policy = json_object_new_object();
     struct json_object *controls = json_object_new_array();
@@ -268,6 +308,26 @@ static void add_report(struct json_object *to, const struct dsb_result *result)
     json_object_object_add(to, "results", results);
 }
 
+/* NULL for one-shot runs, which keep none. */
+static struct json_object *state_json(const struct dsb_result *result)
+{
+    const struct dsb_state *state = &result->state;
+    struct json_object *vars = NULL;
+    if (state->outcome == DSB_OUTCOME_NONE)
+        return NULL;
+    struct json_object *object = json_object_new_object();
+    add_text(object, "outcome", outcomes[state->outcome]);
+    add_text(object, "reason", state->reason);
+    add_count(object, "execution", state->execution > 0 ? state->execution : DSB_UNLIMITED);
+    add_count(object, "to", state->to >= 0 ? (uint64_t) state->to : DSB_UNLIMITED);
+    add_text(object, "point", state->point);
+    if (result->report == NULL || !json_object_object_get_ex(result->report, "vars", &vars)
+        || !json_object_is_type(vars, json_type_object))
+        vars = NULL;
+    json_object_object_add(object, "vars", json_object_get(vars));
+    return object;
+}
+
 static struct json_object *usage_json(const struct dsb_result *result)
 {
     struct json_object *usage = json_object_new_object();
@@ -288,6 +348,7 @@ char *dsb_result_json(const struct dsb_result *result, gboolean pretty)
     add_text(root, "status", dsb_status_name(result->status));
     json_object_object_add(root, "exit_code", result->exit_code >= 0 ? json_object_new_int(result->exit_code) : NULL);
     json_object_object_add(root, "signal", result->signal > 0 ? json_object_new_int(result->signal) : NULL);
+    add_text(root, "reason", result->reason);
     struct json_object *failure = NULL;
     if (result->failure != NULL) {
         failure = json_object_new_object();
@@ -305,9 +366,9 @@ char *dsb_result_json(const struct dsb_result *result, gboolean pretty)
     json_object_object_add(files, "deleted", files_json(result->deleted));
     json_object_object_add(files, "truncated", json_object_new_boolean(result->files_truncated));
     json_object_object_add(root, "files", files);
-    json_object_object_add(root, "state", NULL); /* one-shot runs keep none */
+    json_object_object_add(root, "state", state_json(result));
     json_object_object_add(root, "usage", usage_json(result));
-    json_object_object_add(root, "policy", policy_json(result));
+    json_object_object_add(root, "policy", dsb_result_policy_json(result));
     add_text(root, "backend", result->backend);
     json_object_object_add(root, "engine", result->engine.product[0] != '\0' ? dsb_engine_json(&result->engine) : NULL);
     struct json_object *image = json_object_new_object();

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "select.h"
 
+#include "verify.h"
+
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define CALL_TIMEOUT_MS 60000
 
 void dsb_say(const struct dsb_run_options *options, const char *format, ...)
 {
@@ -24,12 +26,13 @@ static char *make_runtime_dir(GError **error)
     const char *xdg = g_getenv("XDG_RUNTIME_DIR");
     struct stat st;
     g_autofree char *path = NULL;
-    if (xdg != NULL && g_path_is_absolute(xdg) && stat(xdg, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0)
+    if (xdg != NULL && g_path_is_absolute(xdg) && stat(xdg, &st) == 0 && st.st_uid == geteuid() &&
+        (st.st_mode & 022) == 0)
         path = g_build_filename(xdg, "dsandbox", NULL);
     else
         path = g_strdup_printf("/tmp/.dsandbox-%u", (unsigned) geteuid());
-    if ((mkdir(path, 0700) < 0 && errno != EEXIST) || lstat(path, &st) < 0 || !S_ISDIR(st.st_mode)
-        || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
+    if ((mkdir(path, 0700) < 0 && errno != EEXIST) || lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) ||
+        st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED,
                     "the runtime directory %s is not a private directory of yours; remove it, or set XDG_RUNTIME_DIR",
                     path);
@@ -38,22 +41,35 @@ static char *make_runtime_dir(GError **error)
     return g_steal_pointer(&path);
 }
 
-static struct dsb_engine *open_one(const char *name, const struct dsb_run_options *options, GError **error)
+static void relay(void *data, const char *line)
+{
+    const struct dsb_engine *engine = data;
+    if (engine->listener != NULL && engine->listener->log != NULL)
+        engine->listener->log(engine->listener->data, line);
+}
+
+void dsb_engine_listen(struct dsb_engine *engine, const struct dsb_run_options *options) { engine->listener = options; }
+
+struct dsb_engine *dsb_engine_open_one(const char *name, const struct dsb_run_options *options, GError **error)
 {
     struct dsb_engine *engine = g_new0(struct dsb_engine, 1);
     engine->info.struct_size = sizeof engine->info;
+    engine->endpoint = g_strdup(options->endpoint);
+    engine->listener = options;
+    /* Ours, since the caller's lives for its call only. */
+    engine->cancel_fd = options->cancel_fd >= 0 ? fcntl(options->cancel_fd, F_DUPFD_CLOEXEC, 3) : -1;
     engine->params = (struct dsb_open_params){
         .struct_size = sizeof engine->params,
-        .endpoint = options->endpoint,
-        .call_timeout_ms = options->engine_timeout_ms != 0 ? options->engine_timeout_ms : CALL_TIMEOUT_MS,
-        .log = options->log,
-        .log_data = options->data,
+        .endpoint = engine->endpoint,
+        .call_timeout_ms = options->engine_timeout_ms,
+        .cancel_fd = engine->cancel_fd,
+        .log = relay,
+        .log_data = engine,
     };
     engine->params.runtime_dir = engine->runtime_dir = make_runtime_dir(error);
-    if (engine->runtime_dir != NULL
-        && dsb_loader_open(name, name == NULL ? options->plugin_path : NULL, &engine->loaded, error)
-        && dsb_backend_open(engine->loaded, &engine->params, &engine->backend, error)
-        && dsb_backend_describe(engine->backend, &engine->info, error)) {
+    if (engine->runtime_dir != NULL && dsb_loader_open(name, options->plugin_path, &engine->loaded, error) &&
+        dsb_backend_open(engine->loaded, &engine->params, &engine->backend, error) &&
+        dsb_backend_describe(engine->backend, &engine->info, error)) {
         dsb_say(options, "backend %s: %s %s at %s answers", engine->loaded->plugin.name, engine->info.product,
                 engine->info.version, engine->info.endpoint);
         return engine;
@@ -62,28 +78,86 @@ static struct dsb_engine *open_one(const char *name, const struct dsb_run_option
     return NULL;
 }
 
+/* "memory,swap", or NULL: it can hold all that is wanted (g_free). */
+static char *missing_limits(const struct dsb_engine *engine, const struct dsb_run_options *options)
+{
+    uint64_t missing = DSB_LIMITS & ~options->allow_unenforced & ~engine->info.limits_available;
+    if (missing == 0)
+        return NULL;
+    GString *names = g_string_new(NULL);
+    for (unsigned control = 0; control < DSB_N_CONTROLS; control++)
+        if ((missing & DSB_BIT(control)) != 0)
+            g_string_append_printf(names, "%s%s", names->len > 0 ? "," : "", dsb_control_name(control));
+    return g_string_free(names, FALSE);
+}
+
+struct dsb_engine *dsb_engine_pick(const char *const *names, dsb_engine_opener open,
+                                   const struct dsb_run_options *options, GError **error)
+{
+    g_autoptr(GString) reasons = g_string_new(NULL);
+    struct dsb_engine *second = NULL; /* the first that answers, if none can hold all limits */
+    for (; *names != NULL; names++) {
+        g_autoptr(GError) why = NULL;
+        struct dsb_engine *engine = open(*names, options, &why);
+        g_autofree char *missing = engine != NULL ? missing_limits(engine, options) : NULL;
+        if (engine != NULL && missing == NULL) {
+            dsb_engine_close(second);
+            return engine;
+        }
+        if (engine == NULL && g_error_matches(why, DSB_ERROR, DSB_ERROR_CANCELLED)) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            dsb_engine_close(second);
+            return NULL;
+        }
+        if (engine == NULL) {
+            dsb_say(options, "backend %s: not usable: %s", *names, why->message);
+            g_string_append_printf(reasons, "\n  %s: %s", *names, why->message);
+            continue;
+        }
+        dsb_say(options, "backend %s: cannot limit %s here; looking for one that can", *names, missing);
+        if (second == NULL)
+            second = engine;
+        else
+            dsb_engine_close(engine);
+    }
+    if (second == NULL)
+        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
+                    "no container engine is usable; install Docker or Podman, or start it:%s", reasons->str);
+    return second;
+}
+
+const char *const *dsb_engine_names(void)
+{
+    /* Root has no rootless engine; everybody else prefers the one that holds no root rights at all. */
+    static const char *const for_root[] = {"docker-api", "podman", "docker-cli", NULL};
+    static const char *const for_users[] = {"podman", "docker-api", "docker-cli", NULL};
+    return geteuid() == 0 ? for_root : for_users;
+}
+
+gboolean dsb_engine_is_named(const struct dsb_run_options *options)
+{
+    return options->plugin_path != NULL || (options->backend != NULL && strcmp(options->backend, "auto") != 0);
+}
+
 struct dsb_engine *dsb_engine_open(const struct dsb_run_options *options, GError **error)
 {
-    if (options->plugin_path != NULL)
-        return open_one(NULL, options, error);
-    if (options->backend != NULL && g_strcmp0(options->backend, "auto") != 0)
-        return open_one(options->backend, options, error);
+    if (!dsb_engine_is_named(options))
+        return dsb_engine_pick(dsb_engine_names(), dsb_engine_open_one, options, error);
+    /* With both, the plugin must be of that name. */
+    gboolean any = options->backend == NULL || strcmp(options->backend, "auto") == 0;
+    return dsb_engine_open_one(any ? NULL : options->backend, options, error);
+}
 
-    /* Root has no rootless engine; everybody else prefers the one that holds no root rights at all. */
-    static const char *const for_root[] = { "docker-api", "podman", "docker-cli", NULL };
-    static const char *const for_users[] = { "podman", "docker-api", "docker-cli", NULL };
-    g_autoptr(GString) reasons = g_string_new(NULL);
-    for (const char *const *name = geteuid() == 0 ? for_root : for_users; *name != NULL; name++) {
-        g_autoptr(GError) why = NULL;
-        struct dsb_engine *engine = open_one(*name, options, &why);
-        if (engine != NULL)
-            return engine;
-        dsb_say(options, "backend %s: not usable: %s", *name, why->message);
-        g_string_append_printf(reasons, "\n  %s: %s", *name, why->message);
-    }
-    g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "no container engine is usable; install Docker or Podman, or start it:%s",
-                reasons->str);
-    return NULL;
+gboolean dsb_engine_check_local(const struct dsb_engine *engine, GError **error)
+{
+    if (engine->info.local)
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_REFUSED,
+                "the engine at %s is not on this host, so it cannot see the session directory: give an engine of this host "
+                "(--host unix:///PATH, or another --backend; see DOCKER_HOST, CONTAINER_HOST and the Docker context), or "
+                "run dsandbox where the engine is",
+                engine->info.endpoint);
+    return FALSE;
 }
 
 void dsb_engine_close(struct dsb_engine *engine)
@@ -93,6 +167,9 @@ void dsb_engine_close(struct dsb_engine *engine)
     if (engine->backend != NULL)
         dsb_backend_close(engine->backend);
     dsb_loaded_free(engine->loaded);
+    if (engine->cancel_fd >= 0)
+        close(engine->cancel_fd);
     g_free(engine->runtime_dir);
+    g_free(engine->endpoint);
     g_free(engine);
 }

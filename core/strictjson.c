@@ -2,6 +2,7 @@
 #include "strictjson.h"
 
 #include <dsandbox/error.h>
+#include <math.h>
 #include <string.h>
 
 /* One open object or array on the way down. */
@@ -93,15 +94,22 @@ static gsize string_end(const char *text, gsize size, gsize start)
     return MIN(i, size - 1);
 }
 
-/* A string: when a colon follows, it is a key of the object on top. FALSE: that object has it already. */
-static gboolean scan_string(GArray *levels, const char *text, gsize size, gsize start, gsize end)
+/* When a colon follows, a string is a key of the object on top. */
+static gboolean is_key(const GArray *levels, const char *text, gsize size, gsize end)
 {
     gsize after = end + 1;
     while (after < size && strchr(" \t\r\n", text[after]) != NULL)
         after++;
-    struct level *top = levels->len > 0 ? &g_array_index(levels, struct level, levels->len - 1) : NULL;
-    if (top == NULL || top->keys == NULL || after >= size || text[after] != ':')
+    return levels->len > 0 && g_array_index(levels, struct level, levels->len - 1).keys != NULL && after < size
+           && text[after] == ':';
+}
+
+/* FALSE: it is a key that its object has already. */
+static gboolean scan_string(GArray *levels, const char *text, gsize size, gsize start, gsize end)
+{
+    if (!is_key(levels, text, size, end))
         return TRUE;
+    struct level *top = &g_array_index(levels, struct level, levels->len - 1);
     g_free(top->key);
     top->key = unescape(text + start, end - start + 1);
     return g_hash_table_add(top->keys, g_strdup(top->key));
@@ -111,7 +119,7 @@ static gboolean scan_string(GArray *levels, const char *text, gsize size, gsize 
  * json-c keeps the last of two equal keys and says nothing, and takes keys in single quotes. What one reader of a
  * policy sees and another does not is how a limit gets lost, so both are errors. The text is known to be JSON here.
  */
-static char *find_ambiguity(const char *text, gsize size)
+static char *find_ambiguity(const char *text, gsize size, gboolean nul_ok)
 {
     g_autoptr(GArray) levels = g_array_new(FALSE, TRUE, sizeof(struct level));
     g_array_set_clear_func(levels, level_clear);
@@ -134,7 +142,7 @@ static char *find_ambiguity(const char *text, gsize size)
             return g_strdup("single quotes are not JSON");
         case '"': {
             gsize end = string_end(text, size, i);
-            if (has_nul(text + i, end - i))
+            if (has_nul(text + i, end - i) && !(nul_ok && !is_key(levels, text, size, end)))
                 return g_strdup("a text has a NUL character");
             if (!scan_string(levels, text, size, i, end)) {
                 g_autofree char *path = path_of(levels);
@@ -159,7 +167,8 @@ static unsigned line_of(const char *text, gsize end)
     return line;
 }
 
-dsb_json *dsb_json_parse(const char *text, gsize size, int max_depth, const char *what, int code, GError **error)
+static dsb_json *parse(const char *text, gsize size, int max_depth, gboolean nul_ok, const char *what, int code,
+                       GError **error)
 {
     while (size > 0 && strchr(" \t\r\n", text[size - 1]) != NULL && text[size - 1] != '\0')
         size--;
@@ -188,10 +197,87 @@ dsb_json *dsb_json_parse(const char *text, gsize size, int max_depth, const char
         g_set_error(error, DSB_ERROR, code, "%s: a JSON object is expected", what);
         return NULL;
     }
-    g_autofree char *ambiguity = find_ambiguity(text, size);
+    g_autofree char *ambiguity = find_ambiguity(text, size, nul_ok);
     if (ambiguity != NULL) {
         g_set_error(error, DSB_ERROR, code, "%s: %s", what, ambiguity);
         return NULL;
     }
     return g_steal_pointer(&object);
+}
+
+dsb_json *dsb_json_parse(const char *text, gsize size, int max_depth, const char *what, int code, GError **error)
+{
+    return parse(text, size, max_depth, FALSE, what, code, error);
+}
+
+/* What json-c makes of each comma and bracket is a hundred times as large: count before it does. */
+static gboolean too_many_items(const char *text, gsize size)
+{
+    gsize items = 0;
+    for (gsize i = 0; i < size && items <= DSB_JSON_FOREIGN_ITEMS; i++) {
+        if (text[i] == '"')
+            i = string_end(text, size, i);
+        else
+            items += text[i] == ',' || text[i] == '{' || text[i] == '[';
+    }
+    return items > DSB_JSON_FOREIGN_ITEMS;
+}
+
+static gboolean copy(dsb_json *from, dsb_json **to);
+
+static dsb_json *copy_array(dsb_json *from)
+{
+    g_autoptr(dsb_json) array = json_object_new_array();
+    for (gsize i = 0; i < json_object_array_length(from); i++) {
+        dsb_json *item = NULL;
+        if (!copy(json_object_array_get_idx(from, i), &item))
+            return NULL;
+        json_object_array_add(array, item);
+    }
+    return g_steal_pointer(&array);
+}
+
+static dsb_json *copy_object(dsb_json *from)
+{
+    g_autoptr(dsb_json) object = json_object_new_object();
+    json_object_object_foreach (from, key, member) {
+        dsb_json *item = NULL;
+        if (!copy(member, &item))
+            return NULL;
+        json_object_object_add(object, key, item);
+    }
+    return g_steal_pointer(&object);
+}
+
+/* Without the texts that json-c keeps of numbers, such as "1." and "1e999"; the null value is NULL. */
+static gboolean copy(dsb_json *from, dsb_json **to)
+{
+    double number;
+    switch (json_object_get_type(from)) {
+    case json_type_object:
+        *to = copy_object(from);
+        return *to != NULL;
+    case json_type_array:
+        *to = copy_array(from);
+        return *to != NULL;
+    case json_type_double:
+        number = json_object_get_double(from);
+        *to = isfinite(number) ? json_object_new_double(number) : NULL;
+        return *to != NULL;
+    case json_type_null:
+    case json_type_boolean:
+    case json_type_int:
+    case json_type_string:
+    default:
+        *to = json_object_get(from);
+        return TRUE;
+    }
+}
+
+dsb_json *dsb_json_parse_foreign(const char *text, gsize size, int max_depth)
+{
+    if (too_many_items(text, size))
+        return NULL;
+    g_autoptr(dsb_json) object = parse(text, size, max_depth, TRUE, "", 0, NULL);
+    return object != NULL ? copy_object(object) : NULL;
 }

@@ -16,6 +16,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_json, dsb_json_unref)
  */
 dsb_json *dsb_json_parse(const char *text, gsize size, int max_depth, const char *what, int code, GError **error);
 
+#define DSB_JSON_FOREIGN_ITEMS 200000
+
+/**
+ * The same for text that comes from user code and goes on to other readers. Texts, but not keys, may have a NUL.
+ * Numbers that are not finite, too deep a text and more than DSB_JSON_FOREIGN_ITEMS items are not taken. What is taken
+ * is written again as valid JSON. NULL: none of it is.
+ */
+dsb_json *dsb_json_parse_foreign(const char *text, gsize size, int max_depth);
+
 /** For messages: `text` in quotes, control characters escaped, cut at 80 bytes (g_free). */
 char *dsb_quoted(const char *text);
 

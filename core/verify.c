@@ -5,15 +5,12 @@
 
 #include <dsandbox/error.h>
 
-#define LIMITS                                                                                                         \
-    (DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS))
-
 /*
  * What every engine we know states about a container. A backend that cannot state one of these cannot have looked;
  * sizes, rlimits and the profile are left to the measurement, where some engines' words are vague.
  */
 #define MUST_VERIFY                                                                                                    \
-    (LIMITS | DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_NETWORK) | DSB_BIT(DSB_CONTROL_USER) |                 \
+    (DSB_LIMITS | DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_NETWORK) | DSB_BIT(DSB_CONTROL_USER) |             \
      DSB_BIT(DSB_CONTROL_ROOTFS) | DSB_BIT(DSB_CONTROL_CAPABILITIES) | DSB_BIT(DSB_CONTROL_NO_NEW_PRIVS) |             \
      DSB_BIT(DSB_CONTROL_NAMESPACES) | DSB_BIT(DSB_CONTROL_DEVICES) | DSB_BIT(DSB_CONTROL_RUNTIME))
 
@@ -21,6 +18,7 @@
 #define MUST_MEASURE (DSB_CONTROLS_ALL & ~DSB_CONTROLS_CORE & ~DSB_BIT(DSB_CONTROL_RUNTIME))
 
 struct dsb_report {
+    gatomicrefcount refs;
     uint64_t required;
     uint64_t let_go;
     struct dsb_control_report rows[DSB_N_CONTROLS];
@@ -29,6 +27,7 @@ struct dsb_report {
 dsb_report *dsb_report_new(const struct dsb_resolved *resolved)
 {
     dsb_report *report = g_new0(dsb_report, 1);
+    g_atomic_ref_count_init(&report->refs);
     report->required = resolved->spec.required;
     for (unsigned i = 0; i < DSB_N_CONTROLS; i++) {
         struct dsb_control_report *row = &report->rows[i];
@@ -44,9 +43,15 @@ dsb_report *dsb_report_new(const struct dsb_resolved *resolved)
     return report;
 }
 
+dsb_report *dsb_report_ref(dsb_report *report)
+{
+    g_atomic_ref_count_inc(&report->refs);
+    return report;
+}
+
 void dsb_report_free(dsb_report *report)
 {
-    if (report == NULL)
+    if (report == NULL || !g_atomic_ref_count_dec(&report->refs))
         return;
     for (unsigned i = 0; i < DSB_N_CONTROLS; i++) {
         g_free(report->rows[i].asked);
@@ -138,7 +143,7 @@ gboolean dsb_verify_plan(dsb_report *report, const struct dsb_spec *spec, uint64
 {
     uint64_t required = report->required | spec->required;
     uint64_t untranslated = required & ~(enforces | DSB_CONTROLS_CORE);
-    uint64_t unlimited = required & LIMITS & ~info->limits_available & ~untranslated;
+    uint64_t unlimited = required & DSB_LIMITS & ~info->limits_available & ~untranslated;
     report->let_go = (untranslated | unlimited) & allow;
     untranslated = judge(report, untranslated, "unknown", "plugin", allow);
     unlimited = judge(report, unlimited, "unknown", "engine", allow);
@@ -165,7 +170,7 @@ static gboolean refuse_facts(const dsb_report *report, uint64_t weaker, uint64_t
         g_string_append_printf(message, " nothing is known about %s;", names);
     }
     g_autofree char *all = names_of(weaker | unknown);
-    if (((weaker | unknown) & LIMITS) != 0)
+    if (((weaker | unknown) & DSB_LIMITS) != 0)
         g_string_append(message, " limits need cgroup v2 with systemd and delegation (Delegate=cpu memory pids), "
                                  "or a rootful engine;");
     g_string_append_printf(message, " the way round is --allow-unenforced=%s", all);

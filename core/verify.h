@@ -9,6 +9,10 @@
 
 enum dsb_verdict { DSB_VERDICT_ENFORCED, DSB_VERDICT_UNENFORCED, DSB_VERDICT_REFUSED };
 
+/** What an engine can hold or not, depending on its cgroups; the others are its own work. */
+#define DSB_LIMITS                                                                                                     \
+    (DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS))
+
 /** What was asked of one control and what is known about it. Strings belong to the report, or are static. */
 struct dsb_control_report {
     const char *name;
@@ -23,6 +27,8 @@ typedef struct dsb_report dsb_report;
 
 /** What `resolved` requires is what all stages hold it to, whatever the spec they are given later says. */
 dsb_report *dsb_report_new(const struct dsb_resolved *resolved);
+/** Share one that does not change any more; each holder frees. */
+dsb_report *dsb_report_ref(dsb_report *report);
 void dsb_report_free(dsb_report *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_report, dsb_report_free)
 

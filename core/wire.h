@@ -17,6 +17,9 @@ enum dsb_frame_type {
     DSB_FRAME_CANCEL = 9,
     DSB_FRAME_FAILURE = 10,
     DSB_FRAME_REPORT = 11,
+    DSB_FRAME_READY = 12,
+    DSB_FRAME_CONTROL = 13,
+    DSB_FRAME_ANSWER = 14,
 };
 
 #define DSB_FRAME_HEADER 9
@@ -43,9 +46,9 @@ struct dsb_wire {
 void dsb_wire_init(struct dsb_wire *wire, struct dsb_stream *stream);
 void dsb_wire_clear(struct dsb_wire *wire);
 
-/** Append a frame to the output queue. */
-void dsb_wire_queue(struct dsb_wire *wire, enum dsb_frame_type type, uint32_t execution, const void *payload,
-                    gsize size);
+/** Append a frame to the output queue. FALSE: it is larger than DSB_FRAME_MAX, and not queued. */
+gboolean dsb_wire_queue(struct dsb_wire *wire, enum dsb_frame_type type, uint32_t execution, const void *payload,
+                        gsize size);
 gsize dsb_wire_pending(const struct dsb_wire *wire);
 /** Write what the stream takes now. FALSE: the stream is broken. */
 gboolean dsb_wire_flush(struct dsb_wire *wire, GError **error);

@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "workdir.h"
 
+#include "beneath.h"
+#include "mapped.h"
 #include "strictjson.h"
 
 #include <dirent.h>
+#include <dsandbox/files.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define LOCKS ".locks"
 #define EPHEMERAL ".run-"
-#define MAX_DEPTH 64
-#define MAX_ENTRIES 200000
-#define MAX_SCAN_US (2 * G_USEC_PER_SEC)
 
 static gboolean fail(GError **error, enum dsb_error_code code, const char *what, const char *path)
 {
@@ -30,14 +28,6 @@ gboolean dsb_session_id_valid(const char *id)
 {
     gsize n = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
     return n >= 1 && n <= 64 && id[n] == '\0' && g_ascii_isalnum(id[0]);
-}
-
-static int open_dir_at(int dir, const char *name)
-{
-    struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
-                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
-                                       | RESOLVE_NO_XDEV };
-    return (int) syscall(SYS_openat2, dir, name, &how, sizeof how);
 }
 
 char *dsb_workdir_plan(const char *base, const char *session, char **name, GError **error)
@@ -68,16 +58,23 @@ char *dsb_workdir_plan(const char *base, const char *session, char **name, GErro
     return g_build_filename(clean, *name, NULL);
 }
 
-static int open_base(const char *base, GError **error)
+int dsb_workdir_open_base(const char *base, gboolean make, GError **error)
 {
     struct stat st;
-    if (mkdir(base, 0700) < 0 && errno != EEXIST) {
+    if (base == NULL)
+        base = DSB_DEFAULT_BASE_DIR;
+    if (make && mkdir(base, 0700) < 0 && errno != EEXIST) {
         fail(error, DSB_ERROR_DENIED, "cannot create the base directory (choose another with --base-dir)", base);
         return -1;
     }
     int fd = open(base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        fail(error, DSB_ERROR_NOT_FOUND, "there is no base directory", base);
+        return -1;
+    }
     if (fd < 0) {
-        fail(error, DSB_ERROR_DENIED, "cannot open the base directory (a link or no directory? choose another with --base-dir)", base);
+        fail(error, DSB_ERROR_DENIED,
+             "cannot open the base directory (a link or no directory? choose another with --base-dir)", base);
         return -1;
     }
     if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0)
@@ -90,16 +87,15 @@ static int open_base(const char *base, GError **error)
     return -1;
 }
 
-static int take_lock(int base, const char *name, GError **error)
+/* -1 without an error: there is no such lock, and `make` did not ask for one. */
+static int take_lock(int base, const char *name, gboolean make, GError **error)
 {
-    if (mkdirat(base, LOCKS, 0700) < 0 && errno != EEXIST) {
-        fail(error, DSB_ERROR_DENIED, "cannot create", LOCKS);
-        return -1;
-    }
     g_autofree char *path = g_strconcat(LOCKS "/", name, NULL);
     for (;;) {
         struct stat opened, named;
-        int fd = openat(base, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int fd = openat(base, path, O_RDWR | (make ? O_CREAT : 0) | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0 && errno == ENOENT && !make)
+            return -1;
         if (fd < 0) {
             fail(error, DSB_ERROR_DENIED, "cannot open the lock of session", name);
             return -1;
@@ -111,11 +107,20 @@ static int take_lock(int base, const char *name, GError **error)
             return -1;
         }
         /* The holder before us may have removed the file between our open and our lock. */
-        if (fstat(fd, &opened) == 0 && fstatat(base, path, &named, AT_SYMLINK_NOFOLLOW) == 0
-            && opened.st_ino == named.st_ino)
+        if (fstat(fd, &opened) == 0 && fstatat(base, path, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+            opened.st_ino == named.st_ino)
             return fd;
         close(fd);
     }
+}
+
+int dsb_workdir_lock(int base, const char *name, GError **error)
+{
+    if (mkdirat(base, LOCKS, 0700) < 0 && errno != EEXIST) {
+        fail(error, DSB_ERROR_DENIED, "cannot create", LOCKS);
+        return -1;
+    }
+    return take_lock(base, name, TRUE, error);
 }
 
 static gboolean open_session(struct dsb_workdir *dir, uid_t uid, gid_t gid, GError **error)
@@ -124,10 +129,12 @@ static gboolean open_session(struct dsb_workdir *dir, uid_t uid, gid_t gid, GErr
     gboolean made = mkdirat(dir->base_fd, dir->name, 0700) == 0;
     if (!made && errno != EEXIST)
         return fail(error, DSB_ERROR_DENIED, "cannot create the session directory", dir->path);
-    dir->fd = open_dir_at(dir->base_fd, dir->name);
+    dir->fd = dsb_open_dir(dir->base_fd, dir->name, true);
     if (dir->fd < 0 || fstat(dir->fd, &st) < 0)
         return fail(error, DSB_ERROR_DENIED, "cannot open the session directory", dir->path);
-    if (made && (st.st_uid != uid || st.st_gid != gid)) {
+    /* Nobody but us can have made it: files may have been laid ready in it. */
+    gboolean ours = made || st.st_uid == geteuid();
+    if (ours && (st.st_uid != uid || st.st_gid != gid)) {
         if (fchown(dir->fd, uid, gid) < 0)
             return fail(error, DSB_ERROR_DENIED, "cannot give the sandbox user the session directory", dir->path);
         st.st_uid = uid;
@@ -139,9 +146,21 @@ static gboolean open_session(struct dsb_workdir *dir, uid_t uid, gid_t gid, GErr
                     dir->path, (unsigned) st.st_uid, (unsigned) uid);
         return FALSE;
     }
+    /* Code can change it, and then neither the next run nor, perhaps, its owner could use it; or others could. */
+    mode_t mode = (st.st_mode | 0700) & 0755;
+    if ((st.st_mode & 07777) != mode && fchmod(dir->fd, mode) < 0)
+        return fail(error, DSB_ERROR_DENIED, "cannot repair the mode of the session directory", dir->path);
     dir->dev = st.st_dev;
     dir->ino = st.st_ino;
     return TRUE;
+}
+
+/* A byte in the lock says that it is held, until close: whoever finds it there comes after a holder that was killed. */
+static gboolean mark(int lock_fd)
+{
+    struct stat st;
+    gboolean marked = fstat(lock_fd, &st) < 0 || st.st_size > 0;
+    return pwrite(lock_fd, "x", 1, 0) != 1 || marked;
 }
 
 gboolean dsb_workdir_open(const char *base, const char *name, uid_t uid, gid_t gid, struct dsb_workdir **out,
@@ -153,65 +172,33 @@ gboolean dsb_workdir_open(const char *base, const char *name, uid_t uid, gid_t g
         base = DSB_DEFAULT_BASE_DIR;
     dir->name = g_strdup(name);
     dir->path = g_build_filename(base, name, NULL);
-    dir->base_fd = open_base(base, error);
+    dir->base_fd = dsb_workdir_open_base(base, TRUE, error);
     if (dir->base_fd >= 0)
-        dir->lock_fd = take_lock(dir->base_fd, dir->name, error);
+        dir->lock_fd = dsb_workdir_lock(dir->base_fd, dir->name, error);
     if (dir->lock_fd < 0 || !open_session(dir, uid, gid, error)) {
         dsb_workdir_close(dir);
         return FALSE;
     }
     dir->ephemeral = g_str_has_prefix(name, EPHEMERAL);
+    dir->stale = mark(dir->lock_fd);
     *out = dir;
     return TRUE;
 }
 
-/* Depth-first removal below an open directory. The container is gone by now, so nothing moves. */
-static void remove_content(int fd, unsigned depth)
+int dsb_workdir_remove(int base, const char *name)
 {
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
-    if (stream == NULL) {
-        if (copy >= 0)
-            close(copy);
-        return;
-    }
-    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (unlinkat(fd, entry->d_name, 0) == 0 || depth >= 4096)
-            continue;
-        int child = open_dir_at(fd, entry->d_name);
-        if (child < 0 && errno == EACCES) {
-            int handle = openat(fd, entry->d_name, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
-            if (handle >= 0) {
-                g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", handle);
-                if (chmod(link, 0700) == 0)
-                    child = open_dir_at(fd, entry->d_name);
-                close(handle);
-            }
-        }
-        if (child >= 0) {
-            if (fchmod(child, 0700) < 0)
-                g_debug("fchmod: %s", g_strerror(errno));
-            remove_content(child, depth + 1);
-            close(child);
-        }
-        unlinkat(fd, entry->d_name, AT_REMOVEDIR);
-    }
-    closedir(stream);
-}
-
-static void remove_tree(int base, const char *name)
-{
-    int fd = open_dir_at(base, name);
+    const struct dsb_tree_limits limits = {DSB_FILES_REMOVE_MAX, DSB_FILES_REMOVE_MS};
+    int fd = dsb_open_dir(base, name, true);
     if (fd < 0)
-        return;
-    remove_content(fd, 0);
+        return errno == ENOENT ? 0 : errno;
+    int problem = dsb_mapped_clear(fd, &limits);
     close(fd);
-    unlinkat(base, name, AT_REMOVEDIR);
+    if (problem != 0)
+        return problem;
+    return unlinkat(base, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : errno;
 }
 
-static void drop_lock(int base, const char *name)
+void dsb_workdir_drop_lock(int base, const char *name)
 {
     g_autofree char *path = g_strconcat(LOCKS "/", name, NULL);
     unlinkat(base, path, 0);
@@ -224,11 +211,16 @@ void dsb_workdir_close(struct dsb_workdir *dir)
     if (dir->fd >= 0)
         close(dir->fd);
     if (dir->ephemeral) {
-        remove_tree(dir->base_fd, dir->name);
-        drop_lock(dir->base_fd, dir->name);
+        dsb_workdir_remove(dir->base_fd, dir->name);
+        dsb_workdir_drop_lock(dir->base_fd, dir->name);
     }
-    if (dir->lock_fd >= 0)
+    if (dir->lock_fd >= 0 && !dir->stale && ftruncate(dir->lock_fd, 0) < 0)
+        g_debug("ftruncate: %s", g_strerror(errno)); /* then the next holder looks once more than needed */
+    if (dir->lock_fd >= 0) {
+        /* A child that another thread is just making holds a copy of the descriptor until it becomes its program. */
+        flock(dir->lock_fd, LOCK_UN);
         close(dir->lock_fd);
+    }
     if (dir->base_fd >= 0)
         close(dir->base_fd);
     g_free(dir->path);
@@ -236,89 +228,63 @@ void dsb_workdir_close(struct dsb_workdir *dir)
     g_free(dir);
 }
 
-static int64_t stamp(const struct timespec *at)
+static DIR *open_stream(int base, const char *name)
 {
-    return (int64_t) at->tv_sec * 1000000000 + at->tv_nsec;
-}
-
-static void scan_into(int fd, const char *prefix, unsigned depth, gint64 deadline, struct dsb_scan *scan)
-{
-    DIR *stream = fdopendir(fd);
-    if (stream == NULL) {
+    int fd = openat(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+    if (stream == NULL && fd >= 0)
         close(fd);
-        scan->truncated = TRUE;
-        return;
-    }
-    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
+    return stream;
+}
+
+/* Returns whether it went, or would. */
+static gboolean collect(int base, const char *name, gboolean dry_run)
+{
+    g_autoptr(GError) error = NULL;
+    int lock = take_lock(base, name, FALSE, &error);
+    if (error != NULL)
+        return FALSE; /* somebody holds it */
+    if (lock < 0 && !dry_run)
+        lock = dsb_workdir_lock(base, name, NULL);
+    gboolean gone = dry_run || (lock >= 0 && dsb_workdir_remove(base, name) == 0);
+    if (gone && !dry_run)
+        dsb_workdir_drop_lock(base, name);
+    if (lock >= 0)
+        close(lock);
+    return gone;
+}
+
+/* Locks of directories that are not there any more. */
+static void collect_locks(int base)
+{
+    DIR *stream = open_stream(base, LOCKS);
+    for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
         struct stat st;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (entry->d_name[0] == '.' && !g_str_has_prefix(entry->d_name, EPHEMERAL))
             continue;
-        if (scan->inodes >= MAX_ENTRIES || (scan->inodes % 256 == 0 && g_get_monotonic_time() > deadline)) {
-            scan->truncated = TRUE;
-            break;
-        }
-        if (fstatat(dirfd(stream), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        int lock = take_lock(base, entry->d_name, FALSE, NULL);
+        if (lock < 0)
             continue;
-        scan->inodes++;
-        scan->bytes += (uint64_t) st.st_blocks * 512;
-        g_autofree char *path = g_strconcat(prefix, entry->d_name, NULL);
-        if (S_ISDIR(st.st_mode)) {
-            int child = depth < MAX_DEPTH ? open_dir_at(dirfd(stream), entry->d_name) : -1;
-            g_autofree char *below = g_strconcat(path, "/", NULL);
-            if (child >= 0)
-                scan_into(child, below, depth + 1, deadline, scan);
-            else
-                scan->truncated = TRUE;
-        } else if (scan->files != NULL && (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode))) {
-            struct dsb_file_entry *file = g_new(struct dsb_file_entry, 1);
-            *file = (struct dsb_file_entry){ .size = (uint64_t) st.st_size,
-                                             .ino = st.st_ino,
-                                             .mtime_ns = stamp(&st.st_mtim),
-                                             .ctime_ns = stamp(&st.st_ctim) };
-            g_hash_table_insert(scan->files, g_steal_pointer(&path), file);
-        }
+        if (fstatat(base, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+            dsb_workdir_drop_lock(base, entry->d_name);
+        close(lock);
     }
-    closedir(stream);
-}
-
-void dsb_workdir_scan(const struct dsb_workdir *dir, gboolean want_files, struct dsb_scan *scan)
-{
-    *scan = (struct dsb_scan){ 0 };
-    if (want_files)
-        scan->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    int fd = open_dir_at(dir->fd, ".");
-    if (fd >= 0)
-        scan_into(fd, "", 0, g_get_monotonic_time() + MAX_SCAN_US, scan);
-    else
-        scan->truncated = TRUE;
-}
-
-void dsb_scan_clear(struct dsb_scan *scan)
-{
-    g_clear_pointer(&scan->files, g_hash_table_unref);
+    if (stream != NULL)
+        closedir(stream);
 }
 
 unsigned dsb_workdir_gc(const char *base, gboolean dry_run)
 {
     unsigned removed = 0;
-    int base_fd = open_base(base != NULL ? base : DSB_DEFAULT_BASE_DIR, NULL);
-    int copy = base_fd >= 0 ? openat(base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
-    for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
-        if (!g_str_has_prefix(entry->d_name, EPHEMERAL))
-            continue;
-        int lock = take_lock(base_fd, entry->d_name, NULL);
-        if (lock < 0)
-            continue;
-        removed++;
-        if (!dry_run) {
-            remove_tree(base_fd, entry->d_name);
-            drop_lock(base_fd, entry->d_name);
-        }
-        close(lock);
-    }
+    int base_fd = dsb_workdir_open_base(base, FALSE, NULL);
+    DIR *stream = base_fd >= 0 ? open_stream(base_fd, ".") : NULL;
+    for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;)
+        if (g_str_has_prefix(entry->d_name, EPHEMERAL))
+            removed += collect(base_fd, entry->d_name, dry_run);
     if (stream != NULL)
         closedir(stream);
+    if (base_fd >= 0 && !dry_run)
+        collect_locks(base_fd);
     if (base_fd >= 0)
         close(base_fd);
     return removed;

@@ -17,6 +17,7 @@ struct dsb_workdir {
     char *name;
     int base_fd, fd, lock_fd;
     gboolean ephemeral; /**< removed by close */
+    gboolean stale;   /**< the last holder did not close it: its container may still be there. Close keeps it so */
     uint64_t dev, ino;
 };
 
@@ -38,23 +39,19 @@ gboolean dsb_workdir_open(const char *base, const char *name, uid_t uid, gid_t g
 /** Remove an ephemeral directory, unlock, free. */
 void dsb_workdir_close(struct dsb_workdir *dir);
 
+/** The base directory (NULL: the default), made when `make`; -1: DENIED when it is not ours alone, NOT_FOUND. */
+int dsb_workdir_open_base(const char *base, gboolean make, GError **error);
+/** Take the lock of BASE/NAME; close to unlock. -1: BUSY, DENIED. */
+int dsb_workdir_lock(int base, const char *name, GError **error);
+/** Remove the lock's file; the caller holds the lock. */
+void dsb_workdir_drop_lock(int base, const char *name);
+/** Remove BASE/NAME with all content. Returns 0, or an errno as dsb_mapped_clear. The caller holds the lock. */
+int dsb_workdir_remove(int base, const char *name);
 
-/** A regular file or symbolic link seen by a scan. */
-struct dsb_file_entry {
-    uint64_t size, ino;
-    int64_t mtime_ns, ctime_ns;
-};
-struct dsb_scan {
-    GHashTable *files; /**< char * relative path -> struct dsb_file_entry *; NULL when only totals were asked */
-    uint64_t bytes;    /**< allocated (st_blocks) */
-    uint64_t inodes;
-    gboolean truncated; /**< a bound was reached; totals are a lower bound */
-};
-/** Walk the directory; bounded in entries, depth and time. */
-void dsb_workdir_scan(const struct dsb_workdir *dir, gboolean want_files, struct dsb_scan *scan);
-void dsb_scan_clear(struct dsb_scan *scan);
-
-/** Remove ephemeral directories whose owner is gone. Returns how many (would be, when dry_run). */
+/**
+ * Remove ephemeral directories whose owner is gone, and locks without a directory. Returns how many directories went
+ * (would go, when dry_run, which changes nothing).
+ */
 unsigned dsb_workdir_gc(const char *base, gboolean dry_run);
 
 #endif

@@ -143,23 +143,21 @@ static void locate_all(struct cgroup *cg)
 
 void cgroup_open(struct cgroup *cg)
 {
-    int64_t limit;
-
-    *cg = (struct cgroup){.oom_fd = -1, .pids_fd = -1, .cpu_fd = -1};
+    *cg = (struct cgroup){
+        .oom_fd = -1, .pids_fd = -1, .cpu_fd = -1, .memory_fd = -1, .memory_limit = -1, .pids_limit = -1};
     locate_all(cg);
     /* Rootless engines may leave us in the group of a whole login session: its counters say nothing about us. */
-    cg->ours = memory_limit(cg, &limit) && limit >= 0;
+    cg->ours = memory_limit(cg, &cg->memory_limit) && cg->memory_limit >= 0;
     if (!cg->ours)
         return;
     cg->oom_fd = open_in(cg->memory, cg->version == 2 ? "memory.events" : "memory.oom_control");
     cg->cpu_fd = cg->version == 2 ? open_in(cg->cpu, "cpu.stat") : open_in(cg->cpuacct, "cpuacct.usage");
     cg->pids_fd = open_in(cg->pids, "pids.current");
+    cg->memory_fd = open_in(cg->memory, cg->version == 2 ? "memory.current" : "memory.usage_in_bytes");
+    read_number(cg->pids, "pids.max", &cg->pids_limit);
 }
 
-static void member(struct buf *out, const char *key, int64_t value)
-{
-    buf_printf(out, ",\"%s\":%" PRId64, key, value);
-}
+static void member(struct buf *out, const char *key, int64_t value) { buf_printf(out, ",\"%s\":%" PRId64, key, value); }
 
 static void facts_v1(const struct cgroup *cg, struct buf *out)
 {
@@ -244,6 +242,30 @@ int64_t cgroup_memory_peak(const struct cgroup *cg)
     int64_t n;
 
     return cg->ours && read_number(cg->memory, file, &n) ? n : -1;
+}
+
+int64_t cgroup_memory_current(const struct cgroup *cg)
+{
+    char text[64];
+    int64_t n;
+
+    return pread_text(cg->memory_fd, text, sizeof text) && parse_number(text, &n) ? n : -1;
+}
+
+int64_t cgroup_memory_cache(const struct cgroup *cg)
+{
+    static const char *const keys[2][2] = {{"total_inactive_file", "total_active_file"},
+                                           {"inactive_file", "active_file"}};
+    char path[320], text[4096];
+    int64_t cache = 0, n;
+
+    snprintf(path, sizeof path, "%s/memory.stat", cg->memory);
+    if (!cg->ours || read_file(path, text, sizeof text) <= 0)
+        return 0;
+    for (int i = 0; i < 2; i++)
+        if (keyed_number(text, keys[cg->version == 2][i], &n))
+            cache += n;
+    return cache;
 }
 
 int64_t cgroup_pids_peak(const struct cgroup *cg)

@@ -2,8 +2,10 @@
 /* Processes: the interpreter's start, and the end of all of them. */
 #include "guest.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +14,13 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CONTROL_FD 3
-#define SEND_TIMEOUT_S 20
+#define CHUNK (64 * KIB) /* a packet of a session's socket */
 #define REAP_TIMEOUT_MS 5000
 
 extern char **environ;
@@ -82,11 +83,11 @@ static _Noreturn void exec_kernel(int control, int log, const char *python, cons
     _exit(127);
 }
 
-bool kernel_start(struct kernel *k, const char *python, const char *script)
+bool kernel_start(struct kernel *k, int socket_type, const char *python, const char *script)
 {
     int pair[2], log[2];
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+    if (socketpair(AF_UNIX, socket_type | SOCK_CLOEXEC, 0, pair) < 0)
         return false;
     if (pipe2(log, O_CLOEXEC) < 0)
         return false;
@@ -102,51 +103,126 @@ bool kernel_start(struct kernel *k, const char *python, const char *script)
     k->control = fd_high(pair[0]);
     k->log = fd_high(log[0]);
     fd_nonblock(k->log);
-    setsockopt(k->control, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){.tv_sec = SEND_TIMEOUT_S}, sizeof(struct timeval));
     return true;
 }
 
-bool kernel_send(const struct kernel *k, char type, const unsigned char *data, size_t n, const int *fds, int nfds)
+static void put_number(unsigned char *to, uint64_t n, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        to[i] = (unsigned char) (n >> (8 * i));
+}
+
+/* Waits when the socket is full, but not for ever: what is at the other end may have been stopped. */
+static bool send_part(int control, const struct msghdr *message, int64_t until, size_t *sent)
+{
+    for (;;) {
+        ssize_t n = sendmsg(control, message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0) {
+            *sent = (size_t) n;
+            return true;
+        }
+        int64_t left = until - now_ms();
+        if (n == 0 || (errno != EAGAIN && errno != EINTR) || left <= 0)
+            return false;
+        poll(&(struct pollfd){.fd = control, .events = POLLOUT}, 1, (int) left);
+    }
+}
+
+bool kernel_send(int control, const struct message *m, int64_t wait_ms)
 {
     union {
         struct cmsghdr align;
         char space[CMSG_SPACE(8 * sizeof(int))];
-    } control = {0};
-    unsigned char header[5] = {(unsigned char) type, n & 0xff, n >> 8 & 0xff, n >> 16 & 0xff, n >> 24 & 0xff};
+    } ancillary = {0};
+    unsigned char header[MESSAGE_HEADER];
     struct iovec part = {header, sizeof header};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    int64_t until = now_ms() + wait_ms;
+    size_t sent;
 
-    if (nfds > 0) {
-        message.msg_control = control.space;
-        message.msg_controllen = CMSG_SPACE((size_t) nfds * sizeof(int));
+    header[0] = (unsigned char) m->type;
+    put_number(header + 1, m->n, 4);
+    put_number(header + 5, m->number, 4);
+    put_number(header + 9, m->nonce, 8);
+    if (m->nfds > 0) {
+        size_t size = (size_t) m->nfds * sizeof(int);
+        message.msg_control = ancillary.space;
+        message.msg_controllen = CMSG_SPACE(size);
         struct cmsghdr *c = CMSG_FIRSTHDR(&message);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN((size_t) nfds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, (size_t) nfds * sizeof(int));
+        c->cmsg_len = CMSG_LEN(size);
+        memcpy(CMSG_DATA(c), m->fds, size);
     }
-    if (sendmsg(k->control, &message, MSG_NOSIGNAL) != (ssize_t) sizeof header)
+    if (!send_part(control, &message, until, &sent) || sent != sizeof header)
         return false;
-    while (n > 0) {
-        ssize_t r = send(k->control, data, n, MSG_NOSIGNAL);
-        if (r <= 0)
+    message = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
+    for (size_t at = 0; at < m->n; at += sent) {
+        part = (struct iovec){(void *) (uintptr_t) (m->data + at), m->n - at < CHUNK ? m->n - at : CHUNK};
+        if (!send_part(control, &message, until, &sent))
             return false;
-        data += r;
-        n -= (size_t) r;
     }
     return true;
 }
 
-/* Not pid 1, as in tests: kill(-1) would reach processes that are not ours. */
-static void kill_children(void)
+/* Not pid 1, as in tests: kill(-1) would reach processes that are not ours. Orphans come to us, round by round. */
+static int kill_children(pid_t keep)
 {
     char path[64], text[4096], *save = NULL;
+    int n = 0;
 
     snprintf(path, sizeof path, "/proc/self/task/%d/children", (int) getpid());
     if (read_file(path, text, sizeof text) < 0)
-        return;
-    for (char *pid = strtok_r(text, " ", &save); pid; pid = strtok_r(NULL, " ", &save))
-        kill((pid_t) atoi(pid), SIGKILL);
+        return 0;
+    for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+        pid_t pid = (pid_t) atoi(word);
+        if (pid > 1 && pid != keep) {
+            kill(pid, SIGKILL);
+            n++;
+        }
+    }
+    return n;
+}
+
+static int kill_namespace(pid_t keep)
+{
+    DIR *d = opendir("/proc");
+    struct dirent *e;
+    int n = 0;
+
+    while (d && (e = readdir(d))) {
+        pid_t pid = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? (pid_t) atoi(e->d_name) : 0;
+        if (pid > 1 && pid != keep) {
+            kill(pid, SIGKILL);
+            n++;
+        }
+    }
+    if (d)
+        closedir(d);
+    return n;
+}
+
+bool kill_others(pid_t keep)
+{
+    int64_t deadline = now_ms() + REAP_TIMEOUT_MS;
+    bool alive = true, pid1 = getpid() == 1;
+    int round = 0, n;
+
+    /* Who is stopped forks no more, so that one pass over /proc sees them all. */
+    if (pid1)
+        kill(-1, SIGSTOP);
+    do {
+        n = pid1 ? kill_namespace(keep) : kill_children(keep);
+        pid_t pid;
+        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+            alive = alive && pid != keep;
+        if (n == 0)
+            break;
+        usleep(round++ < 20 ? 200 : 5000);
+    } while (now_ms() < deadline);
+    if (alive && n == 0)
+        kill(keep, SIGCONT);
+    return alive && n == 0;
 }
 
 void kill_everything(void)
@@ -158,7 +234,7 @@ void kill_everything(void)
         if (getpid() == 1)
             kill(-1, SIGKILL);
         else
-            kill_children();
+            kill_children(0);
         pid_t pid;
         while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
             ;

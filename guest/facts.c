@@ -6,13 +6,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define VOLUME "/sandbox"
@@ -162,6 +166,9 @@ static bool one_mount(struct buf *out, char *line)
     mount_text(out, "fstype", fstype);
     mount_text(out, "options", field[5]);
     mount_text(out, "super_options", super ? super : (char[]){""});
+    struct stat st;
+    if (stat(field[4], &st) == 0)
+        buf_printf(out, ",\"dev\":%" PRIu64 ",\"ino\":%" PRIu64, (uint64_t) st.st_dev, (uint64_t) st.st_ino);
     struct statvfs fs;
     if (strcmp(fstype, "tmpfs") == 0 && statvfs(field[4], &fs) == 0)
         buf_printf(out, ",\"size\":%" PRIu64 ",\"inodes\":%" PRIu64, (uint64_t) fs.f_blocks * fs.f_frsize,
@@ -197,25 +204,34 @@ static void mounts(struct buf *out)
 static void interfaces(struct buf *out)
 {
     FILE *f = fopen("/proc/self/net/dev", "re");
+    int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     char line[512];
     bool first = true;
 
     /* Without the file the member is absent: an empty list would be a claim. */
-    if (!f)
-        return;
-    buf_printf(out, ",\"interfaces\":[");
-    while (fgets(line, sizeof line, f)) {
+    if (f)
+        buf_printf(out, ",\"interfaces\":[");
+    while (f && fgets(line, sizeof line, f)) {
         char *colon = strchr(line, ':');
         if (!colon)
             continue;
+        *colon = '\0';
         char *name = line + strspn(line, " ");
-        if (!first)
-            buf_add(out, ",", 1);
-        json_string(out, name, (size_t) (colon - name));
+        struct ifreq request = {0};
+        snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+        buf_printf(out, "%s{\"name\":", first ? "" : ",");
+        json_string(out, name, strlen(name));
+        if (sock >= 0 && ioctl(sock, SIOCGIFFLAGS, &request) == 0)
+            buf_printf(out, ",\"up\":%s", request.ifr_flags & IFF_UP ? "true" : "false");
+        buf_printf(out, "}");
         first = false;
     }
-    buf_printf(out, "]");
-    fclose(f);
+    if (f) {
+        buf_printf(out, "]");
+        fclose(f);
+    }
+    if (sock >= 0)
+        close(sock);
 }
 
 static void rlimits(struct buf *out)
@@ -274,9 +290,10 @@ static void devices_in(struct buf *out, const char *dir, int depth, int *count)
         if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
             continue;
         const char *name = path + strlen("/dev/");
-        if ((*count)++ > 0)
-            buf_add(out, ",", 1);
+        buf_printf(out, "%s{\"name\":", (*count)++ > 0 ? "," : "");
         json_string(out, name, strlen(name));
+        buf_printf(out, ",\"type\":\"%c\",\"major\":%u,\"minor\":%u}", S_ISCHR(st.st_mode) ? 'c' : 'b',
+                   major(st.st_rdev), minor(st.st_rdev));
     }
     if (d)
         closedir(d);

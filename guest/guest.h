@@ -26,6 +26,9 @@ enum frame_type {
     FRAME_CANCEL = 9,
     FRAME_FAILURE = 10,
     FRAME_REPORT = 11,
+    FRAME_READY = 12,
+    FRAME_CONTROL = 13,
+    FRAME_ANSWER = 14,
 };
 
 #define FRAME_HEADER 9
@@ -54,7 +57,7 @@ void buf_free(struct buf *b);
 /** Adds `text` as a JSON string; bytes that are not UTF-8 become '?'. */
 void json_string(struct buf *b, const char *text, size_t n);
 
-enum json_kind { JSON_INT, JSON_BOOL };
+enum json_kind { JSON_INT, JSON_BOOL, JSON_TEXT };
 
 /** A top-level member to look for. `value` keeps what it had when the member is absent. */
 struct json_member {
@@ -62,6 +65,8 @@ struct json_member {
     enum json_kind kind;
     int64_t value;
     bool seen;
+    const unsigned char *text; /**< JSON_TEXT: what stands between the quotes, no escapes undone */
+    size_t length;
 };
 
 /**
@@ -75,18 +80,23 @@ const char *json_scan(const unsigned char *text, size_t n, struct json_member *w
 struct cgroup {
     int version; /**< 0: none that can be read */
     char memory[256], pids[256], cpu[256], cpuacct[256];
-    bool ours;                   /**< made for this sandbox, so what it counts is this sandbox alone */
-    int oom_fd, pids_fd, cpu_fd; /**< kept open: nothing later can take them away */
+    bool ours;                              /**< made for this sandbox, so what it counts is this sandbox alone */
+    int64_t memory_limit, pids_limit;       /**< -1: none */
+    int oom_fd, pids_fd, cpu_fd, memory_fd; /**< kept open: nothing later can take them away */
 };
 
 void cgroup_open(struct cgroup *cg);
 void cgroup_facts(const struct cgroup *cg, struct buf *out);
-int64_t cgroup_oom_kills(const struct cgroup *cg);    /**< -1: not known */
-int64_t cgroup_cpu_usec(const struct cgroup *cg);     /**< -1: not known */
-int64_t cgroup_memory_peak(const struct cgroup *cg);  /**< -1: not known */
-int64_t cgroup_pids_peak(const struct cgroup *cg);    /**< -1: not known */
+int64_t cgroup_oom_kills(const struct cgroup *cg);   /**< -1: not known */
+int64_t cgroup_cpu_usec(const struct cgroup *cg);    /**< -1: not known */
+int64_t cgroup_memory_peak(const struct cgroup *cg); /**< -1: not known */
+int64_t cgroup_pids_peak(const struct cgroup *cg);   /**< -1: not known */
 /** Tasks now; without a group of our own the processes in /proc. */
 int64_t cgroup_pids_current(const struct cgroup *cg);
+
+int64_t cgroup_memory_current(const struct cgroup *cg); /**< -1: not known */
+/** What of the current memory the kernel gives back when it is short: file pages. */
+int64_t cgroup_memory_cache(const struct cgroup *cg);
 
 /** Reads a small file whole, zero-terminated. Returns its length or -1. */
 ssize_t read_file(const char *path, char *text, size_t size);
@@ -101,7 +111,7 @@ void facts_write(struct buf *out, const struct cgroup *cg, const char *python);
 
 struct kernel {
     pid_t pid;
-    int control; /**< to the kernel, until it lets go of it just before user code */
+    int control; /**< to the kernel; one-shot: until it lets go of it just before user code */
     int log;     /**< what the interpreter says on stderr before user code */
 };
 
@@ -110,10 +120,27 @@ int fd_high(int fd);
 void fd_close(int *fd);
 void fd_nonblock(int fd);
 /** Starts the interpreter with nothing but a control socket (fd 3) and a log pipe (fd 2). */
-bool kernel_start(struct kernel *k, const char *python, const char *script);
-/** One message, `fds` go with it. */
-bool kernel_send(const struct kernel *k, char type, const unsigned char *data, size_t n, const int *fds, int nfds);
-/** SIGKILL to every process but ourselves, and waits for them; bounded. */
+bool kernel_start(struct kernel *k, int socket_type, const char *python, const char *script);
+
+/* u8 type, u32 length of what follows, u32 number, u64 nonce */
+#define MESSAGE_HEADER 17
+
+/** One message to the interpreter. A session's answer repeats `number` and `nonce`, so other bytes are no answer. */
+struct message {
+    char type;
+    uint32_t number;
+    uint64_t nonce;
+    const unsigned char *data;
+    size_t n;
+    const int *fds;
+    int nfds;
+};
+
+/** False when it is not taken, or not in time. */
+bool kernel_send(int control, const struct message *m, int64_t wait_ms);
+/** SIGKILL to every process but ourselves and `keep` (0: none), and waits for them; bounded. Returns what `keep` came
+ * to. */
+bool kill_others(pid_t keep);
 void kill_everything(void);
 
 int64_t now_ms(void);

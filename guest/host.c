@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Used where the host names no limit: nothing is unlimited because a number is missing. */
@@ -46,7 +47,7 @@ void flush_out(void)
         if (n < 0)
             leave(0); /* the host is gone */
         buf_consume(&g.out_queue, (size_t) n);
-        if (g.phase == ANSWERED)
+        if (g.phase == ANSWERED && !g.session.on)
             g.deadline = now_ms() + ACK_WAIT_MS;
     }
 }
@@ -91,8 +92,11 @@ _Noreturn void fail_kernel(const char *what)
 
 static void on_config(const unsigned char *data, size_t n)
 {
-    struct json_member m[] = {{"idle_ms", JSON_INT, 0, false}, {"life_ms", JSON_INT, 0, false}};
-    const char *wrong = json_scan(data, n, m, 2);
+    struct json_member m[] = {
+        {"idle_ms", JSON_INT, 0, false}, {"life_ms", JSON_INT, 0, false},     {"session", JSON_BOOL, 0, false},
+        {"memory", JSON_INT, -1, false}, {"checkpoint", JSON_BOOL, 1, false},
+    };
+    const char *wrong = json_scan(data, n, m, sizeof m / sizeof *m);
 
     if (wrong)
         fail("bad config frame", wrong);
@@ -103,9 +107,18 @@ static void on_config(const unsigned char *data, size_t n)
         fail("no python3 in the image", "");
     g.idle_ms = m[0].value ? m[0].value : DEFAULT_IDLE_MS;
     g.life_deadline = now_ms() + (m[1].value ? m[1].value : DEFAULT_LIFE_MS);
-    if (!kernel_start(&g.kernel, g.python, g.script))
+    if (m[2].value) {
+        g.session.on = true;
+        g.session.memory = m[3].value;
+        g.session.checkpoint = m[4].value;
+        buf_add(&g.session.config, data, n);
+        session_start();
+        return;
+    }
+    struct message config = {.type = 'C', .data = data, .n = n};
+    if (!kernel_start(&g.kernel, SOCK_STREAM, g.python, g.script))
         fail("cannot start the interpreter", strerror(errno));
-    if (!kernel_send(&g.kernel, 'C', data, n, NULL, 0))
+    if (!kernel_send(g.kernel.control, &config, SEND_WAIT_MS))
         fail_kernel("cannot start the interpreter");
     g.phase = STARTING;
     g.deadline = now_ms() + START_WAIT_MS;
@@ -114,8 +127,10 @@ static void on_config(const unsigned char *data, size_t n)
 static void on_exec(uint32_t id, const unsigned char *data, size_t n)
 {
     struct json_member m[] = {
-        {"timeout_ms", JSON_INT, DEFAULT_TIMEOUT_MS, false},     {"grace_ms", JSON_INT, DEFAULT_GRACE_MS, false},
-        {"output_limit", JSON_INT, DEFAULT_OUTPUT_LIMIT, false}, {"output_kill", JSON_BOOL, 0, false},
+        {"timeout_ms", JSON_INT, DEFAULT_TIMEOUT_MS, false},
+        {"grace_ms", JSON_INT, DEFAULT_GRACE_MS, false},
+        {"output_limit", JSON_INT, DEFAULT_OUTPUT_LIMIT, false},
+        {"output_kill", JSON_BOOL, 0, false},
     };
     const char *wrong = json_scan(data, n, m, 4);
 
@@ -130,9 +145,13 @@ static void on_exec(uint32_t id, const unsigned char *data, size_t n)
     g.grace_ms = m[1].value;
     g.output_limit = m[2].value;
     g.output_kill = m[3].value;
+    g.in_end = g.cancel_early = false;
+    buf_free(&g.in_data);
     buf_add(&g.code, data, n);
     g.pending = true;
-    if (g.phase == READY)
+    if (g.session.on)
+        session_pending();
+    else if (g.phase == READY)
         start_execution();
 }
 
@@ -159,14 +178,25 @@ static void on_frame(unsigned type, uint32_t id, const unsigned char *data, size
             relay_stdin();
         return;
     case FRAME_CANCEL:
-        if (id != g.id)
+        if (id != g.id || g.session.control)
             return;
         g.cancel_early = g.pending;
-        stop_execution(REASON_CANCELLED);
+        if (n > 0)
+            kill_execution(REASON_CANCELLED);
+        else
+            stop_execution(REASON_CANCELLED);
         return;
     case FRAME_ACK:
-        if (g.phase == ANSWERED && id == g.id)
+        if (g.phase != ANSWERED || id != g.id)
+            return;
+        if (!g.session.on)
             leave(0);
+        g.phase = READY;
+        return;
+    case FRAME_CONTROL:
+        if (!g.session.on)
+            fail("bad frame", "a control operation without a session");
+        session_on_control(id, data, n);
         return;
     default:
         fail("bad frame", "unknown type");
@@ -193,4 +223,3 @@ void read_host(void)
         buf_consume(&g.in_queue, FRAME_HEADER + len);
     }
 }
-

@@ -18,7 +18,13 @@
 #define SAMPLE_MS 50
 #define LOG_MAX (4 * KIB)
 
-struct state g = {.stdin_fd = -1, .report_fd = -1, .stdout_ = {.fd = -1}, .stderr_ = {.fd = -1}};
+struct state g = {
+    .stdin_fd = -1,
+    .report_fd = -1,
+    .stdout_ = {.fd = -1},
+    .stderr_ = {.fd = -1},
+    .session = {.listener = -1, .out_write = -1, .err_write = -1, .point = {.fd = -1}, .coming = {.fd = -1}},
+};
 
 static void read_log(void)
 {
@@ -55,12 +61,14 @@ static void read_control(void)
         start_execution();
 }
 
-static void reap(void)
+void reap(void)
 {
     pid_t pid;
     int status;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == g.session.point.pid)
+            point_ended();
         if (pid != g.kernel.pid)
             continue;
         g.main_dead = true;
@@ -71,6 +79,10 @@ static void reap(void)
 static void on_main_death(void)
 {
     g.main_dead = false;
+    if (g.session.on) {
+        session_on_death();
+        return;
+    }
     g.kernel.pid = -1;
     while (g.kernel.log >= 0 && poll(&(struct pollfd){.fd = g.kernel.log, .events = POLLIN}, 1, 0) > 0)
         read_log();
@@ -86,7 +98,8 @@ static void read_signals(void)
     struct signalfd_siginfo info;
 
     while (read(g.signals, &info, sizeof info) == sizeof info)
-        /* SIGTERM counts only from outside: inside the namespace a sender has a pid, and user code may send anything. */
+        /* SIGTERM counts only from outside: inside the namespace a sender has a pid, and user code may send anything.
+         */
         if (info.ssi_signo == SIGTERM && info.ssi_code == SI_USER && (info.ssi_pid == 0 || getpid() != 1))
             leave(0);
     reap();
@@ -94,6 +107,8 @@ static void read_signals(void)
 
 static void on_deadlines(int64_t now)
 {
+    if (g.session.on)
+        session_on_deadlines(now);
     if (g.phase == RUNNING) {
         sample_pids();
         if (now >= g.deadline || now >= g.life_deadline)
@@ -101,6 +116,8 @@ static void on_deadlines(int64_t now)
         check_grace(now);
         return;
     }
+    if (g.session.on && (!g.session.up || g.pending) && now < g.life_deadline)
+        return; /* not idle */
     if (now < g.deadline && (g.phase == WAIT_CONFIG || g.phase == ANSWERED || now < g.life_deadline))
         return;
     if (g.phase == STARTING)
@@ -112,7 +129,7 @@ static void on_deadlines(int64_t now)
 
 static int next_wait(int64_t now)
 {
-    int64_t until = g.deadline;
+    int64_t until = g.deadline, session = session_wait_until();
 
     if (g.phase != WAIT_CONFIG && g.phase != ANSWERED && g.life_deadline < until)
         until = g.life_deadline;
@@ -120,12 +137,14 @@ static int next_wait(int64_t now)
         until = g.kill_at > now ? g.kill_at : now + SAMPLE_MS;
     if (g.phase == RUNNING && until > now + SAMPLE_MS)
         until = now + SAMPLE_MS;
+    if (session < until)
+        until = session;
     return until <= now ? 0 : until - now > 3600000 ? 3600000 : (int) (until - now);
 }
 
 static void loop_once(void)
 {
-    enum { IN, OUT, SIGNALS, CONTROL, LOG, STDIN, STDOUT, STDERR, COUNT };
+    enum { IN, OUT, SIGNALS, CONTROL, LOG, STDIN, STDOUT, STDERR, LISTENER, COMING, COUNT };
     bool hold = buf_len(&g.out_queue) > OUT_QUEUE_HIGH;
     bool stuck = buf_len(&g.in_data) > STDIN_QUEUE_HIGH;
     struct pollfd p[COUNT] = {
@@ -137,6 +156,8 @@ static void loop_once(void)
         [STDIN] = {buf_len(&g.in_data) > 0 ? g.stdin_fd : -1, POLLOUT, 0},
         [STDOUT] = {hold ? -1 : g.stdout_.fd, POLLIN, 0},
         [STDERR] = {hold ? -1 : g.stderr_.fd, POLLIN, 0},
+        [LISTENER] = {g.session.listener, POLLIN, 0},
+        [COMING] = {g.session.coming.fd, POLLIN, 0},
     };
 
     if (poll(p, COUNT, next_wait(now_ms())) < 0)
@@ -145,7 +166,11 @@ static void loop_once(void)
         flush_out();
     if (p[LOG].revents)
         read_log();
-    if (p[CONTROL].revents)
+    if (p[COMING].revents)
+        point_read();
+    if (p[CONTROL].revents && g.session.on)
+        session_read_control();
+    else if (p[CONTROL].revents)
         read_control();
     if (p[STDIN].revents)
         relay_stdin();
@@ -153,6 +178,8 @@ static void loop_once(void)
         relay_stream(&g.stdout_);
     if (p[STDERR].revents)
         relay_stream(&g.stderr_);
+    if (p[LISTENER].revents)
+        session_accept();
     if (p[SIGNALS].revents)
         read_signals();
     if (g.main_dead)
@@ -163,6 +190,9 @@ static void loop_once(void)
         read_host();
     on_deadlines(now_ms());
     flush_out();
+    /* The answer is on its way: now there is time for a rollback point. */
+    if (g.session.point_due && g.phase != RUNNING && buf_len(&g.out_queue) == 0)
+        point_take();
 }
 
 static void set_up(void)

@@ -151,9 +151,13 @@ static bool read_member(struct scan *s, struct json_member *m)
     const unsigned char *text;
     size_t n;
 
+    if (m->kind == JSON_TEXT)
+        return scan_string(s, &m->text, &m->length);
     if (!scan_word(s, &text, &n))
         return false;
     switch (m->kind) {
+    case JSON_TEXT:
+        break;
     case JSON_INT:
         return parse_int(text, n, &m->value);
     case JSON_BOOL:

@@ -2,7 +2,7 @@
 """The interpreter that runs user code.  dsb-init starts it and is its parent.
 
 It imports the preload list, says that it is ready, and waits for an execution.
-Then it lets go of its control socket and becomes the user's process itself:
+In session mode session.py goes on from there.  Else it lets go of its control socket and becomes the user's process itself:
 dsb-init has known its pid from the start and reaps it, so the exit status is
 the true one whatever the code does.  What stands in the report is the user's
 word, never the sandbox's.
@@ -20,6 +20,9 @@ import os
 import struct
 import sys
 import warnings
+
+# Functions here must not see what user code does to the module builtins.
+__builtins__ = dict(builtins.__dict__)
 
 # Not json, traceback, signal: they pull in much of the library, which short code never needs.
 # They are imported when they are wanted, and then from TRUSTED_PATH: user code may have a json.py.
@@ -54,6 +57,9 @@ def library(name):
         sys.path = path
 
 
+encode_string, getpid = _json.encode_basestring_ascii, os.getpid
+
+
 class ScanOptions:
     strict = True
     object_hook = object_pairs_hook = None
@@ -72,13 +78,15 @@ def decode(data):
 
 
 def encode(value):
-    """JSON of None, strings, lists and dicts; what is ready-made JSON comes as Raw."""
+    """JSON of None, integers, strings, lists and dicts; what is ready-made JSON comes as Raw."""
     if value is None:
         return "null"
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, Raw):
         return value.text
     if isinstance(value, str):
-        return _json.encode_basestring_ascii(value)
+        return encode_string(value)
     if isinstance(value, list):
         return "[%s]" % ",".join([encode(v) for v in value])
     return "{%s}" % ",".join(["%s:%s" % (encode(k), encode(v)) for k, v in value.items()])
@@ -90,17 +98,19 @@ class Raw:
 
 
 class Control:
-    """The socket to dsb-init: u8 type, u32 length, payload, and descriptors."""
+    """The socket to dsb-init: u8 type, u32 length, u32 number, u64 nonce, payload, and descriptors."""
+
+    HEADER = struct.Struct("<cIIQ")
 
     def __init__(self, fd):
         self.sock = _socket.socket(fileno=fd)
 
     def receive(self):
         space = _socket.CMSG_SPACE(8 * 4)
-        head, ancillary, _, _ = self.sock.recvmsg(5, space)
-        if len(head) != 5:
-            sys.exit(0)
-        kind, length = struct.unpack("<cI", head)
+        head, ancillary, _, _ = self.sock.recvmsg(self.HEADER.size, space, _socket.MSG_CMSG_CLOEXEC)
+        if len(head) != self.HEADER.size:
+            raise SystemExit(0)
+        kind, length, self.number, self.nonce = self.HEADER.unpack(head)
         fds = []
         for level, what, data in ancillary:
             if level == _socket.SOL_SOCKET and what == _socket.SCM_RIGHTS:
@@ -109,10 +119,10 @@ class Control:
         while length:
             part = self.sock.recv(min(length, 1 << 20))
             if not part:
-                sys.exit(0)
+                raise SystemExit(0)
             parts.append(part)
             length -= len(part)
-        return kind, decode(b"".join(parts)), fds
+        return kind, decode(b"".join(parts)) if parts else {}, fds
 
     def send(self, letter):
         self.sock.send(letter)
@@ -169,8 +179,8 @@ def bundle(value):
     return data
 
 
-def figures():
-    """Every open figure as PNG; only when the code has used pyplot."""
+def figures(more=None):
+    """Every open figure as PNG, and what `more` adds; only when the code has used pyplot."""
     plt = sys.modules.get("matplotlib.pyplot")
     if plt is None:
         return []
@@ -185,6 +195,8 @@ def figures():
             made.append({"text/plain": text})
             if image is not None:
                 made[-1]["image/png"] = image
+            if more:
+                more(figure, made[-1])
         except Exception as e:
             made.append({"text/plain": "<figure %s: %s>" % (number, plain(e))})
     plt.close("all")
@@ -212,7 +224,7 @@ class Execution:
     """One piece of code in one namespace.  A session will call run() again and again."""
 
     def __init__(self, request, namespace):
-        self.pid = os.getpid()
+        self.pid = getpid()
         self.code = request["code"]
         self.filename = request.get("filename") or "main.py"
         self.namespace = namespace
@@ -242,7 +254,7 @@ class Execution:
         exec(code, self.namespace)
         if last is not None:
             value = eval(last, self.namespace)
-            if value is not None and os.getpid() == self.pid:
+            if value is not None and getpid() == self.pid:
                 self.result = bundle(value)
 
     def _failed(self, error):
@@ -423,7 +435,7 @@ def interpreter_end(main, before):
 
 
 def finish(execution, report, main, before):
-    if report and os.getpid() == execution.pid:  # not in a copy that the code has forked
+    if report and getpid() == execution.pid:  # not in a copy that the code has forked
         report.write(make_report(execution, report.room))
     interpreter_end(main, before)
 
@@ -449,7 +461,7 @@ def run_once(control):
     status = flush_streams() or execution.exit_code
     if execution.interrupted:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-        os.kill(os.getpid(), _signal.SIGINT)
+        os.kill(getpid(), _signal.SIGINT)
     os._exit(status)
 
 
@@ -458,6 +470,17 @@ def fork_by_default():
     if sys.version_info >= (3, 14):
         context = library("multiprocessing.context")
         context._default_context._default_context = context._concrete_contexts["fork"]
+
+
+def load(name, known=None):
+    """The names of another file of ours, which begins with those that are known: as a default the names of this file."""
+    path = __file__.rpartition("/")[0] + "/" + name
+    with open(path, "rb") as f:
+        code = compile(f.read(), path, "exec", 0, True)
+    names = dict(globals() if known is None else known)
+    names["__file__"] = path
+    exec(code, names)
+    return names
 
 
 def main():
@@ -475,8 +498,11 @@ def main():
             print("preload %s: %r" % (name, e), file=sys.stderr)
     fork_by_default()
     warnings.filters.insert(0, ("ignore", QuietShow, UserWarning, None, 0))
+    serve = load("session.py")["serve"] if config.get("session") else None
     gc.collect()
     gc.freeze()
+    if serve:
+        serve(control, config)
     control.send(b"R")
     run_once(control)
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The one state of dsb-init, shared by its loop (init.c), the host's frames (host.c) and the execution (execution.c). */
+/*
+ * The one state of dsb-init, shared by its loop (init.c), the host's frames (host.c), the execution (execution.c), and
+ * in session mode the session (session.c) and its rollback points (point.c).
+ */
 #ifndef DSB_STATE_H
 #define DSB_STATE_H
 
@@ -7,6 +10,8 @@
 
 #define ACK_WAIT_MS 10000
 #define START_WAIT_MS 120000
+#define SEND_WAIT_MS 20000 /* the interpreter takes a message; one that runs already has to be faster */
+#define LIVE_SEND_WAIT_MS 3000
 #define OUT_QUEUE_HIGH (256 * KIB) /* above this the user's pipes are left alone: back-pressure */
 #define STDIN_QUEUE_HIGH (1 * MIB)
 
@@ -18,6 +23,51 @@ struct stream {
     enum frame_type type;
     int64_t bytes;
     bool truncated;
+};
+
+enum outcome_kind { KEPT, ROLLED_BACK, LOST };
+
+/* What became of the variables. */
+struct outcome {
+    enum outcome_kind kind;
+    char reason[256];
+    int64_t to; /* ROLLED_BACK: the execution whose state is back */
+};
+
+/* A paused copy of the interpreter. */
+struct point {
+    pid_t pid; /* 0: none, or not known yet */
+    int fd;
+    uint32_t after, threads;
+    uint64_t nonce;
+};
+
+/* What only session mode has. */
+struct session {
+    bool on, checkpoint;
+    bool up;                  /* the interpreter takes executions */
+    int idle_losses;          /* interpreters in a row that ended with nothing to do */
+    int64_t start_deadline;   /* while it is not up */
+    int64_t control_deadline; /* while its control socket is gone */
+    struct buf config;        /* for an interpreter that is started again */
+    int64_t memory;           /* limit that the host states, -1: none */
+    int listener;
+    char name[40];            /* of the listener, abstract */
+    int out_write, err_write; /* our copies of the write ends: the pipes outlive what the code does */
+    struct point point, coming;
+    bool point_due;
+    const char *no_point; /* why there is none */
+    uint32_t last;        /* the last execution that is over */
+    uint64_t nonce;       /* of the message that S is to answer */
+    bool restores;        /* it is one that changes the variables */
+    bool started;         /* S is about to run the code: a signal now is for this execution */
+    bool answered;        /* it has */
+    bool control;         /* what runs or waits is a control operation */
+    bool reset_pending;
+    uint32_t control_id;
+    struct outcome outcome; /* of this execution */
+    struct outcome idle;    /* what happened since the last answer, KEPT: nothing */
+    int64_t memory_peak, memory_before, children_before, cpu_ms;
 };
 
 struct state {
@@ -42,6 +92,7 @@ struct state {
     enum reason reason;
     int main_status;
     int64_t wall_ms, oom_before, cpu_before, pids_before, pids_peak;
+    struct session session;
 };
 
 extern struct state g;
@@ -58,10 +109,26 @@ _Noreturn void fail(const char *what, const char *detail);
 /** The same, with what the interpreter has written to its log. */
 _Noreturn void fail_kernel(const char *what);
 
+/* --- init.c --- */
+
+void reap(void);
+
 /* --- execution.c --- */
 
 void start_execution(void);
+/** The counters of an execution start here. */
+void begin_usage(void);
+/** And end here, in a session. */
+void end_usage(void);
+int open_report(void);
+/** Sends what the interpreter has left in the report's memory; false: nothing. */
+bool send_memory(enum frame_type type, uint32_t id);
+void send_done(void);
 void stop_execution(enum reason reason);
+/** The same without a grace, also where one runs already. */
+void kill_execution(enum reason reason);
+/** Session mode: the code starts now. Its time runs from here, and it gets the interrupt that may be due. */
+void code_started(void);
 /** SIGKILL when the time after the interrupt is over. */
 void check_grace(int64_t now);
 /** One read and one frame; false when there is nothing left for now. */
@@ -70,5 +137,55 @@ void relay_stdin(void);
 void sample_pids(void);
 /** The main process is dead and reaped: its end is the end of the execution, whoever still holds a pipe. */
 void finish_execution(void);
+
+/* --- session.c --- */
+
+void session_start(void);
+/** A message on the control socket. */
+void session_read_control(void);
+void session_accept(void);
+/** Something waits: runs it as soon as the interpreter can take it. */
+void session_pending(void);
+void session_on_control(uint32_t id, const unsigned char *data, size_t n);
+void session_on_death(void);
+void session_on_deadlines(int64_t now);
+/** When session_on_deadlines() has to be called, INT64_MAX: never. */
+int64_t session_wait_until(void);
+/** The members that done has in a session. */
+void session_done(struct buf *out);
+/** The answer of the interpreter has been read, or it is dead. */
+void session_finish(bool dead);
+
+/* --- point.c --- */
+
+/** Of the cgroup, else of the interpreter; -1: not known. */
+int64_t session_memory_now(void);
+int64_t session_memory_peak(void);
+
+/** Sends the interpreter a message that it has to answer with the nonce, which is returned; 0: not taken. */
+uint64_t session_send(char type, uint32_t number, const struct buf *data, const int *fds, int nfds);
+struct answer {
+    char type;
+    unsigned char code;
+    uint16_t count;
+    uint32_t number;
+    uint64_t nonce;
+    pid_t pid; /* the sender, as the kernel says; 0 where the socket does not tell */
+};
+/** False: nothing of that form is there. `gone`: the other end is closed. */
+bool read_answer(int fd, struct answer *a, bool *gone);
+/** Whether a crash after this execution can be rolled back, as text; drops a point that costs too much. */
+void point_decide(char *text, size_t size);
+/** Asks for the point that is due. */
+void point_take(void);
+/** Waits a little for a copy that is being made, then gives it up. */
+void point_wait(void);
+/** What the copy says on its socket. */
+void point_read(void);
+void point_drop(const char *why);
+/** The point has died, and is reaped. */
+void point_ended(void);
+/** Continues the point as the interpreter. False: there is none, or it does not answer. */
+bool point_resume(uint32_t *after, uint32_t *threads);
 
 #endif

@@ -52,6 +52,9 @@ finish() {
 	chown 1000:1000 /sandbox
 	chmod 0755 /sandbox
 	chmod 1777 /tmp /var/tmp
+	# The users of the image are not the code's business. $USER says who it is.
+	chmod 0700 /root /home
+	chmod 0640 /etc/passwd
 
 	# Nothing at run time reads these.
 	rm -rf /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale \

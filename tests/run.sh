@@ -6,8 +6,9 @@
 #
 #   DSB_TEST_BUILD      build directory (build-test)
 #   DSB_TEST_MUST_RUN   set-ups that may not be skipped, "docker-api podman"
-#   DSB_TEST_ONLY       steps to run: "unit compilers install cli conformance"
+#   DSB_TEST_ONLY       steps to run: "unit compilers install cli service python conformance"
 #   DSB_TEST_RUNS       runs in the leak test of tests/cli (100)
+#   DSB_TEST_SESSIONS   sessions at once in tests/service (50), and DSB_TEST_EXECUTIONS of all of them (1000)
 #   DSB_RIG_DIR         where tests/rig keeps its image cache
 #
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed and something passed.
@@ -18,7 +19,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 top=$PWD
 build=${DSB_TEST_BUILD:-build-test}
-only=${DSB_TEST_ONLY:-unit compilers install cli conformance}
+only=${DSB_TEST_ONLY:-unit compilers install cli service python conformance}
 must=${DSB_TEST_MUST_RUN:-}
 rig=tests/rig/rig.sh
 setups=${*:-docker-api docker-cli podman podman-rootless}
@@ -224,6 +225,7 @@ installation() {
 		meson install -C "$1/build-install"
 		rm -rf "$1/build-install"
 		"$prefix/bin/dsandbox" version
+		"$prefix/bin/dsandbox" serve --help
 		"$prefix/bin/dsandbox" backend ls >"$1/ls"
 		for b in docker-api docker-cli podman; do grep "^$b " "$1/ls"; done
 		test -s "$prefix/share/man/man1/dsandbox.1"
@@ -314,15 +316,17 @@ program=$(cd "$build" && pwd)/cli/dsandbox
 
 if has unit "$only"; then unit; fi
 if has compilers "$only"; then compilers; fi
-if has cli "$only"; then
-	unset DSB_TEST_SETUP DSB_TEST_ENDPOINT DSB_TEST_BACKEND DSB_TEST_AS
-	DSB_TEST_PROGRAM=$program DSB_TEST_WORK=$work/none
-	export DSB_TEST_PROGRAM DSB_TEST_WORK
-	mkdir -p "$DSB_TEST_WORK"
-	suite cli 900 python3 tests/cli/test_cli.py
+unset DSB_TEST_SETUP DSB_TEST_ENDPOINT DSB_TEST_BACKEND DSB_TEST_AS
+DSB_TEST_PROGRAM=$program DSB_TEST_WORK=$work/none
+export DSB_TEST_PROGRAM DSB_TEST_WORK
+mkdir -p "$DSB_TEST_WORK"
+if has cli "$only"; then suite cli 900 python3 tests/cli/test_cli.py; fi
+if has service "$only"; then suite service 900 python3 tests/service/test_service.py; fi
+if has python "$only"; then
+	for t in package dolphin; do suite "python-$t" 600 python3 tests/python/test_$t.py; done
 fi
 if has install "$only"; then installation; fi
-has cli "$only" || has conformance "$only" || exit 0
+has cli "$only" || has service "$only" || has python "$only" || has conformance "$only" || exit 0
 
 # --- on real engines --------------------------------------------------------
 
@@ -359,6 +363,12 @@ for s in $setups; do
 	if has cli "$only"; then
 		suite "cli-$s" 1800 python3 tests/cli/test_cli.py
 		suite "faults-$s" 900 python3 tests/cli/test_faults.py
+	fi
+	if has service "$only"; then suite "service-$s" 1800 python3 tests/service/test_service.py; fi
+	if has python "$only"; then
+		for t in package dolphin; do
+			suite "python-$t-$s" 900 python3 "$copy/tests/python/test_$t.py"
+		done
 	fi
 	if has conformance "$only"; then conformance "$s"; fi
 done

@@ -31,14 +31,12 @@ static struct dsbe_endpoint *from_text(const char *text, GError **error)
     return endpoint;
 }
 
-/* NULL when the file is not there or not JSON. */
+/* NULL when the file is not there, not a regular one, too large, or not JSON. */
 static json_object *read_json(const char *path)
 {
-    g_autofree char *text = NULL;
     gsize size = 0;
-    if (!g_file_get_contents(path, &text, &size, NULL) || size > CONFIG_MAX)
-        return NULL;
-    return dsbe_json_parse(text, size, NULL);
+    g_autofree char *text = dsbe_read_file(path, CONFIG_MAX, &size, NULL);
+    return text ? dsbe_json_parse(text, size, NULL) : NULL;
 }
 
 static char *context_name(const char *config)

@@ -135,6 +135,8 @@ GPtrArray *dsbc_create_argv(const struct dsb_spec *spec, const struct dsbc_facts
     GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
     if (facts->podman && spec->runtime != NULL)
         dsbc_add(argv, "--runtime=%s", spec->runtime);
+    else if (facts->podman && facts->runtime[0] != '\0')
+        dsbc_add(argv, "--runtime=%s", facts->runtime);
     dsbc_add(argv, "create");
     dsbc_add(argv, "--interactive");
     dsbc_add(argv, "--pull=never");

@@ -21,7 +21,17 @@ enum dsb_error_code dsbc_classify(const char *text, const char **advice)
         const char *word; /* lower case */
         enum dsb_error_code code;
         const char *advice;
+        gboolean before_engine; /* not when the engine tells it of somebody else, of a registry */
     } table[] = {
+        {"x509:", DSB_ERROR_DENIED,
+         "give the authority that signed the engine's certificate as ca.pem in DOCKER_CERT_PATH, and the host by a "
+         "name that is in the certificate",
+         TRUE},
+        {"remote error: tls", DSB_ERROR_DENIED,
+         "the engine wants a client certificate that it knows: cert.pem and key.pem in DOCKER_CERT_PATH", TRUE},
+        {"http request to an https server", DSB_ERROR_UNAVAILABLE, "set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"},
+        {"http response to https client", DSB_ERROR_UNAVAILABLE,
+         "the engine does not speak TLS there: unset DOCKER_TLS_VERIFY, or check the address in DOCKER_HOST"},
         {"permission denied while trying to connect", DSB_ERROR_DENIED,
          "your user may not use the Docker socket: add it to the group \"docker\" and log in again, or use rootless "
          "Podman (--backend podman)"},
@@ -52,7 +62,8 @@ enum dsb_error_code dsbc_classify(const char *text, const char **advice)
     };
     g_autofree char *lower = g_ascii_strdown(text, -1);
     for (gsize i = 0; i < G_N_ELEMENTS(table); i++) {
-        if (strstr(lower, table[i].word) == NULL)
+        if (strstr(lower, table[i].word) == NULL ||
+            (table[i].before_engine && strstr(lower, "error response from daemon") != NULL))
             continue;
         *advice = table[i].advice;
         return table[i].code;
@@ -102,8 +113,9 @@ gboolean dsbc_call(const struct dsbc_cli *cli, GPtrArray *argv_taken, const char
     g_autoptr(GPtrArray) argv = argv_taken;
     g_ptr_array_add(argv, NULL);
     gboolean long_call = output->line != NULL;
-    guint timeout_ms = long_call ? 0 : MAX(cli->timeout_ms, output->timeout_ms);
-    if (!dsbc_capture((char *const *) argv->pdata, long_call ? cli->user_env : cli->env, timeout_ms, output, error)) {
+    guint timeout_ms = long_call ? 0 : output->timeout_ms > 0 ? output->timeout_ms : cli->timeout_ms;
+    if (!dsbc_capture((char *const *) argv->pdata, long_call ? cli->user_env : cli->env, timeout_ms,
+                      output->always ? -1 : cli->cancel_fd, output, error)) {
         g_prefix_error(error, "%s: %s: ", what, cli->program);
         return FALSE;
     }

@@ -20,6 +20,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsbc_fd, dsbc_fd_clear)
 struct dsbc_facts {
     gboolean podman;  /**< the program is Podman's */
     gboolean selinux; /**< binds need a label */
+    char runtime[64]; /**< to use where the default of Podman cannot run; "" otherwise */
     uint64_t nproc;   /**< hard RLIMIT_NPROC that Podman's program can give, DSB_UNLIMITED for none */
     struct dsb_engine_info info;
 };
@@ -33,6 +34,8 @@ struct dsbc_cli {
     GStrv env;            /**< of every call but those that need the user's configuration */
     GStrv user_env;       /**< pull and build: the user's credentials and plugins */
     guint timeout_ms;
+    gboolean timeout_given; /**< by the user */
+    int cancel_fd;          /**< readable: calls end with CANCELLED; -1 */
     void (*log)(void *log_data, const char *line);
     void *log_data;
     GMutex lock;          /**< of the members below */
@@ -45,8 +48,6 @@ struct dsbc_cli {
 /** Fills a zeroed `cli`. NOT_FOUND and UNAVAILABLE with advice. */
 gboolean dsbc_setup(struct dsbc_cli *cli, const struct dsb_open_params *params, GError **error);
 void dsbc_teardown(struct dsbc_cli *cli);
-/** Absolute path of `name` in `path_list` (PATH); directories that others can write are skipped. */
-char *dsbc_find_program(const char *name, const char *path_list);
 void dsbc_log(const struct dsbc_cli *cli, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /* --- spawn.c ------------------------------------------------------------------------------------ */
@@ -68,7 +69,8 @@ struct dsbc_output {
     GString *text;   /**< stdout */
     GString *errors; /**< the end of stderr */
     int status;
-    guint timeout_ms; /**< at least this deadline, where the usual one is shorter */
+    guint timeout_ms; /**< a deadline other than the usual one; 0: the usual one */
+    gboolean always;  /**< goes on when the caller cancelled */
     /** Gets stdout and stderr line by line; stdout is not collected then. */
     void (*line)(void *line_data, const char *line);
     void *line_data;
@@ -78,9 +80,12 @@ void dsbc_output_clear(struct dsbc_output *output);
 typedef struct dsbc_output dsbc_output;
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsbc_output, dsbc_output_clear)
 
-/** Runs to the end with an empty stdin; any status is success. TIMEOUT (0: none), LIMIT, FAILED. */
-gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, struct dsbc_output *output,
-                      GError **error);
+/**
+ * Runs to the end with an empty stdin; any status is success. TIMEOUT (0: none), CANCELLED when cancel_fd (-1: none)
+ * is readable, LIMIT, FAILED.
+ */
+gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd,
+                      struct dsbc_output *output, GError **error);
 
 /* --- call.c: one call of the program ------------------------------------------------------------ */
 

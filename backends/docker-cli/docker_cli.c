@@ -10,6 +10,9 @@
 #define MAX_LEFTOVERS 10000
 /* Podman's first container of an image with keep-id copies and chowns every layer. */
 #define PODMAN_CREATE_MS 300000
+/* At least: a container must not stay because the user is in a hurry. */
+#define KILL_MS 5000
+#define PROBE_MS 1200
 
 static void op_close(void *backend)
 {
@@ -115,9 +118,19 @@ static gboolean op_prepare(void *backend, const char *image, gboolean may_pull, 
     return TRUE;
 }
 
+/** The program would wait for a FIFO, or read a device for ever. */
+static gboolean is_regular(const char *path, GError **error)
+{
+    uint64_t size = 0;
+    g_auto(dsbc_fd) fd = dsbe_open_regular(path, &size, error);
+    return fd >= 0;
+}
+
 static gboolean op_image_make(void *backend, const struct dsb_image_source *source, GError **error)
 {
     struct dsbc_cli *cli = backend;
+    if (!is_regular(source->tarball != NULL ? source->tarball : source->dockerfile, error))
+        return FALSE;
     GPtrArray *argv = dsbc_argv(cli);
     if (source->tarball != NULL) {
         dsbc_add(argv, "import");
@@ -148,14 +161,39 @@ static char *parse_id(const char *text)
     return g_strdup(line);
 }
 
-static gboolean remove_container(const struct dsbc_cli *cli, const char *id, GError **error)
+/** Deadline of kill and rm; after a cancel nobody waits longer than it must. */
+static guint end_timeout(const struct dsbc_cli *cli)
 {
+    int cancel_fd = cli->cancel_fd;
+    return dsbe_cancel_pending(&cancel_fd) ? KILL_MS : MAX(cli->timeout_ms, KILL_MS);
+}
+
+/** After a cancel: whether a Docker engine does not even tell its version. What it left is for `gc`. */
+static gboolean hangs(struct dsbc_cli *cli, GError **error)
+{
+    int cancel_fd = cli->cancel_fd;
+    g_mutex_lock(&cli->lock);
+    gboolean podman = cli->facts.podman; /* no daemon, nothing to hang */
+    g_mutex_unlock(&cli->lock);
+    if (podman || !dsbe_cancel_pending(&cancel_fd))
+        return FALSE;
+    GPtrArray *argv = dsbc_argv(cli);
+    dsbc_add(argv, "version");
+    dsbc_add(argv, "--format={{.Server.Version}}");
+    g_auto(dsbc_output) output = {.timeout_ms = PROBE_MS, .always = TRUE};
+    return !dsbc_call(cli, argv, "asking the engine whether it is there", &output, error);
+}
+
+static gboolean remove_container(struct dsbc_cli *cli, const char *id, GError **error)
+{
+    if (hangs(cli, error))
+        return FALSE;
     GPtrArray *argv = dsbc_argv(cli);
     dsbc_add(argv, "rm");
     dsbc_add(argv, "--force");
     dsbc_add(argv, "--volumes");
     dsbc_add(argv, "%s", id);
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbc_output) output = {.timeout_ms = end_timeout(cli), .always = TRUE};
     g_autoptr(GError) local = NULL;
     if (dsbc_call(cli, argv, "remove", &output, &local) || g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND) ||
         strstr(local->message, "already in progress") != NULL)
@@ -179,7 +217,8 @@ static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id,
     GPtrArray *argv = dsbc_argv(cli);
     for (guint i = 0; words->pdata[i] != NULL; i++)
         dsbc_add(argv, "%s", (const char *) words->pdata[i]);
-    g_auto(dsbc_output) output = {.timeout_ms = facts.podman ? PODMAN_CREATE_MS : 0};
+    guint timeout_ms = facts.podman && !cli->timeout_given ? PODMAN_CREATE_MS : 0;
+    g_auto(dsbc_output) output = {.timeout_ms = timeout_ms};
     g_autoptr(GError) local = NULL;
     g_autofree char *made = NULL;
     if (dsbc_call(cli, argv, "create", &output, &local)) {
@@ -188,8 +227,10 @@ static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id,
             g_set_error_literal(&local, DSB_ERROR, DSB_ERROR_PROTOCOL, "create: the answer is no container id");
     }
     if (made == NULL) {
-        if (local->code != DSB_ERROR_CONFLICT && local->code != DSB_ERROR_NOT_FOUND)
-            remove_container(cli, spec->name, NULL); /* after a deadline it may be there */
+        /* After a deadline it may be there. After a cancel too, but then the caller removes it by its name. */
+        if (local->code != DSB_ERROR_CONFLICT && local->code != DSB_ERROR_NOT_FOUND &&
+            local->code != DSB_ERROR_CANCELLED)
+            remove_container(cli, spec->name, NULL);
         g_propagate_error(error, g_steal_pointer(&local));
         return FALSE;
     }
@@ -253,7 +294,7 @@ static gboolean op_kill(void *backend, const char *id, GError **error)
     dsbc_add(argv, "kill");
     dsbc_add(argv, "--signal=KILL");
     dsbc_add(argv, "%s", id);
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbc_output) output = {.timeout_ms = end_timeout(cli), .always = TRUE};
     g_autoptr(GError) local = NULL;
     if (dsbc_call(cli, argv, "kill", &output, &local) || g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND))
         return TRUE;
@@ -297,7 +338,7 @@ static GStrv list_ids(const struct dsbc_cli *cli, const char *owner, GError **er
         dsbc_add(argv, "--filter=label=" DSB_LABEL_OWNER "=%s", owner);
     else
         dsbc_add(argv, "--filter=label=" DSB_LABEL_OWNER);
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbc_output) output = {.always = TRUE};
     if (!dsbc_call(cli, argv, "list", &output, error))
         return NULL;
     g_strstrip(output.text->str);
@@ -324,7 +365,7 @@ static gboolean op_list(void *backend, const char *owner, GPtrArray **leftovers,
     dsbc_add(argv, "inspect");
     for (guint i = 0; ids[i] != NULL; i++)
         dsbc_add(argv, "%s", ids[i]);
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbc_output) output = {.always = TRUE};
     g_autoptr(GError) local = NULL;
     if (!dsbc_call(cli, argv, "list", &output, &local) && !g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&local));

@@ -7,7 +7,6 @@
 
 #include "engine.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -100,7 +99,7 @@ static char *ask(const struct dsbc_cli *cli, const char *command, GError **error
 
 static gboolean ask_facts(const struct dsbc_cli *cli, struct dsbc_facts *facts, GError **error)
 {
-    facts->info.local = g_str_has_prefix(cli->endpoint, "unix://");
+    facts->info.local = dsbe_address_is_local(cli->endpoint);
     g_autofree char *info = ask(cli, "info", error);
     if (info == NULL || !dsbc_parse_facts(info, NULL, facts, error))
         return FALSE;
@@ -154,13 +153,12 @@ static char *cache_path(const struct dsbc_cli *cli)
 
 static json_object *cache_read(const char *path)
 {
-    g_auto(dsbc_fd) fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_size > CACHE_MAX)
+    gsize size = 0;
+    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
         return NULL;
-    g_autofree char *text = g_malloc(CACHE_MAX);
-    gssize n = read(fd, text, CACHE_MAX);
-    return n > 0 ? dsbe_json_parse(text, (gsize) n, NULL) : NULL;
+    g_autofree char *text = dsbe_read_file(path, CACHE_MAX, &size, NULL);
+    return text != NULL ? dsbe_json_parse(text, size, NULL) : NULL;
 }
 
 static void take_string(json_object *root, const char *key, char *out, gsize size)
@@ -233,6 +231,16 @@ static uint64_t own_nproc(void)
     return most;
 }
 
+static void choose_runtime(const struct dsbc_cli *cli, struct dsbc_facts *facts)
+{
+    const char *runtime = facts->podman ? dsbe_podman_runtime(&facts->info) : "";
+    if (*runtime == '\0')
+        return;
+    dsbc_log(cli, "docker-cli: %s cannot run on hybrid cgroups, using %s", facts->info.runtime, runtime);
+    g_strlcpy(facts->runtime, runtime, sizeof facts->runtime);
+    g_strlcpy(facts->info.runtime, runtime, sizeof facts->info.runtime);
+}
+
 gboolean dsbc_identify(struct dsbc_cli *cli, struct dsbc_facts *facts, GError **error)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&cli->lock);
@@ -246,6 +254,7 @@ gboolean dsbc_identify(struct dsbc_cli *cli, struct dsbc_facts *facts, GError **
                 cache_store(cli, key, &found);
         }
         found.info.struct_size = sizeof found.info;
+        choose_runtime(cli, &found);
         cli->facts = found;
         cli->identified = TRUE;
     }

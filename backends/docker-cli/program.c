@@ -5,14 +5,12 @@
 #include "engine.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
-#define DEFAULT_TIMEOUT_MS 30000
+#define DEFAULT_TIMEOUT_MS 60000
 #define CONFIG_MAX (1024 * 1024)
 
 /** All that a call gets of our environment, besides PATH and LANG. */
@@ -43,63 +41,25 @@ void dsbc_log(const struct dsbc_cli *cli, const char *format, ...)
     cli->log(cli->log_data, line);
 }
 
-/** Whether programs of this directory may be run: absolute, and not writable by everybody. */
-static gboolean directory_ok(const char *path)
-{
-    struct stat st;
-    return g_path_is_absolute(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & S_IWOTH) == 0;
-}
-
-static gboolean program_ok(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH) == 0 && access(path, X_OK) == 0;
-}
-
-/** `path_list` without the directories that are not safe. */
-static char *safe_path(const char *path_list)
-{
-    g_auto(GStrv) directories = g_strsplit(path_list, ":", 256);
-    g_autoptr(GString) safe = g_string_new(NULL);
-    for (guint i = 0; directories[i] != NULL; i++) {
-        if (directory_ok(directories[i]))
-            g_string_append_printf(safe, "%s%s", safe->len > 0 ? ":" : "", directories[i]);
-    }
-    return g_string_free(g_steal_pointer(&safe), FALSE);
-}
-
-char *dsbc_find_program(const char *name, const char *path_list)
-{
-    g_autofree char *safe = safe_path(path_list);
-    g_auto(GStrv) directories = g_strsplit(safe, ":", 256);
-    for (guint i = 0; directories[i] != NULL; i++) {
-        g_autofree char *path = g_build_filename(directories[i], name, NULL);
-        if (*directories[i] != '\0' && program_ok(path))
-            return g_steal_pointer(&path);
-    }
-    return NULL;
-}
-
 static gboolean choose_program(struct dsbc_cli *cli, const char *endpoint, const char *path_list, GError **error)
 {
     if (endpoint != NULL && g_path_is_absolute(endpoint)) {
-        g_autofree char *directory = g_path_get_dirname(endpoint);
-        if (!program_ok(endpoint) || !directory_ok(directory)) {
+        if (!dsbe_program_ok(endpoint)) {
             g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND,
-                        "%s is not a program that can be used: it must be executable, and neither it nor its directory "
-                        "writable by everybody",
+                        "%s is not a program that can be used: it must be executable, and it and all directories above "
+                        "it must belong to root or to you, and not be writable by others",
                         endpoint);
             return FALSE;
         }
         cli->program = g_strdup(endpoint);
         return TRUE;
     }
-    cli->program = dsbc_find_program("docker", path_list);
+    cli->program = dsbe_find_program("docker", path_list);
     if (cli->program != NULL)
         return TRUE;
-    g_autofree char *podman = dsbc_find_program("podman", path_list);
+    g_autofree char *podman = dsbe_find_program("podman", path_list);
     g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
-                "there is no program \"docker\" in PATH (directories that everybody can write are not searched); %s",
+                "there is no program \"docker\" in PATH (what belongs to others, or others can write, is not run); %s",
                 podman != NULL ? "Podman is there: use --backend podman"
                                : "install Docker's command line client, or use another backend");
     return FALSE;
@@ -116,13 +76,9 @@ static char *user_config_dir(void)
 /** A small JSON file of the user, NULL when there is none that can be read. */
 static json_object *read_json(const char *path)
 {
-    g_auto(dsbc_fd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > CONFIG_MAX)
-        return NULL;
-    g_autofree char *text = g_malloc((gsize) st.st_size);
-    gssize n = read(fd, text, (gsize) st.st_size);
-    return n > 0 ? dsbe_json_parse(text, (gsize) n, NULL) : NULL;
+    gsize size = 0;
+    g_autofree char *text = dsbe_read_file(path, CONFIG_MAX, &size, NULL);
+    return text != NULL ? dsbe_json_parse(text, size, NULL) : NULL;
 }
 
 /** Name of the Docker context in use, NULL for the default one. DOCKER_HOST goes before it. */
@@ -202,7 +158,7 @@ static char *make_config_dir(const struct dsbc_cli *cli, const char *user_config
 static GStrv make_env(const char *path_list, const char *config_dir, const char *cert_dir, const char *context,
                       gboolean host_given)
 {
-    g_autofree char *safe = safe_path(path_list);
+    g_autofree char *safe = dsbe_safe_path(path_list);
     GStrv env = g_environ_setenv(NULL, "PATH", safe, TRUE);
     env = g_environ_setenv(env, "LANG", "C.UTF-8", TRUE);
     for (gsize i = 0; i < G_N_ELEMENTS(passed); i++) {
@@ -224,11 +180,13 @@ gboolean dsbc_setup(struct dsbc_cli *cli, const struct dsb_open_params *params, 
 {
     const char *path_list = g_getenv("PATH");
     if (path_list == NULL || *path_list == '\0')
-        path_list = DEFAULT_PATH;
+        path_list = DSBE_DEFAULT_PATH;
     g_mutex_init(&cli->lock);
     cli->log = params->log;
     cli->log_data = params->log_data;
     cli->timeout_ms = params->call_timeout_ms > 0 ? params->call_timeout_ms : DEFAULT_TIMEOUT_MS;
+    cli->timeout_given = params->call_timeout_ms > 0;
+    cli->cancel_fd = dsbe_cancel_of(params);
     if (!choose_program(cli, params->endpoint, path_list, error) ||
         !make_state_dir(cli, params->runtime_dir, error))
         return FALSE;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
 
+#include "engine.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -191,18 +193,22 @@ static int milliseconds_left(gint64 deadline)
     return left < 0 ? 0 : (int) MIN(left, G_MAXINT);
 }
 
-/** Pumps both pipes until the child ended. FALSE with *error on a limit or the deadline. */
-static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 deadline, struct dsbc_output *output,
-                     GError **error)
+/** Pumps both pipes until the child ended. FALSE with *error on a limit, the deadline, or a cancel. */
+static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 deadline, int cancel_fd,
+                     struct dsbc_output *output, GError **error)
 {
     for (;;) {
-        struct pollfd fds[3] = {
+        if (dsbe_cancel_pending(&cancel_fd))
+            return dsbe_set_cancelled(error);
+        struct pollfd fds[] = {
             {.fd = sources[0].fd, .events = POLLIN},
             {.fd = sources[1].fd, .events = POLLIN},
             {.fd = child->pidfd, .events = POLLIN},
+            {.fd = cancel_fd, .events = POLLIN},
         };
         if (poll_again(fds, G_N_ELEMENTS(fds), milliseconds_left(deadline)) == 0) {
-            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "no answer in time");
+            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT,
+                                "no answer in time (--engine-timeout gives it more)");
             return FALSE;
         }
         for (int i = 0; i < 2; i++) {
@@ -227,8 +233,8 @@ static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 
     }
 }
 
-gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, struct dsbc_output *output,
-                      GError **error)
+gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd,
+                      struct dsbc_output *output, GError **error)
 {
     int out[2], err[2];
     g_auto(dsbc_fd) null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -261,7 +267,7 @@ gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, str
     };
     out_read = err_read = -1;
     gint64 deadline = timeout_ms > 0 ? g_get_monotonic_time() + (gint64) timeout_ms * 1000 : -1;
-    gboolean ok = pump(&child, sources, deadline, output, error);
+    gboolean ok = pump(&child, sources, deadline, cancel_fd, output, error);
     dsbc_child_end(&child);
     dsbc_fd_clear(&sources[0].fd);
     dsbc_fd_clear(&sources[1].fd);

@@ -5,6 +5,8 @@
  */
 #include "cli.h"
 
+#include "engine.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -101,10 +103,13 @@ static gssize read_stream(void *state, void *buffer, gsize size, GError **error)
 static gssize write_stream(void *state, const void *buffer, gsize size, GError **error)
 {
     struct stream *stream = state;
+    struct dsbe_sigpipe guard; /* the program may be gone, and ours need not ignore the signal */
     gssize n;
+    dsbe_sigpipe_block(&guard);
     do
         n = write(stream->in, buffer, size);
     while (n < 0 && errno == EINTR);
+    dsbe_sigpipe_restore(&guard);
     return n < 0 ? fail_io("write to the attached program", error) : n;
 }
 

@@ -8,9 +8,11 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define DEFAULT_TIMEOUT_MS 30000
-#define KILL_TIMEOUT_MS 20000 /* Docker answers a SIGKILL when the process is gone, up to 12 s */
+#define DEFAULT_TIMEOUT_MS 60000
+#define KILL_TIMEOUT_MS 5000 /* at least: a container must not stay because the user is in a hurry */
+#define PROBE_TIMEOUT_MS 1000
 #define LIST_MAX 10000
+#define ID_MAX 128
 #define WARNINGS_MAX 20
 
 struct dsbe_client *dsbe_client_new(const struct dsbe_dialect *dialect, struct dsbe_endpoint *endpoint,
@@ -19,8 +21,10 @@ struct dsbe_client *dsbe_client_new(const struct dsbe_dialect *dialect, struct d
     struct dsbe_client *client = g_new0(struct dsbe_client, 1);
     client->dialect = dialect;
     endpoint->engine = dialect->title;
-    client->http = dsbe_http_new(endpoint);
+    client->cancel_fd = dsbe_cancel_of(params);
+    client->http = dsbe_http_new(endpoint, client->cancel_fd);
     client->timeout_ms = params->call_timeout_ms ? params->call_timeout_ms : DEFAULT_TIMEOUT_MS;
+    client->timeout_given = params->call_timeout_ms != 0;
     client->runtime_dir = g_strdup(params->runtime_dir);
     client->log = params->log;
     client->log_data = params->log_data;
@@ -58,12 +62,14 @@ void dsbe_client_log_progress(struct dsbe_client *client, json_object *root)
         dsbe_client_log(client, "%s", line);
 }
 
-/* Say what to do next, once, where the reader can do something. */
+/* Say what to do next, once, where the reader can do something. Other addresses than a socket's say it themselves. */
 static void advise(const struct dsbe_client *client, GError **error)
 {
+    gboolean is_socket = dsbe_http_endpoint(client->http)->scheme == DSBE_UNIX;
     const char *hint = g_error_matches(*error, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ? client->dialect->start_hint
-                       : g_error_matches(*error, DSB_ERROR, DSB_ERROR_DENIED)    ? client->dialect->denied_hint
-                                                                                 : NULL;
+                       : is_socket && g_error_matches(*error, DSB_ERROR, DSB_ERROR_DENIED)
+                           ? client->dialect->denied_hint
+                           : NULL;
     if (!hint)
         return;
     GError *more = g_error_new(DSB_ERROR, (*error)->code, "%s: %s", (*error)->message, hint);
@@ -71,19 +77,35 @@ static void advise(const struct dsbe_client *client, GError **error)
     *error = more;
 }
 
+static gint64 deadline_in(guint timeout_ms)
+{
+    return timeout_ms ? g_get_monotonic_time() + (gint64) timeout_ms * 1000 : G_MAXINT64;
+}
+
+/* Once more, after the engine was brought back, within the time that the first attempt left. */
+static gboolean exchange_again(struct dsbe_client *client, const struct dsbe_request *request, gint64 deadline,
+                               struct dsbe_response *response, GError **error)
+{
+    struct dsbe_request rest = *request;
+    if (!client->revive(client->owner, deadline, request->always ? -1 : client->cancel_fd, error))
+        return FALSE;
+    if (request->timeout_ms)
+        rest.timeout_ms = (guint) CLAMP((deadline - g_get_monotonic_time()) / 1000, 1, (gint64) request->timeout_ms);
+    return dsbe_http_call(client->http, &rest, response, error);
+}
+
 static gboolean exchange(struct dsbe_client *client, const struct dsbe_request *request, struct dsbe_response *response,
                          GError **error)
 {
     GError *local = NULL;
     struct dsbe_http *http = request->via ? request->via : client->http;
+    gint64 deadline = deadline_in(request->timeout_ms);
     if (dsbe_http_call(http, request, response, &local))
         return TRUE;
-    gboolean again = client->revive && !request->via && !request->upload && g_error_matches(local, DSB_ERROR, DSB_ERROR_UNAVAILABLE);
-    if (again) {
+    if (client->revive && !request->via && !request->upload &&
+        g_error_matches(local, DSB_ERROR, DSB_ERROR_UNAVAILABLE)) {
         g_clear_error(&local);
-        if (!client->revive(client->owner, error))
-            return FALSE;
-        if (dsbe_http_call(http, request, response, &local))
+        if (exchange_again(client, request, deadline, response, &local))
             return TRUE;
     }
     advise(client, &local);
@@ -104,14 +126,25 @@ gboolean dsbe_client_call(struct dsbe_client *client, const struct dsbe_request 
     return FALSE;
 }
 
-json_object *dsbe_client_json(struct dsbe_client *client, const char *method, const char *path, const char *what,
-                              GError **error)
+/* A body of this type. */
+static json_object *get_json(struct dsbe_client *client, const char *path, enum json_type type, gboolean always,
+                             const char *what, GError **error)
 {
     g_auto(dsbe_response) response = {0};
-    struct dsbe_request request = {.method = method, .path = path, .timeout_ms = client->timeout_ms};
+    struct dsbe_request request = {.method = "GET", .path = path, .timeout_ms = client->timeout_ms, .always = always};
     if (!dsbe_client_call(client, &request, 0, what, &response, error))
         return NULL;
-    return dsbe_json_parse(response.body->str, response.body->len, error);
+    g_autoptr(json_object) root = dsbe_json_parse(response.body->str, response.body->len, error);
+    if (!root || json_object_is_type(root, type))
+        return g_steal_pointer(&root);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "%s: the answer is JSON, but not the %s it should be", what,
+                json_type_to_name(type));
+    return NULL;
+}
+
+json_object *dsbe_client_json(struct dsbe_client *client, const char *path, const char *what, GError **error)
+{
+    return get_json(client, path, json_type_object, FALSE, what, error);
 }
 
 gboolean dsbe_client_identify(struct dsbe_client *client, GError **error)
@@ -120,7 +153,7 @@ gboolean dsbe_client_identify(struct dsbe_client *client, GError **error)
     const struct dsbe_endpoint *endpoint = dsbe_http_endpoint(client->http);
     memset(info, 0, sizeof *info);
     info->struct_size = sizeof *info;
-    info->local = endpoint->scheme == DSBE_UNIX;
+    info->local = dsbe_address_is_local(endpoint->text);
     g_strlcpy(info->product, client->dialect->product, sizeof info->product);
     g_strlcpy(info->endpoint, endpoint->text, sizeof info->endpoint);
 
@@ -137,7 +170,7 @@ gboolean dsbe_client_identify(struct dsbe_client *client, GError **error)
         return TRUE;
     }
     g_autofree char *path = g_strconcat(client->prefix, "/info", NULL);
-    g_autoptr(json_object) root = dsbe_client_json(client, "GET", path, "reading the engine's facts", error);
+    g_autoptr(json_object) root = dsbe_client_json(client, path, "reading the engine's facts", error);
     if (!root)
         return FALSE;
     client->dialect->parse_info(root, info);
@@ -227,12 +260,12 @@ gboolean dsbe_op_prepare(void *backend, const char *image, gboolean pull, struct
         return FALSE;
     g_autofree char *path = g_strconcat(client->prefix, "/images/", image, "/json", NULL);
     GError *local = NULL;
-    g_autoptr(json_object) root = dsbe_client_json(client, "GET", path, "looking up the image", &local);
+    g_autoptr(json_object) root = dsbe_client_json(client, path, "looking up the image", &local);
     if (!root && pull && g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
         g_clear_error(&local);
         if (!pull_image(client, image, error))
             return FALSE;
-        root = dsbe_client_json(client, "GET", path, "looking up the image", &local);
+        root = dsbe_client_json(client, path, "looking up the image", &local);
     }
     if (g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
         g_clear_error(&local);
@@ -246,7 +279,8 @@ gboolean dsbe_op_prepare(void *backend, const char *image, gboolean pull, struct
         return FALSE;
     }
     const char *id = dsbe_json_string(root, "Id", "");
-    if (strlen(id) < 12 || strlen(id) >= sizeof info->id) {
+    g_autoptr(GError) ignored = NULL;
+    if (strlen(id) < 12 || strlen(id) >= sizeof info->id || !check_word(id, ":", "image id", &ignored)) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine gave no id for image \"%s\"", image);
         return FALSE;
     }
@@ -283,15 +317,17 @@ gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, G
     g_autofree char *path = g_strconcat(client->prefix, "/containers/create",
                                         client->dialect->name_in_query ? "?name=" : "",
                                         client->dialect->name_in_query ? spec->name : "", NULL);
+    guint timeout_ms = client->timeout_given ? client->timeout_ms
+                                             : MAX(client->timeout_ms, client->dialect->create_timeout_ms);
     struct dsbe_request request = {
         .method = "POST",
         .path = path,
         .body = text,
         .body_size = strlen(text),
         .content_type = "application/json",
-        .timeout_ms = MAX(client->timeout_ms, client->dialect->create_timeout_ms),
+        .timeout_ms = timeout_ms,
     };
-    if (client->route && !client->route(client->owner, spec, &request.via, error))
+    if (client->route && !client->route(client->owner, spec, deadline_in(timeout_ms), &request.via, error))
         return FALSE;
     g_auto(dsbe_response) response = {0};
     if (!dsbe_client_call(client, &request, 0, "creating the container", &response, error))
@@ -301,7 +337,7 @@ gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, G
         return FALSE;
     const char *made = dsbe_json_string(root, "Id", "");
     g_autoptr(GError) ignored = NULL;
-    if (strlen(made) < 12 || !check_word(made, "", "container id", &ignored)) {
+    if (strlen(made) < 12 || strlen(made) >= ID_MAX || !check_word(made, "", "container id", &ignored)) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine gave no id for the container");
         return FALSE;
     }
@@ -317,7 +353,7 @@ gboolean dsbe_op_inspect(void *backend, const char *id, const struct dsb_spec *s
     g_autofree char *path = container_path(client, id, "json", NULL, error);
     if (!path)
         return FALSE;
-    g_autoptr(json_object) root = dsbe_client_json(client, "GET", path, "inspecting the container", error);
+    g_autoptr(json_object) root = dsbe_client_json(client, path, "inspecting the container", error);
     if (!root)
         return FALSE;
     struct dsb_observed result = {.struct_size = sizeof result};
@@ -333,7 +369,7 @@ gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream,
     g_autofree char *start = attach ? container_path(client, id, "start", NULL, error) : NULL;
     if (!start)
         return FALSE;
-    if (client->revive && !client->revive(client->owner, error))
+    if (client->revive && !client->revive(client->owner, deadline_in(client->timeout_ms), client->cancel_fd, error))
         return FALSE;
     GError *local = NULL;
     long status = 0;
@@ -341,7 +377,8 @@ gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream,
     if (!dsbe_hijack(client->http, attach, client->timeout_ms, &made, &status, &local)) {
         if (status)
             local->code = (int) client->dialect->error_code(status, local->message);
-        advise(client, &local);
+        else
+            advise(client, &local);
         g_propagate_prefixed_error(error, local, "attaching to the container: ");
         return FALSE;
     }
@@ -355,13 +392,27 @@ gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream,
     return TRUE;
 }
 
+/* After a cancel nobody waits for an engine that hangs: what it left is for `gc`. */
+static gboolean hangs(struct dsbe_client *client, GError **error)
+{
+    g_auto(dsbe_response) response = {0};
+    struct dsbe_request request = {.method = "GET", .path = "/_ping", .timeout_ms = PROBE_TIMEOUT_MS, .always = TRUE};
+    return !dsbe_client_call(client, &request, 0, "asking the engine whether it is there", &response, error);
+}
+
 /* Success also when the container is gone or not in a state for it. */
 static gboolean act(struct dsbe_client *client, const char *method, const char *path, const char *what, GError **error)
 {
     g_auto(dsbe_response) response = {0};
-    struct dsbe_request request = {
-        .method = method, .path = path, .timeout_ms = MAX(client->timeout_ms, KILL_TIMEOUT_MS)};
+    int cancel_fd = client->cancel_fd;
+    gboolean hurry = dsbe_cancel_pending(&cancel_fd);
+    struct dsbe_request request = {.method = method,
+                                   .path = path,
+                                   .timeout_ms = hurry ? KILL_TIMEOUT_MS : MAX(client->timeout_ms, KILL_TIMEOUT_MS),
+                                   .always = TRUE};
     GError *local = NULL;
+    if (hurry && hangs(client, error))
+        return FALSE;
     if (dsbe_client_call(client, &request, 304, what, &response, &local))
         return TRUE;
     if (g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND) ||
@@ -387,23 +438,14 @@ gboolean dsbe_op_destroy(void *backend, const char *id, GError **error)
     return path && act(client, "DELETE", path, "removing the container", error);
 }
 
-static const char *label(json_object *labels, const char *name)
-{
-    json_object *value = NULL;
-    if (!json_object_is_type(labels, json_type_object) || !json_object_object_get_ex(labels, name, &value) ||
-        !json_object_is_type(value, json_type_string))
-        return "";
-    return json_object_get_string(value);
-}
-
 static struct dsb_leftover *parse_leftover(json_object *item)
 {
     json_object *labels = dsbe_json_at(item, "Labels");
     struct dsb_leftover *leftover = g_new0(struct dsb_leftover, 1);
     g_strlcpy(leftover->id, dsbe_json_string(item, "Id", ""), sizeof leftover->id);
-    g_strlcpy(leftover->owner, label(labels, DSB_LABEL_OWNER), sizeof leftover->owner);
-    g_strlcpy(leftover->session, label(labels, DSB_LABEL_SESSION), sizeof leftover->session);
-    leftover->deadline = MAX(0, g_ascii_strtoll(label(labels, DSB_LABEL_DEADLINE), NULL, 10));
+    g_strlcpy(leftover->owner, dsbe_json_label(labels, DSB_LABEL_OWNER), sizeof leftover->owner);
+    g_strlcpy(leftover->session, dsbe_json_label(labels, DSB_LABEL_SESSION), sizeof leftover->session);
+    leftover->deadline = MAX(0, g_ascii_strtoll(dsbe_json_label(labels, DSB_LABEL_DEADLINE), NULL, 10));
     leftover->running = g_ascii_strcasecmp(dsbe_json_string(item, "State", ""), "running") == 0;
     return leftover;
 }
@@ -417,17 +459,24 @@ gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, G
     g_autofree char *text = dsbe_json_text(filter);
     g_autofree char *escaped = g_uri_escape_string(text, NULL, FALSE);
     g_autofree char *path = g_strconcat(client->prefix, "/containers/json?all=true&filters=", escaped, NULL);
-    g_autoptr(json_object) root = dsbe_client_json(client, "GET", path, "listing containers", error);
+    g_autoptr(json_object) root = get_json(client, path, json_type_array, TRUE, "listing containers", error);
     if (!root)
         return FALSE;
-    if (!json_object_is_type(root, json_type_array) || json_object_array_length(root) > LIST_MAX) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine's list of containers is not one");
+    if (json_object_array_length(root) > LIST_MAX) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT, "the engine lists more than %d containers of ours", LIST_MAX);
         return FALSE;
     }
-    GPtrArray *result = g_ptr_array_new_with_free_func(g_free);
-    for (gsize i = 0; i < json_object_array_length(root); i++)
-        g_ptr_array_add(result, parse_leftover(json_object_array_get_idx(root, i)));
-    *leftovers = result;
+    g_autoptr(GPtrArray) result = g_ptr_array_new_with_free_func(g_free);
+    for (gsize i = 0; i < json_object_array_length(root); i++) {
+        struct dsb_leftover *leftover = parse_leftover(json_object_array_get_idx(root, i));
+        g_ptr_array_add(result, leftover);
+        g_autoptr(GError) ignored = NULL;
+        if (check_word(leftover->id, "_.-", "container id", &ignored))
+            continue;
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine lists a container without a usable id");
+        return FALSE;
+    }
+    *leftovers = g_steal_pointer(&result);
     return TRUE;
 }
 
@@ -439,14 +488,14 @@ gboolean dsbe_op_usage(void *backend, const char *id, struct dsb_usage *usage, G
     g_autofree char *path = inspect ? container_path(client, id, "stats", client->dialect->stats_query, error) : NULL;
     if (!path)
         return FALSE;
-    g_autoptr(json_object) state = dsbe_client_json(client, "GET", inspect, "inspecting the container", error);
+    g_autoptr(json_object) state = dsbe_client_json(client, inspect, "inspecting the container", error);
     if (!state)
         return FALSE;
     /* Only a "yes" says something: engines miss kills. */
     if (dsbe_json_bool(state, "State.OOMKilled"))
         result.oom_kills = 1;
     /* Engines without statistics (rootless on cgroup v1) refuse; then nothing is known. */
-    g_autoptr(json_object) stats = dsbe_client_json(client, "GET", path, "reading statistics", NULL);
+    g_autoptr(json_object) stats = dsbe_client_json(client, path, "reading statistics", NULL);
     int64_t number = 0;
     if (dsbe_json_int(stats, "memory_stats.max_usage", &number) && number > 0)
         result.memory_peak_bytes = (uint64_t) number;

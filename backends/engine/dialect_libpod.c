@@ -193,6 +193,7 @@ static json_object *create_body(const struct dsb_spec *spec, const struct dsbe_f
     put_process(body, spec);
     put_namespaces(body, spec);
     dsbe_put_bool(body, "remove", spec->auto_remove);
+    dsbe_put_bool(body, "use_image_hosts", TRUE); /* nothing of the host's /etc/hosts */
     dsbe_put_bool(body, "manage_password", FALSE); /* no /etc/passwd and /etc/group of the engine's making */
     dsbe_put(body, "mask", dsbe_masked_paths());
     dsbe_put_bool(body, "read_only_filesystem", spec->rootfs_read_only);

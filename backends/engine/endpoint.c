@@ -2,6 +2,8 @@
 /* Engine addresses. Knows spellings, not where a backend looks for them. */
 #include "engine.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -67,6 +69,28 @@ struct dsbe_endpoint *dsbe_endpoint_parse(const char *text, gboolean tls, GError
     if (g_str_has_prefix(text, "ssh://") || g_str_has_prefix(text, "npipe://"))
         return refuse(DSB_ERROR_UNSUPPORTED, text, " needs the engine's own client: use --backend docker-cli", error);
     return refuse(DSB_ERROR_INVALID, text, " is not unix:///PATH, tcp://HOST:PORT, http:// or https://", error);
+}
+
+gboolean dsbe_address_is_local(const char *text)
+{
+    static const char *const schemes[] = {"tcp://", "http://", "https://"};
+    if (text[0] == '/' || g_str_has_prefix(text, "unix://"))
+        return TRUE;
+    const char *host = NULL;
+    for (gsize i = 0; i < G_N_ELEMENTS(schemes); i++)
+        if (g_str_has_prefix(text, schemes[i]))
+            host = text + strlen(schemes[i]);
+    if (!host)
+        return FALSE;
+    g_autofree char *name = host[0] == '[' ? g_strndup(host + 1, strcspn(host + 1, "]"))
+                                           : g_strndup(host, strcspn(host, ":/"));
+    if (g_ascii_strcasecmp(name, "localhost") == 0)
+        return TRUE;
+    struct in_addr four;
+    struct in6_addr six;
+    if (inet_pton(AF_INET, name, &four) == 1)
+        return ntohl(four.s_addr) >> 24 == 127;
+    return inet_pton(AF_INET6, name, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
 void dsbe_endpoint_free(struct dsbe_endpoint *endpoint)

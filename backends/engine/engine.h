@@ -8,10 +8,52 @@
 
 #include <dsandbox/plugin.h>
 #include <json-c/json.h>
+#include <signal.h>
 
 G_BEGIN_DECLS
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(json_object, json_object_put)
+
+/* --- cancel.c --------------------------------------------------------------------------------- */
+
+/** Whether the caller asked to stop. *fd becomes -1 when nobody can ask any more. */
+gboolean dsbe_cancel_pending(int *fd);
+/** Sets CANCELLED and returns FALSE. */
+gboolean dsbe_set_cancelled(GError **error);
+/** The member of params that only newer callers have; -1: none. */
+int dsbe_cancel_of(const struct dsb_open_params *params);
+
+enum dsbe_wait { DSBE_WAIT_READY, DSBE_WAIT_TIMEOUT, DSBE_WAIT_CANCELLED };
+/** Until `fd` (-1: nothing) has one of `events`, the monotonic deadline in us, or cancel_fd (-1: none) is readable. */
+enum dsbe_wait dsbe_wait(int fd, short events, gint64 deadline, int cancel_fd);
+
+/** Keeps a write to a closed pipe or TLS connection from killing a program that does not ignore SIGPIPE. */
+struct dsbe_sigpipe {
+    sigset_t before;
+    gboolean was_pending;
+};
+void dsbe_sigpipe_block(struct dsbe_sigpipe *guard);
+/** Takes a SIGPIPE that came meanwhile, and keeps errno. */
+void dsbe_sigpipe_restore(const struct dsbe_sigpipe *guard);
+
+/* --- files.c ---------------------------------------------------------------------------------- */
+
+#define DSBE_DOCKERFILE_MAX (1024 * 1024)
+#define DSBE_DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
+
+/** A regular file, opened without waiting (a FIFO, a device: INVALID; absent: NOT_FOUND); -1 with *error. */
+int dsbe_open_regular(const char *path, uint64_t *size, GError **error);
+/** The content (new, with a NUL behind it) of a regular file of at most `limit` bytes. NULL with *error. */
+char *dsbe_read_file(const char *path, gsize limit, gsize *size, GError **error);
+/**
+ * Whether a program may be run: a regular executable file which, like every directory on the way to it, belongs to
+ * root or to us and which nobody else can write (sticky directories excepted).
+ */
+gboolean dsbe_program_ok(const char *path);
+/** `path_list` (PATH) without the directories that others can write (new). */
+char *dsbe_safe_path(const char *path_list);
+/** Absolute path of the first `name` in `path_list` (NULL: a default) that dsbe_program_ok accepts (new), or NULL. */
+char *dsbe_find_program(const char *name, const char *path_list);
 
 /* --- endpoint.c ------------------------------------------------------------------------------- */
 
@@ -27,6 +69,9 @@ struct dsbe_endpoint {
     char *ca, *cert, *key; /**< PEM files, https only, may be NULL */
     gboolean skip_verify;
 };
+
+/** The engine behind this address can be one of this host: a unix socket, or TCP to a loopback address. Pure. */
+gboolean dsbe_address_is_local(const char *text);
 
 /**
  * Parse unix://, tcp://, http://, https:// or an absolute socket path. tcp:// becomes https when `tls`.
@@ -85,6 +130,7 @@ struct dsbe_request {
     gboolean upload;
     int64_t upload_size;    /**< -1: not known (chunked) */
     guint timeout_ms;       /**< 0: none */
+    gboolean always;        /**< goes on when the caller cancelled: kill, remove, list */
     /** Gets the body of a 2xx answer line by line instead of collecting it; FALSE stops with *error. */
     gboolean (*line)(void *data, const char *line, gsize size, GError **error);
     void *line_data;
@@ -97,12 +143,13 @@ struct dsbe_response {
     char *libpod_version; /**< header Libpod-API-Version */
 };
 
-struct dsbe_http *dsbe_http_new(struct dsbe_endpoint *endpoint);
+/** Takes the endpoint. Calls end with CANCELLED when cancel_fd (-1: none) is readable. */
+struct dsbe_http *dsbe_http_new(struct dsbe_endpoint *endpoint, int cancel_fd);
 void dsbe_http_free(struct dsbe_http *http);
 const struct dsbe_endpoint *dsbe_http_endpoint(const struct dsbe_http *http);
 /**
- * One exchange; any status is success. UNAVAILABLE nobody answers, DENIED socket permission, TIMEOUT,
- * LIMIT answer too large, PROTOCOL.
+ * One exchange; any status is success. UNAVAILABLE nobody answers, DENIED socket permission or TLS, TIMEOUT,
+ * CANCELLED, LIMIT answer too large, PROTOCOL.
  */
 gboolean dsbe_http_call(struct dsbe_http *http, const struct dsbe_request *request, struct dsbe_response *response,
                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -113,8 +160,16 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsbe_response, dsbe_response_clear)
 char *dsbe_http_message(const char *body, gsize size);
 /** Text of an engine on one line: valid UTF-8, no control characters, at most 1 KiB (new). */
 char *dsbe_one_line(const char *text, gsize size);
-/** A connected easy handle (CURL *) for hand-written requests. */
-void *dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, int *fd, GError **error);
+/** A connection for hand-written requests. */
+struct dsbe_line {
+    void *easy;  /**< CURL *, for curl_easy_send and curl_easy_recv */
+    void *multi; /**< CURLM *, owns the connection */
+    int fd;
+    int cancel_fd;
+    gboolean tls; /**< writes need a SIGPIPE guard */
+};
+gboolean dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, struct dsbe_line *line, GError **error);
+void dsbe_line_close(struct dsbe_line *line);
 
 /* --- head.c ----------------------------------------------------------------------------------- */
 
@@ -169,7 +224,7 @@ struct dsbe_dialect {
     const char *title;       /**< product, as people write it */
     const char *start_hint;  /**< what to do when nobody answers */
     const char *denied_hint; /**< what to do about EACCES on the socket */
-    guint create_timeout_ms; /**< at least; a first create can copy an image */
+    guint create_timeout_ms; /**< unless the user gave a deadline: a first create can copy an image */
     guint facts_seconds; /**< how long the engine's facts may be remembered in runtime_dir; 0: not */
     gboolean volumes_ignored; /**< create never makes a volume of an image's VOLUME */
 
@@ -216,14 +271,17 @@ struct dsbe_client {
     struct dsbe_http *http;
     char *prefix;
     guint timeout_ms;
+    gboolean timeout_given; /**< by the user */
+    int cancel_fd;
     char *runtime_dir; /**< may be NULL */
     struct dsbe_facts facts;
     void (*log)(void *log_data, const char *line);
     void *log_data;
-    /** Bring the engine back when it does not answer; NULL: it cannot. */
-    gboolean (*revive)(void *data, GError **error);
+    /** Bring the engine back when it does not answer, by the deadline (monotonic, us); NULL: it cannot. */
+    gboolean (*revive)(void *data, gint64 deadline, int cancel_fd, GError **error);
     /** Where to create this container, when not here; NULL: always here. */
-    gboolean (*route)(void *data, const struct dsb_spec *spec, struct dsbe_http **via, GError **error);
+    gboolean (*route)(void *data, const struct dsb_spec *spec, gint64 deadline, struct dsbe_http **via,
+                      GError **error);
     void *owner; /**< data of revive and route */
     void (*owner_free)(void *owner);
 };
@@ -242,13 +300,15 @@ void dsbe_client_log_progress(struct dsbe_client *client, json_object *root);
 /** Exchange and status check: 2xx or `also` (0: none) is success. Errors carry `what`. */
 gboolean dsbe_client_call(struct dsbe_client *client, const struct dsbe_request *request, long also, const char *what,
                           struct dsbe_response *response, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/** Same, and parse the body. */
-json_object *dsbe_client_json(struct dsbe_client *client, const char *method, const char *path, const char *what,
+/** GET, and parse the body. */
+json_object *dsbe_client_json(struct dsbe_client *client, const char *path, const char *what,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* facts.c: the answer of `/info`, remembered where the engine needs long for it */
 json_object *dsbe_facts_recall(struct dsbe_client *client);
 void dsbe_facts_remember(struct dsbe_client *client, json_object *root);
+/** Name of the OCI runtime to use where Podman's default cannot run on this host; "" otherwise. */
+const char *dsbe_podman_runtime(const struct dsb_engine_info *info);
 
 /* operations of struct dsb_plugin; `backend` is a struct dsbe_client */
 void dsbe_op_close(void *backend);

@@ -11,6 +11,7 @@
 
 #define FACTS_MAX (1024 * 1024)
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
+#define UNIFIED_CONTROLLERS "/sys/fs/cgroup/unified/cgroup.controllers"
 
 static char *make_key(const struct dsbe_client *client)
 {
@@ -41,9 +42,9 @@ json_object *dsbe_facts_recall(struct dsbe_client *client)
     gint64 age = g_get_real_time() / G_USEC_PER_SEC - file.st_mtime;
     if (age < 0 || age > client->dialect->facts_seconds)
         return NULL;
-    g_autofree char *text = NULL;
     gsize size = 0;
-    if (!g_file_get_contents(path, &text, &size, NULL))
+    g_autofree char *text = dsbe_read_file(path, FACTS_MAX, &size, NULL);
+    if (!text)
         return NULL;
     g_autoptr(json_object) file_root = dsbe_json_parse(text, size, NULL);
     g_autofree char *key = make_key(client);
@@ -64,4 +65,19 @@ void dsbe_facts_remember(struct dsbe_client *client, json_object *root)
     dsbe_put(file_root, "facts", json_object_get(root));
     g_autofree char *text = dsbe_json_text(file_root);
     (void) g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, NULL);
+}
+
+const char *dsbe_podman_runtime(const struct dsb_engine_info *info)
+{
+    /* crun refuses hybrid cgroups as soon as one controller is on the unified side. */
+    g_autofree char *controllers = NULL;
+    if (!info->local || info->cgroup_version != 1 || strcmp(info->runtime, "crun") != 0 ||
+        !g_file_get_contents(UNIFIED_CONTROLLERS, &controllers, NULL, NULL) || !*g_strstrip(controllers))
+        return "";
+    static const char *const places[] = {"/usr/bin/runc", "/usr/sbin/runc", "/usr/local/bin/runc",
+                                         "/usr/local/sbin/runc"};
+    for (gsize i = 0; i < G_N_ELEMENTS(places); i++)
+        if (g_file_test(places[i], G_FILE_TEST_IS_EXECUTABLE))
+            return "runc";
+    return "";
 }

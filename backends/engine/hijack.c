@@ -6,7 +6,6 @@
 #include "engine.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <poll.h>
 #include <string.h>
 
@@ -15,8 +14,7 @@
 #define RAW_SIZE (64 * 1024)
 
 struct hijack {
-    CURL *curl;
-    int fd;
+    struct dsbe_line line;
     gsize raw_start, raw_end; /* unread part of raw */
     gboolean ended;
     struct dsbe_demux demux;
@@ -26,35 +24,57 @@ struct hijack {
 static void hijack_close(void *state)
 {
     struct hijack *hijack = state;
-    curl_easy_cleanup(hijack->curl); /* closes the descriptor */
+    dsbe_line_close(&hijack->line); /* closes the descriptor */
     g_free(hijack);
 }
 
 typedef struct hijack hijack_state;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(hijack_state, hijack_close)
 
-static gboolean wait_for(int fd, short events, gint64 deadline, GError **error)
+static gboolean wait_for(const struct hijack *hijack, short events, gint64 deadline, GError **error)
 {
-    for (;;) {
-        gint64 left = (deadline - g_get_monotonic_time()) / 1000;
-        struct pollfd entry = {.fd = fd, .events = events};
-        int ready = left > 0 ? poll(&entry, 1, (int) MIN(left, G_MAXINT)) : 0;
-        if (ready > 0)
-            return TRUE;
-        if (ready < 0 && errno == EINTR)
-            continue;
+    switch (dsbe_wait(hijack->line.fd, events, deadline, hijack->line.cancel_fd)) {
+    case DSBE_WAIT_READY:
+        return TRUE;
+    case DSBE_WAIT_CANCELLED:
+        return dsbe_set_cancelled(error);
+    case DSBE_WAIT_TIMEOUT:
+    default:
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "the engine did not answer the attach in time");
         return FALSE;
     }
+}
+
+/* Over TLS the bytes go out by write(), which can raise SIGPIPE. */
+static CURLcode send_some(struct hijack *hijack, const void *data, gsize size, size_t *done)
+{
+    if (!hijack->line.tls)
+        return curl_easy_send(hijack->line.easy, data, size, done);
+    struct dsbe_sigpipe guard;
+    dsbe_sigpipe_block(&guard);
+    CURLcode code = curl_easy_send(hijack->line.easy, data, size, done);
+    dsbe_sigpipe_restore(&guard);
+    return code;
+}
+
+static CURLcode receive(struct hijack *hijack, void *data, gsize size, size_t *done)
+{
+    if (!hijack->line.tls)
+        return curl_easy_recv(hijack->line.easy, data, size, done);
+    struct dsbe_sigpipe guard; /* a renegotiation writes */
+    dsbe_sigpipe_block(&guard);
+    CURLcode code = curl_easy_recv(hijack->line.easy, data, size, done);
+    dsbe_sigpipe_restore(&guard);
+    return code;
 }
 
 static gboolean send_all(struct hijack *hijack, const char *data, gsize size, gint64 deadline, GError **error)
 {
     while (size > 0) {
         size_t done = 0;
-        CURLcode code = curl_easy_send(hijack->curl, data, size, &done);
+        CURLcode code = send_some(hijack, data, size, &done);
         if (code == CURLE_AGAIN) {
-            if (!wait_for(hijack->fd, POLLOUT, deadline, error))
+            if (!wait_for(hijack, POLLOUT, deadline, error))
                 return FALSE;
             continue;
         }
@@ -78,9 +98,9 @@ static gboolean receive_some(struct hijack *hijack, gsize limit, gint64 deadline
     }
     for (;;) {
         size_t done = 0;
-        CURLcode code = curl_easy_recv(hijack->curl, hijack->raw + hijack->raw_end, limit - hijack->raw_end, &done);
+        CURLcode code = receive(hijack, hijack->raw + hijack->raw_end, limit - hijack->raw_end, &done);
         if (code == CURLE_AGAIN) {
-            if (!wait_for(hijack->fd, POLLIN, deadline, error))
+            if (!wait_for(hijack, POLLIN, deadline, error))
                 return FALSE;
             continue;
         }
@@ -153,7 +173,7 @@ static gssize hijack_read(void *state, void *buffer, gsize size, GError **error)
         if (hijack->ended)
             return 0;
         size_t done = 0;
-        CURLcode code = curl_easy_recv(hijack->curl, hijack->raw, RAW_SIZE, &done);
+        CURLcode code = receive(hijack, hijack->raw, RAW_SIZE, &done);
         if (code == CURLE_AGAIN) {
             g_set_error_literal(error, DSB_ERROR, DSB_ERROR_WOULD_BLOCK, "nothing to read now");
             return -1;
@@ -169,7 +189,7 @@ static gssize hijack_write(void *state, const void *buffer, gsize size, GError *
 {
     struct hijack *hijack = state;
     size_t done = 0;
-    CURLcode code = curl_easy_send(hijack->curl, buffer, size, &done);
+    CURLcode code = send_some(hijack, buffer, size, &done);
     if (code == CURLE_OK && done > 0)
         return (gssize) done;
     if (code == CURLE_AGAIN || code == CURLE_OK)
@@ -197,20 +217,18 @@ gboolean dsbe_hijack(struct dsbe_http *http, const char *path, guint timeout_ms,
         g_strdup_printf("POST %s%s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
                         "Content-Length: 0\r\n\r\n",
                         base_path ? base_path : "", path, host_only);
-    int fd = -1;
-    CURL *curl = dsbe_http_connect(http, timeout_ms, &fd, error);
-    if (!curl)
+    struct dsbe_line line;
+    if (!dsbe_http_connect(http, timeout_ms, &line, error))
         return FALSE;
     g_autoptr(hijack_state) hijack = g_new0(struct hijack, 1);
-    hijack->curl = curl;
-    hijack->fd = fd;
+    hijack->line = line;
     struct dsbe_head head = {0};
     if (!send_all(hijack, request, strlen(request), deadline, error) || !read_head(hijack, &head, deadline, error))
         return FALSE;
     if (head.status != 101 && head.status != 200)
         return refuse(hijack, &head, deadline, status, error);
     hijack->raw_start = head.size;
-    stream->read_fd = stream->write_fd = fd;
+    stream->read_fd = stream->write_fd = line.fd;
     stream->read = hijack_read;
     stream->write = hijack_write;
     stream->diagnostic = hijack_diagnostic;

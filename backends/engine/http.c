@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * HTTP to one engine over libcurl. Handles are kept in a small pool, one call uses one handle, so any
- * number of threads may call. Whatever the engine sends has a limit.
+ * number of threads may call. Whatever the engine sends has a limit, and every wait ends when the caller
+ * cancels.
  */
 #include "engine.h"
 
@@ -15,11 +16,20 @@
 #define MESSAGE_MAX 1024
 #define LINE_MAX_BYTES (256 * 1024)
 #define CONNECT_TIMEOUT_MS 10000L
+#define POLL_MS 1000
+
+/* A handle and the loop it runs in, which owns the connections. */
+struct channel {
+    CURL *easy;
+    CURLM *multi;
+    char reason[CURL_ERROR_SIZE];
+};
 
 struct dsbe_http {
     struct dsbe_endpoint *endpoint;
+    int cancel_fd;
     GMutex lock;
-    GPtrArray *idle; /* CURL * */
+    GPtrArray *idle; /* struct channel * */
 };
 
 struct transfer {
@@ -27,6 +37,7 @@ struct transfer {
     struct dsbe_response *response;
     CURL *curl;
     gsize header_bytes;
+    gboolean head_done; /* its empty line was there: libcurl takes a connection's end for it */
     GString *line;
     GError *error;
 };
@@ -37,13 +48,34 @@ static gpointer init_curl(gpointer unused)
     return GINT_TO_POINTER(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
 }
 
-struct dsbe_http *dsbe_http_new(struct dsbe_endpoint *endpoint)
+static void channel_free(void *data)
+{
+    struct channel *channel = data;
+    curl_easy_cleanup(channel->easy);
+    curl_multi_cleanup(channel->multi);
+    g_free(channel);
+}
+
+static struct channel *channel_new(GError **error)
+{
+    struct channel *channel = g_new0(struct channel, 1);
+    channel->easy = curl_easy_init();
+    channel->multi = curl_multi_init();
+    if (channel->easy && channel->multi)
+        return channel;
+    channel_free(channel);
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "libcurl gave no handle");
+    return NULL;
+}
+
+struct dsbe_http *dsbe_http_new(struct dsbe_endpoint *endpoint, int cancel_fd)
 {
     static GOnce once = G_ONCE_INIT;
     g_once(&once, init_curl, NULL);
     struct dsbe_http *http = g_new0(struct dsbe_http, 1);
     http->endpoint = endpoint;
-    http->idle = g_ptr_array_new_with_free_func((GDestroyNotify) curl_easy_cleanup);
+    http->cancel_fd = cancel_fd;
+    http->idle = g_ptr_array_new_with_free_func(channel_free);
     g_mutex_init(&http->lock);
     return http;
 }
@@ -52,7 +84,10 @@ void dsbe_http_free(struct dsbe_http *http)
 {
     if (!http)
         return;
+    struct dsbe_sigpipe guard;
+    dsbe_sigpipe_block(&guard); /* TLS says goodbye */
     g_ptr_array_unref(http->idle);
+    dsbe_sigpipe_restore(&guard);
     g_mutex_clear(&http->lock);
     dsbe_endpoint_free(http->endpoint);
     g_free(http);
@@ -63,26 +98,26 @@ const struct dsbe_endpoint *dsbe_http_endpoint(const struct dsbe_http *http)
     return http->endpoint;
 }
 
-static CURL *take_handle(struct dsbe_http *http)
+static struct channel *take_channel(struct dsbe_http *http, GError **error)
 {
-    CURL *curl = NULL;
+    struct channel *channel = NULL;
     g_mutex_lock(&http->lock);
     if (http->idle->len > 0)
-        curl = g_ptr_array_steal_index(http->idle, http->idle->len - 1);
+        channel = g_ptr_array_steal_index(http->idle, http->idle->len - 1);
     g_mutex_unlock(&http->lock);
-    return curl ? curl : curl_easy_init();
+    return channel ? channel : channel_new(error);
 }
 
-static void return_handle(struct dsbe_http *http, CURL *curl, gboolean good)
+static void return_channel(struct dsbe_http *http, struct channel *channel, gboolean good)
 {
-    curl_easy_reset(curl);
+    curl_easy_reset(channel->easy);
     g_mutex_lock(&http->lock);
     gboolean keep = good && http->idle->len < POOL_MAX;
     if (keep)
-        g_ptr_array_add(http->idle, curl);
+        g_ptr_array_add(http->idle, channel);
     g_mutex_unlock(&http->lock);
     if (!keep)
-        curl_easy_cleanup(curl);
+        channel_free(channel);
 }
 
 /* libcurl's own are inherited by every program that is started meanwhile. */
@@ -93,15 +128,44 @@ static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_s
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-static void set_common(CURL *curl, const struct dsbe_endpoint *endpoint)
+/* Until the transfer is over. The handle stays in the loop. FALSE: cancelled. */
+static gboolean run(struct channel *channel, int cancel_fd, CURLcode *result)
 {
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    int running = 1, left = 0;
+    *result = CURLE_FAILED_INIT;
+    if (curl_multi_add_handle(channel->multi, channel->easy) != CURLM_OK)
+        return TRUE;
+    for (;;) {
+        if (dsbe_cancel_pending(&cancel_fd))
+            return FALSE;
+        if (curl_multi_perform(channel->multi, &running) != CURLM_OK)
+            return TRUE;
+        if (running == 0)
+            break;
+        struct curl_waitfd stop = {.fd = cancel_fd, .events = CURL_WAIT_POLLIN};
+        curl_multi_poll(channel->multi, &stop, cancel_fd >= 0 ? 1 : 0, POLL_MS, NULL);
+    }
+    CURLMsg *message = curl_multi_info_read(channel->multi, &left);
+    if (message && message->msg == CURLMSG_DONE)
+        *result = message->data.result;
+    return TRUE;
+}
+
+static void set_common(struct channel *channel, const struct dsbe_endpoint *endpoint, guint timeout_ms)
+{
+    CURL *curl = channel->easy;
+    *channel->reason = '\0';
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, channel->reason);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* never wait for a name server's answer at the end */
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long) timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
+                     timeout_ms ? MIN((long) timeout_ms, CONNECT_TIMEOUT_MS) : CONNECT_TIMEOUT_MS);
     if (endpoint->socket_path)
         curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, endpoint->socket_path);
     if (endpoint->ca)
@@ -116,34 +180,78 @@ static void set_common(CURL *curl, const struct dsbe_endpoint *endpoint)
     }
 }
 
-static gboolean set_curl_error(CURL *curl, CURLcode code, const struct dsbe_endpoint *endpoint, GError **error)
+/* What to do about a connection that ended or made no sense, where the address tells. */
+static const char *tcp_hint(const struct dsbe_endpoint *endpoint)
+{
+    if (endpoint->scheme == DSBE_HTTP)
+        return ": if the engine wants TLS, set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or give https://";
+    if (endpoint->scheme == DSBE_HTTPS && !endpoint->cert)
+        return ": if the engine wants a client certificate, put cert.pem and key.pem beside ca.pem in DOCKER_CERT_PATH";
+    if (endpoint->scheme == DSBE_HTTPS)
+        return ": the engine may not accept this client certificate (DOCKER_CERT_PATH)";
+    return "";
+}
+
+static gboolean set_tls_error(const struct channel *channel, CURLcode code, const struct dsbe_endpoint *endpoint,
+                              GError **error)
+{
+    const char *hint = code == CURLE_PEER_FAILED_VERIFICATION
+                           ? "give the authority that signed the engine's certificate as ca.pem in DOCKER_CERT_PATH, "
+                             "and the host by a name that is in the certificate"
+                       : code == CURLE_SSL_CONNECT_ERROR && strstr(channel->reason, " alert ") ? tcp_hint(endpoint) + 2
+                       : code == CURLE_SSL_CONNECT_ERROR
+                           ? "if the engine does not speak TLS, unset DOCKER_TLS_VERIFY or give http://"
+                           : "check ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH";
+    g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED, "TLS with the engine at \"%s\" failed: %s: %s", endpoint->text,
+                *channel->reason ? channel->reason : curl_easy_strerror(code), hint);
+    return FALSE;
+}
+
+static gboolean socket_denied(CURL *curl, const struct dsbe_endpoint *endpoint)
 {
     long os = 0;
     curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os);
-    if (code == CURLE_OPERATION_TIMEDOUT) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "the engine at \"%s\" did not answer in time",
-                    endpoint->text);
+    if (!endpoint->socket_path || os == ECONNREFUSED || os == ENOENT)
         return FALSE;
-    }
-    if (code == CURLE_COULDNT_CONNECT && endpoint->socket_path && os != ECONNREFUSED && os != ENOENT &&
-        (os == EACCES || os == EPERM || (access(endpoint->socket_path, W_OK) != 0 && errno == EACCES))) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED, "permission denied on \"%s\"", endpoint->text);
+    return os == EACCES || os == EPERM || (access(endpoint->socket_path, W_OK) != 0 && errno == EACCES);
+}
+
+static gboolean set_curl_error(const struct channel *channel, CURLcode code, const struct dsbe_endpoint *endpoint,
+                               GError **error)
+{
+    const char *reason = *channel->reason ? channel->reason : curl_easy_strerror(code);
+    switch ((int) code) {
+    case CURLE_OPERATION_TIMEDOUT:
+        g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT,
+                    "the engine at \"%s\" did not answer in time (--engine-timeout gives it more)", endpoint->text);
         return FALSE;
-    }
-    if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST) {
+    case CURLE_COULDNT_CONNECT:
+        if (socket_denied(channel->easy, endpoint)) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED, "permission denied on \"%s\"", endpoint->text);
+            return FALSE;
+        }
+        G_GNUC_FALLTHROUGH;
+    case CURLE_COULDNT_RESOLVE_HOST:
         g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "no %s engine answers at \"%s\"", endpoint->engine,
                     endpoint->text);
         return FALSE;
-    }
-    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_CERTPROBLEM) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED, "TLS with the engine at \"%s\" failed: %s", endpoint->text,
-                    curl_easy_strerror(code));
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+        return set_tls_error(channel, code, endpoint, error);
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "the engine at \"%s\" ended the connection: %s%s",
+                    endpoint->text, reason, tcp_hint(endpoint));
+        return FALSE;
+    default:
+        g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "talking to the engine at \"%s\" failed: %s%s",
+                    endpoint->text, reason, tcp_hint(endpoint));
         return FALSE;
     }
-    gboolean gone = code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR;
-    g_set_error(error, DSB_ERROR, gone ? DSB_ERROR_FAILED : DSB_ERROR_PROTOCOL,
-                "talking to the engine at \"%s\" failed: %s", endpoint->text, curl_easy_strerror(code));
-    return FALSE;
 }
 
 static void keep_header(const char *line, gsize size, const char *name, char **slot)
@@ -164,6 +272,7 @@ static size_t on_header(char *data, size_t one, size_t size, void *user)
         g_set_error_literal(&transfer->error, DSB_ERROR, DSB_ERROR_LIMIT, "the engine's answer has too large a head");
         return 0;
     }
+    transfer->head_done = size > 0 && (data[0] == '\r' || data[0] == '\n');
     keep_header(data, size, "Api-Version", &transfer->response->api_version);
     keep_header(data, size, "Libpod-API-Version", &transfer->response->libpod_version);
     return size;
@@ -228,6 +337,7 @@ static void set_body(CURL *curl, struct transfer *transfer, struct curl_slist **
         return;
     curl_easy_setopt(curl, CURLOPT_POST, 1L);
     if (request->upload) {
+        curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L); /* it cannot be sent again, should an old one be dead */
         curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_upload);
         curl_easy_setopt(curl, CURLOPT_READDATA, transfer);
         curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 512L * 1024);
@@ -241,17 +351,19 @@ static void set_body(CURL *curl, struct transfer *transfer, struct curl_slist **
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body ? request->body : "");
 }
 
-static CURLcode perform(CURL *curl, const struct dsbe_http *http, struct transfer *transfer)
+/* FALSE: cancelled. */
+static gboolean perform(struct channel *channel, const struct dsbe_http *http, struct transfer *transfer,
+                        CURLcode *code)
 {
+    CURL *curl = channel->easy;
     const struct dsbe_request *request = transfer->request;
     g_autofree char *url = g_strconcat(http->endpoint->base_url, request->path, NULL);
     g_autofree char *type = g_strconcat("Content-Type: ", request->content_type ? request->content_type : "", NULL);
     struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
     headers = curl_slist_append(headers, type);
 
-    set_common(curl, http->endpoint);
+    set_common(channel, http->endpoint, request->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
@@ -260,34 +372,43 @@ static CURLcode perform(CURL *curl, const struct dsbe_http *http, struct transfe
     if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "POST") != 0)
         curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    CURLcode code = curl_easy_perform(curl);
+    struct dsbe_sigpipe guard;
+    dsbe_sigpipe_block(&guard);
+    gboolean ended = run(channel, request->always ? -1 : http->cancel_fd, code);
+    curl_multi_remove_handle(channel->multi, curl);
+    dsbe_sigpipe_restore(&guard);
     curl_slist_free_all(headers);
-    return code;
+    return ended;
 }
 
 gboolean dsbe_http_call(struct dsbe_http *http, const struct dsbe_request *request, struct dsbe_response *response,
                         GError **error)
 {
-    CURL *curl = take_handle(http);
-    if (!curl) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "libcurl gave no handle");
+    struct channel *channel = take_channel(http, error);
+    if (!channel)
         return FALSE;
-    }
     dsbe_response_clear(response);
     response->body = g_string_new(NULL);
-    struct transfer transfer = {.request = request, .response = response, .curl = curl, .line = g_string_new(NULL)};
-    CURLcode code = perform(curl, http, &transfer);
-    if (code == CURLE_OK && transfer.line->len > 0)
+    struct transfer transfer = {
+        .request = request, .response = response, .curl = channel->easy, .line = g_string_new(NULL)};
+    CURLcode code = CURLE_OK;
+    gboolean ended = perform(channel, http, &transfer, &code);
+    if (ended && code == CURLE_OK && !transfer.error && transfer.line->len > 0)
         feed_lines(&transfer, "\n", 1);
     g_string_free(transfer.line, TRUE);
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &response->status);
+    if (code == CURLE_OK && !transfer.head_done)
+        code = CURLE_GOT_NOTHING;
+    curl_easy_getinfo(channel->easy, CURLINFO_RESPONSE_CODE, &response->status);
 
-    gboolean good = code == CURLE_OK && !transfer.error;
-    if (transfer.error)
-        g_propagate_error(error, transfer.error);
+    gboolean good = ended && code == CURLE_OK && !transfer.error;
+    if (!ended)
+        dsbe_set_cancelled(error);
+    else if (transfer.error)
+        g_propagate_error(error, g_steal_pointer(&transfer.error));
     else if (!good)
-        set_curl_error(curl, code, http->endpoint, error);
-    return_handle(http, curl, good);
+        set_curl_error(channel, code, http->endpoint, error);
+    g_clear_error(&transfer.error);
+    return_channel(http, channel, good);
     return good;
 }
 
@@ -317,26 +438,44 @@ char *dsbe_http_message(const char *body, gsize size)
     return *line ? g_steal_pointer(&line) : g_strdup("no reason given");
 }
 
-void *dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, int *fd, GError **error)
+void dsbe_line_close(struct dsbe_line *line)
 {
-    CURL *curl = curl_easy_init();
-    if (!curl) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "libcurl gave no handle");
-        return NULL;
-    }
-    set_common(curl, http->endpoint);
-    curl_easy_setopt(curl, CURLOPT_URL, http->endpoint->base_url);
-    curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long) timeout_ms);
-    CURLcode code = curl_easy_perform(curl);
+    struct dsbe_sigpipe guard;
+    dsbe_sigpipe_block(&guard);
+    curl_multi_remove_handle(line->multi, line->easy);
+    curl_easy_cleanup(line->easy);
+    curl_multi_cleanup(line->multi);
+    dsbe_sigpipe_restore(&guard);
+}
+
+gboolean dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, struct dsbe_line *line, GError **error)
+{
+    struct channel *channel = channel_new(error);
+    if (!channel)
+        return FALSE;
+    set_common(channel, http->endpoint, timeout_ms);
+    curl_easy_setopt(channel->easy, CURLOPT_URL, http->endpoint->base_url);
+    curl_easy_setopt(channel->easy, CURLOPT_CONNECT_ONLY, 1L);
+    struct dsbe_sigpipe guard;
+    dsbe_sigpipe_block(&guard);
+    CURLcode code = CURLE_OK;
     curl_socket_t socket = CURL_SOCKET_BAD;
-    if (code == CURLE_OK)
-        code = curl_easy_getinfo(curl, CURLINFO_ACTIVESOCKET, &socket);
-    if (code != CURLE_OK || socket == CURL_SOCKET_BAD) {
-        set_curl_error(curl, code == CURLE_OK ? CURLE_COULDNT_CONNECT : code, http->endpoint, error);
-        curl_easy_cleanup(curl);
-        return NULL;
-    }
-    *fd = socket;
-    return curl;
+    gboolean ended = run(channel, http->cancel_fd, &code);
+    dsbe_sigpipe_restore(&guard);
+    if (ended && code == CURLE_OK)
+        code = curl_easy_getinfo(channel->easy, CURLINFO_ACTIVESOCKET, &socket);
+    struct dsbe_line made = {channel->easy, channel->multi, socket, http->cancel_fd,
+                             http->endpoint->scheme == DSBE_HTTPS};
+    gboolean good = ended && code == CURLE_OK && socket != CURL_SOCKET_BAD;
+    if (!ended)
+        dsbe_set_cancelled(error);
+    else if (!good)
+        set_curl_error(channel, code == CURLE_OK ? CURLE_COULDNT_CONNECT : code, http->endpoint, error);
+    curl_easy_setopt(channel->easy, CURLOPT_ERRORBUFFER, NULL);
+    g_free(channel);
+    if (good)
+        *line = made;
+    else
+        dsbe_line_close(&made);
+    return good;
 }

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #define TAR_BLOCK 512
-#define DOCKERFILE_MAX (1024 * 1024)
 
 static gboolean progress_line(void *data, const char *line, gsize size, GError **error)
 {
@@ -53,22 +52,17 @@ static char *import_path(const struct dsbe_client *client, const char *name)
 
 static gboolean import_tarball(struct dsbe_client *client, const char *path, const char *name, GError **error)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat info;
-    if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "cannot read tarball \"%s\": %s", path,
-                    fd < 0 ? g_strerror(errno) : "not a regular file");
-        if (fd >= 0)
-            close(fd);
+    uint64_t size = 0;
+    int fd = dsbe_open_regular(path, &size, error);
+    if (fd < 0)
         return FALSE;
-    }
     g_autofree char *target = import_path(client, name);
     struct dsbe_request request = {
         .path = target,
         .content_type = client->dialect->import_type,
         .upload = TRUE,
         .upload_fd = fd,
-        .upload_size = info.st_size,
+        .upload_size = (int64_t) size,
     };
     gboolean done = send_request(client, &request, error);
     close(fd);
@@ -103,14 +97,10 @@ static GByteArray *make_tar(const char *name, const char *data, gsize size)
 
 static gboolean build_alone(struct dsbe_client *client, const char *dockerfile, const char *name, GError **error)
 {
-    g_autofree char *text = NULL;
     gsize size = 0;
-    g_autoptr(GError) local = NULL;
-    if (!g_file_get_contents(dockerfile, &text, &size, &local) || size > DOCKERFILE_MAX) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "cannot use \"%s\": %s", dockerfile,
-                    local ? local->message : "larger than 1 MiB");
+    g_autofree char *text = dsbe_read_file(dockerfile, DSBE_DOCKERFILE_MAX, &size, error);
+    if (!text)
         return FALSE;
-    }
     g_autoptr(GByteArray) tar = make_tar("Dockerfile", text, size);
     g_autofree char *path = g_strconcat(client->prefix, client->dialect->build_path, "&t=", name, NULL);
     struct dsbe_request request = {.path = path,
@@ -123,7 +113,7 @@ static gboolean build_alone(struct dsbe_client *client, const char *dockerfile, 
 /* tar of a directory on a pipe; its read end, or -1. */
 static int spawn_tar(const char *directory, pid_t *pid, GError **error)
 {
-    g_autofree char *program = g_find_program_in_path("tar");
+    g_autofree char *program = dsbe_find_program("tar", g_getenv("PATH"));
     int ends[2];
     if (!program || pipe2(ends, O_CLOEXEC) != 0) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "packing the build context needs the program tar");

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #define ROOT_SOCKET "/run/podman/podman.sock"
-#define UNIFIED_CONTROLLERS "/sys/fs/cgroup/unified/cgroup.controllers"
 
 struct dsbe_endpoint *dsb_podman_endpoint(const char *given, gboolean *chosen, GError **error)
 {
@@ -38,7 +37,7 @@ static int connect_to(const char *path)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (g_strlcpy(address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path)
         return -1;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0 && connect(fd, (struct sockaddr *) &address, sizeof address) == 0)
         return fd;
     if (fd >= 0)
@@ -82,19 +81,4 @@ uint64_t dsb_podman_nproc(const char *socket_path)
         (void) read_nproc(peer.pid, &value);
     close(fd);
     return value;
-}
-
-const char *dsb_podman_runtime(const struct dsb_engine_info *info)
-{
-    /* crun refuses hybrid cgroups as soon as one controller is on the unified side. */
-    g_autofree char *controllers = NULL;
-    if (!info->local || info->cgroup_version != 1 || strcmp(info->runtime, "crun") != 0 ||
-        !g_file_get_contents(UNIFIED_CONTROLLERS, &controllers, NULL, NULL) || !*g_strstrip(controllers))
-        return "";
-    static const char *const places[] = {"/usr/bin/runc", "/usr/sbin/runc", "/usr/local/bin/runc",
-                                         "/usr/local/sbin/runc"};
-    for (gsize i = 0; i < G_N_ELEMENTS(places); i++)
-        if (g_file_test(places[i], G_FILE_TEST_IS_EXECUTABLE))
-            return "runc";
-    return "";
 }

@@ -13,12 +13,13 @@ struct dsb_podman_service;
 struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir, const char *runtime, GError **error);
 void dsb_podman_service_free(void *service);
 const char *dsb_podman_service_socket(const struct dsb_podman_service *service);
-/** Answering when this returns. Another one already there is used. Any thread, any process. */
-gboolean dsb_podman_service_ensure(void *service, GError **error);
+/**
+ * Answering when this returns, by the deadline (monotonic, us) and at most half a minute. Another one already there is
+ * used. Any thread, any process. UNAVAILABLE, TIMEOUT, CANCELLED.
+ */
+gboolean dsb_podman_service_ensure(void *service, gint64 deadline, int cancel_fd, GError **error);
 
 /** Hard RLIMIT_NPROC of the process that listens on the socket; our own when that cannot be read. */
 uint64_t dsb_podman_nproc(const char *socket_path);
-/** Name of the runtime to use where the engine's default cannot run; "" otherwise. */
-const char *dsb_podman_runtime(const struct dsb_engine_info *info);
 
 #endif

@@ -13,6 +13,7 @@ struct branch {
 /* What the client cannot know: which services are ours. */
 struct owner {
     char *runtime_dir;
+    int cancel_fd;
     char *runtime;                      /* the default of the engine in use */
     struct dsb_podman_service *service; /* ours, in use; NULL: somebody else's */
     gboolean may_start;                 /* the user named no engine: any service of this user is the same one */
@@ -39,15 +40,15 @@ static void owner_free(void *data)
     g_free(owner);
 }
 
-static gboolean revive(void *data, GError **error)
+static gboolean revive(void *data, gint64 deadline, int cancel_fd, GError **error)
 {
     struct owner *owner = data;
-    return dsb_podman_service_ensure(owner->service, error);
+    return dsb_podman_service_ensure(owner->service, deadline, cancel_fd, error);
 }
 
-static struct branch *branch_new(const char *runtime_dir, const char *runtime, GError **error)
+static struct branch *branch_new(const struct owner *owner, const char *runtime, GError **error)
 {
-    struct dsb_podman_service *service = dsb_podman_service_new(runtime_dir, runtime, error);
+    struct dsb_podman_service *service = dsb_podman_service_new(owner->runtime_dir, runtime, error);
     if (!service)
         return NULL;
     struct dsbe_endpoint *endpoint = dsbe_endpoint_parse(dsb_podman_service_socket(service), FALSE, error);
@@ -57,7 +58,7 @@ static struct branch *branch_new(const char *runtime_dir, const char *runtime, G
     }
     struct branch *branch = g_new0(struct branch, 1);
     branch->service = service;
-    branch->http = dsbe_http_new(endpoint);
+    branch->http = dsbe_http_new(endpoint, owner->cancel_fd);
     return branch;
 }
 
@@ -65,7 +66,7 @@ static struct branch *branch_new(const char *runtime_dir, const char *runtime, G
  * Podman takes the OCI runtime from its command line; the one in a request is ignored. Containers remember
  * theirs, so only `create` has to go to a service with the right one.
  */
-static gboolean route(void *data, const struct dsb_spec *spec, struct dsbe_http **via, GError **error)
+static gboolean route(void *data, const struct dsb_spec *spec, gint64 deadline, struct dsbe_http **via, GError **error)
 {
     struct owner *owner = data;
     if (!spec->runtime || !owner->may_start || strcmp(spec->runtime, owner->runtime) == 0)
@@ -73,11 +74,11 @@ static gboolean route(void *data, const struct dsb_spec *spec, struct dsbe_http 
     g_mutex_lock(&owner->lock);
     struct branch *branch = g_hash_table_lookup(owner->branches, spec->runtime);
     if (!branch) {
-        branch = branch_new(owner->runtime_dir, spec->runtime, error);
+        branch = branch_new(owner, spec->runtime, error);
         if (branch)
             g_hash_table_insert(owner->branches, g_strdup(spec->runtime), branch);
     }
-    gboolean good = branch && dsb_podman_service_ensure(branch->service, error);
+    gboolean good = branch && dsb_podman_service_ensure(branch->service, deadline, owner->cancel_fd, error);
     g_mutex_unlock(&owner->lock);
     if (good)
         *via = branch->http;
@@ -93,6 +94,7 @@ static dsbe_client *connect_to(const struct dsb_open_params *params, struct dsbe
     g_mutex_init(&owner->lock);
     owner->branches = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, branch_free);
     owner->runtime_dir = g_strdup(params->runtime_dir);
+    owner->cancel_fd = dsbe_cancel_of(params);
     owner->service = service;
     owner->may_start = may_start;
     client->owner = owner;
@@ -110,7 +112,9 @@ static dsbe_client *connect_to_own(const struct dsb_open_params *params, const c
 {
     struct dsb_podman_service *service = dsb_podman_service_new(params->runtime_dir, runtime, error);
     struct dsbe_endpoint *endpoint = NULL;
-    if (service && dsb_podman_service_ensure(service, error))
+    gint64 deadline = params->call_timeout_ms ? g_get_monotonic_time() + (gint64) params->call_timeout_ms * 1000
+                                              : G_MAXINT64;
+    if (service && dsb_podman_service_ensure(service, deadline, dsbe_cancel_of(params), error))
         endpoint = dsbe_endpoint_parse(dsb_podman_service_socket(service), FALSE, error);
     if (!endpoint) {
         dsb_podman_service_free(service);
@@ -137,7 +141,7 @@ static gboolean plugin_open(const struct dsb_open_params *params, void **backend
         g_propagate_error(error, local);
         return FALSE;
     }
-    const char *runtime = dsb_podman_runtime(&client->facts.info);
+    const char *runtime = dsbe_podman_runtime(&client->facts.info);
     if (*runtime && !chosen) {
         dsbe_client_log(client, "podman: %s cannot run on hybrid cgroups, using %s", client->facts.info.runtime,
                         runtime);

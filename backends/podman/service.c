@@ -39,11 +39,14 @@ static gboolean is_plain_name(const char *text)
 
 struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir, const char *runtime, GError **error)
 {
-    g_autofree char *program = g_find_program_in_path("podman");
-    if (!program || !g_path_is_absolute(program) || !runtime_dir) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
-                            "no Podman answers, and there is no podman program to start: install podman, or give "
-                            "--host");
+    g_autofree char *program = dsbe_find_program("podman", g_getenv("PATH"));
+    if (!program || !runtime_dir) {
+        g_autofree char *unsafe = g_find_program_in_path("podman");
+        g_autofree char *why =
+            unsafe ? g_strdup_printf(" (%s is not run: it, or a directory above it, is somebody else's to change)", unsafe)
+                   : g_strdup("");
+        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
+                    "no Podman answers, and there is no podman program to start%s: install podman, or give --host", why);
         return NULL;
     }
     if (runtime && !is_plain_name(runtime)) {
@@ -85,8 +88,9 @@ static gboolean answers(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    gboolean good = fd >= 0 && connect(fd, (struct sockaddr *) &address, sizeof address) == 0;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* EAGAIN: it listens, and has a long queue. */
+    gboolean good = fd >= 0 && (connect(fd, (struct sockaddr *) &address, sizeof address) == 0 || errno == EAGAIN);
     if (fd >= 0)
         close(fd);
     return good;
@@ -96,11 +100,13 @@ static gboolean answers(const char *path)
 static GStrv make_environment(void)
 {
     static const char *const names[] = {
-        "HOME", "USER", "LOGNAME", "PATH", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME",
+        "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME",
         "XDG_DATA_HOME", "XDG_CACHE_HOME", "DBUS_SESSION_BUS_ADDRESS", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF",
         "CONTAINERS_REGISTRIES_CONF", "REGISTRY_AUTH_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy",
         "https_proxy", "no_proxy"};
-    GStrv environment = g_new0(char *, 1);
+    const char *path_list = g_getenv("PATH");
+    g_autofree char *safe = dsbe_safe_path(path_list ? path_list : DSBE_DEFAULT_PATH);
+    GStrv environment = g_environ_setenv(NULL, "PATH", safe, TRUE);
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         if (g_getenv(names[i]))
             environment = g_environ_setenv(environment, names[i], g_getenv(names[i]), TRUE);
@@ -148,21 +154,35 @@ static int spawn_service(const struct dsb_podman_service *service, pid_t *pid)
 
 static char *log_tail(const struct dsb_podman_service *service)
 {
-    g_autofree char *text = NULL;
-    gsize size = 0;
-    if (!g_file_get_contents(service->log, &text, &size, NULL) || size == 0)
-        return g_strdup("no message");
-    g_autofree char *tail = g_utf8_make_valid(text + (size > LOG_TAIL ? size - LOG_TAIL : 0), -1);
-    for (char *c = tail; *c; c++)
-        if ((guchar) *c < ' ' || *c == 0x7f)
-            *c = ' ';
-    return g_strdup(g_strstrip(tail));
+    uint64_t size = 0;
+    char text[LOG_TAIL];
+    int fd = dsbe_open_regular(service->log, &size, NULL);
+    gssize n = fd >= 0 ? pread(fd, text, sizeof text, size > LOG_TAIL ? (off_t) (size - LOG_TAIL) : 0) : 0;
+    if (fd >= 0)
+        close(fd);
+    return n > 0 ? dsbe_one_line(text, (gsize) n) : g_strdup("no message");
 }
 
-static gboolean start_and_wait(struct dsb_podman_service *service, GError **error)
+static void end_child(struct dsb_podman_service *service)
+{
+    if (service->child > 0) {
+        kill(service->child, SIGKILL);
+        waitpid(service->child, NULL, 0);
+    }
+    service->child = 0;
+}
+
+static gboolean late(GError **error, const char *what)
+{
+    g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "%s did not end in time", what);
+    return FALSE;
+}
+
+static gboolean start_and_wait(struct dsb_podman_service *service, gint64 deadline, int cancel_fd, GError **error)
 {
     if (service->child > 0)
         (void) waitpid(service->child, NULL, WNOHANG); /* the one before left when it was idle */
+    service->child = 0;
     pid_t pid = 0;
     int failed = spawn_service(service, &pid);
     if (failed) {
@@ -171,27 +191,44 @@ static gboolean start_and_wait(struct dsb_podman_service *service, GError **erro
         return FALSE;
     }
     service->child = pid;
-    gint64 deadline = g_get_monotonic_time() + START_TIMEOUT_US;
     while (!answers(service->socket)) {
         int status = 0;
-        gboolean ended = waitpid(pid, &status, WNOHANG) == pid;
-        if (!ended && g_get_monotonic_time() < deadline) {
-            g_usleep(POLL_US);
+        if (waitpid(pid, &status, WNOHANG) == pid) {
+            service->child = 0;
+            g_autofree char *tail = log_tail(service);
+            g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "podman system service did not start: %s", tail);
+            return FALSE;
+        }
+        gint64 now = g_get_monotonic_time();
+        enum dsbe_wait wait = now < deadline ? dsbe_wait(-1, 0, MIN(deadline, now + POLL_US), cancel_fd)
+                                             : DSBE_WAIT_READY;
+        if (wait == DSBE_WAIT_TIMEOUT)
             continue;
-        }
-        service->child = 0;
-        if (!ended) {
-            kill(pid, SIGKILL);
-            waitpid(pid, &status, 0);
-        }
-        g_autofree char *tail = log_tail(service);
-        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "podman system service did not start: %s", tail);
-        return FALSE;
+        end_child(service);
+        return wait == DSBE_WAIT_CANCELLED ? dsbe_set_cancelled(error)
+                                           : late(error, "the start of podman system service");
     }
     return TRUE;
 }
 
-gboolean dsb_podman_service_ensure(void *data, GError **error)
+/* The lock is held by whoever starts the service, at most for the time that takes. */
+static gboolean take_lock(int lock, gint64 deadline, int cancel_fd, GError **error)
+{
+    while (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        gint64 now = g_get_monotonic_time();
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "flock: %s", g_strerror(errno));
+            return FALSE;
+        }
+        if (now >= deadline)
+            return late(error, "another start of podman system service");
+        if (dsbe_wait(-1, 0, MIN(deadline, now + POLL_US), cancel_fd) == DSBE_WAIT_CANCELLED)
+            return dsbe_set_cancelled(error);
+    }
+    return TRUE;
+}
+
+gboolean dsb_podman_service_ensure(void *data, gint64 deadline, int cancel_fd, GError **error)
 {
     struct dsb_podman_service *service = data;
     if (answers(service->socket))
@@ -201,9 +238,9 @@ gboolean dsb_podman_service_ensure(void *data, GError **error)
         g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED, "cannot use \"%s\": %s", service->lock, g_strerror(errno));
         return FALSE;
     }
-    while (flock(lock, LOCK_EX) != 0 && errno == EINTR)
-        continue;
-    gboolean good = answers(service->socket) || start_and_wait(service, error);
+    deadline = MIN(deadline, g_get_monotonic_time() + START_TIMEOUT_US);
+    gboolean good = take_lock(lock, deadline, cancel_fd, error) &&
+                    (answers(service->socket) || start_and_wait(service, deadline, cancel_fd, error));
     close(lock);
     return good;
 }

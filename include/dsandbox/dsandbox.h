@@ -4,6 +4,7 @@
 
 /** Everything an embedding program needs. Plugin authors include <dsandbox/plugin.h> instead. */
 #include <dsandbox/error.h>
+#include <dsandbox/files.h>
 #include <dsandbox/policy.h>
 #include <dsandbox/result.h>
 #include <dsandbox/session.h>

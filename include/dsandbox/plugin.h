@@ -10,7 +10,7 @@ G_BEGIN_DECLS
 
 #define DSB_PLUGIN_MAGIC UINT32_C(0x44534250) /* "DSBP" */
 #define DSB_PLUGIN_ABI_MAJOR 1
-#define DSB_PLUGIN_ABI_MINOR 0
+#define DSB_PLUGIN_ABI_MINOR 1
 
 /** Labels that `create` puts on a container (spec.labels has them) and `list` filters by. */
 #define DSB_LABEL_OWNER "dsandbox.owner"
@@ -28,10 +28,20 @@ struct dsb_open_params {
     uint32_t struct_size;
     const char *endpoint;    /**< engine address from the user (unix://, tcp://, https://, program path) */
     const char *runtime_dir; /**< private directory (0700) for sockets, exists */
-    uint32_t call_timeout_ms; /**< deadline of one engine call */
+    /**
+     * Deadline of each engine call; 0: the plugin's own default. Only `kill` and `destroy` take some seconds when
+     * it is shorter, and `image_make` and a pull have none.
+     */
+    uint32_t call_timeout_ms;
     /** One line of diagnostics, for -v. May be NULL. */
     void (*log)(void *log_data, const char *line);
     void *log_data;
+    /* since 1.1; callers of 1.0 do not have it: see struct_size */
+    /**
+     * Readable: whatever runs ends with CANCELLED soon, and new calls do at once; `kill`, `destroy` and `list` work
+     * all the same. It stays readable. -1: none.
+     */
+    int cancel_fd;
 };
 
 /** What the engine is. Filled by `describe`; strings are truncated, never NULL. */

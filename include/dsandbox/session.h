@@ -17,13 +17,21 @@ struct dsb_run_options {
     const char *session;     /**< session id; NULL: a fresh directory, removed afterwards */
     const char *image;       /**< NULL: dsandbox-sandbox:latest */
     uint64_t allow_unenforced; /**< control bits that may be missing; the result lists them */
-    uint32_t engine_timeout_ms; /**< deadline of one engine call; 0: 60 000 */
-    int cancel_fd;           /**< readable: stop, remove the container, status cancelled; -1 none */
+    uint32_t engine_timeout_ms; /**< deadline of one engine call; 0: the backend's default, 60 000 for ours */
+    /**
+     * Readable: stop, remove the container, status cancelled; -1 none. It must stay readable. Engine calls end too;
+     * an engine that does not answer any more is not waited for, what it keeps is for dsb_gc().
+     */
+    int cancel_fd;
     /** Diagnostics, one line. May be NULL. */
     void (*log)(void *data, const char *line);
     /** Output as it comes; stream is 1 or 2. Also kept in the result. May be NULL. */
     void (*output)(void *data, int stream, const void *bytes, gsize size);
     void *data;
+    /* sessions; dsb_run does not look at them */
+    gboolean no_checkpoint;  /**< dsb_session_open: no rollback points (less memory; a crash loses the variables) */
+    const char *lost_reason; /**< dsb_session_open: why the session's former interpreter is gone. The first execution's
+                                  state is then `lost` with this reason; NULL: there was none */
 };
 
 /** What to run. */
@@ -35,6 +43,7 @@ struct dsb_request {
     const char *const *argv; /**< arguments after the file name, NULL-terminated, or NULL */
     const char *const *env;  /**< "K=V", NULL-terminated, or NULL */
     int stdin_fd;            /**< standard input of the code, -1: empty */
+    uint64_t timeout_ms;     /**< wall time of this execution; 0: the policy's; never more than a locked policy's */
 };
 
 /**
@@ -42,6 +51,56 @@ struct dsb_request {
  * removed. Never NULL: every failure is in the result.
  */
 dsb_result *dsb_run(const dsb_policy *policy, const struct dsb_run_options *options, const struct dsb_request *request);
+
+/**
+ * A live sandbox with one interpreter whose variables persist from one execution to the next. Each session is used
+ * by one thread at a time; different sessions may be used by different threads at once. An execution is stopped
+ * from elsewhere through options->cancel_fd.
+ */
+typedef struct dsb_session dsb_session;
+
+/**
+ * Open the session options->session (required): policy resolved, container created, verified, started, measured,
+ * interpreter started (not waited for). Holds the lock of the session's directory until it is closed.
+ * `options` and its strings are needed during the call only; cancel_fd and log too.
+ * NULL: *failure is a result that says why nothing runs (refused, busy, unavailable, cancelled, …).
+ */
+dsb_session *dsb_session_open(const dsb_policy *policy, const struct dsb_run_options *options, dsb_result **failure);
+
+/** Remove the container and unlock; files stay. Takes no longer than the engine's timeout. NULL is allowed. */
+void dsb_session_close(dsb_session *session);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_session, dsb_session_close)
+
+/**
+ * Run code in the session. Never NULL. Of `options` (may be NULL) cancel_fd, output, data and log count.
+ * A timeout or a cancel keeps the variables, a crash goes back to the rollback point; result `state` says which.
+ * Status `lost` with failure LOST: the container is gone. Close the session then and open it again, with lost_reason.
+ */
+dsb_result *dsb_session_execute(dsb_session *session, const struct dsb_run_options *options,
+                                const struct dsb_request *request);
+
+/**
+ * A control operation on the idle session, a JSON object {"op":"vars"|"reset"|"save"|"restore"|…}; guest/PROTOCOL.md
+ * has them. `timeout_ms` 0: 30 000; at most 600 000. Returns the JSON answer of at most 16 MiB (g_free), which comes
+ * from the sandbox and is not to be trusted. NULL: INVALID no such object; FAILED the operation's own error, or its
+ * time was over; TIMEOUT the sandbox does not answer; LOST; PROTOCOL.
+ */
+char *dsb_session_control(dsb_session *session, const char *op_json, guint timeout_ms, GError **error);
+
+/**
+ * FALSE when the container is gone (ended, killed, engine stopped, idle or life time over). Does not wait. Call it
+ * about once a second while the session is idle: it looks at the disk, too, since processes that an execution left
+ * behind may go on writing, and ends a sandbox that is far over its limit.
+ */
+gboolean dsb_session_alive(dsb_session *session);
+/** Readable when something happened while idle; call dsb_session_alive then. -1 when the container is gone. */
+int dsb_session_fd(const dsb_session *session);
+
+/** The session's id, and its directory on the host (hostile content: use <dsandbox/files.h>). Owned by the session. */
+const char *dsb_session_id(const dsb_session *session);
+const char *dsb_session_workdir(const dsb_session *session);
+/** JSON {id, container, backend, engine, image, policy{sha256,controls}, workdir, timing} (g_free). */
+char *dsb_session_info(const dsb_session *session);
 
 /** One installed backend, for listings. Strings are g_free'd with the array. */
 struct dsb_backend_row {
@@ -52,11 +111,27 @@ struct dsb_backend_row {
     char *engine;    /**< "docker 20.10.24 at unix:///…", or the reason */
     char *engine_json; /**< all engine facts, or NULL */
 };
-/** All installed backends, or the one of options.plugin_path; each tried when `probe`. */
+/** All installed backends, or the one of options->plugin_path; each tried when `probe`. NULL: options->struct_size is not valid. */
 GPtrArray *dsb_backends(const struct dsb_run_options *options, gboolean probe);
 
-/** Remove what dead runs left: containers past their deadline or without a living owner, and empty directories. */
+/**
+ * Remove what dead runs left: containers of the caller that are past their deadline or without a living owner, on each
+ * engine that answers (one, when the options name it), and their directories and locks in the base directory, these
+ * also when no engine answers (UNAVAILABLE then). *removed counts what went, or would go when `dry_run`, which changes
+ * nothing.
+ */
 gboolean dsb_gc(const struct dsb_run_options *options, gboolean dry_run, unsigned *removed, GError **error);
+
+/** One thing that a machine needs, or not quite. */
+struct dsb_finding {
+    const char *name; /**< "base directory"; static */
+    gboolean good;
+    gboolean needed; /**< without it nothing runs; others are for rootless engines only */
+    char *found;     /**< g_free'd with the array */
+    const char *remedy; /**< what to do, static; NULL when it is good */
+};
+/** Check this machine for a run with these options. Changes nothing. NULL: options->struct_size is not valid. */
+GPtrArray *dsb_doctor(const struct dsb_run_options *options);
 
 /** Make the sandbox image: from a root tarball or a Dockerfile (one of them not NULL). */
 gboolean dsb_image_make(const struct dsb_run_options *options, const char *tarball, const char *dockerfile,

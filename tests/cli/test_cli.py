@@ -24,6 +24,9 @@ import time
 import unittest
 import urllib.parse
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import schema  # noqa: E402
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.abspath(os.environ.get("DSB_TEST_PROGRAM", os.path.join(TOP, "build/cli/dsandbox")))
 EXAMPLES = os.path.join(TOP, "examples")
@@ -35,7 +38,7 @@ ENDPOINT = os.environ.get("DSB_TEST_ENDPOINT", "")
 AS = os.environ.get("DSB_TEST_AS", "")
 RUNS = int(os.environ.get("DSB_TEST_RUNS", "100"))
 HARD_LIMIT = 120  # seconds, of one run of the program
-RESULT_KEYS = json.load(open(os.path.join(TOP, "doc/result.schema.json"), encoding="utf-8"))["required"]
+RESULT_SCHEMA = json.load(open(os.path.join(TOP, "doc/result.schema.json"), encoding="utf-8"))
 
 
 class Work:
@@ -149,12 +152,10 @@ class Case(unittest.TestCase):
     def result(self, done):
         """The one JSON object on standard output."""
         try:
-            result = json.loads(done.stdout)
-        except ValueError:
-            self.fail(f"standard output is not one JSON object\n{done}")
-        self.assertEqual(result["schema"], "dsandbox.result/1", done)
-        for key in RESULT_KEYS:
-            self.assertIn(key, result, done)
+            result = schema.loads(done.out.decode("utf-8"))
+        except ValueError as problem:
+            self.fail(f"standard output is not one JSON object: {problem}\n{done}")
+        self.assertEqual(schema.problems(result, RESULT_SCHEMA), [], done)
         return result
 
     def assert_failure(self, done, code, *words, status=125):
@@ -229,6 +230,46 @@ def _add_bad_value(option, value, number):
 for _option, _values in BAD_VALUES.items():
     for _number, _value in enumerate(_values):
         _add_bad_value(_option, _value, _number)
+
+
+class Schema(Case):
+    """What the tests of this file judge results by."""
+
+    def test_it_sees_what_is_wrong(self):
+        good = schema.loads(dsandbox("run", "--json", "--memory=x", "-c", "pass").stdout)
+        self.assertEqual(schema.problems(good, RESULT_SCHEMA), [])
+        for key, value in (("status", "fine"), ("exit_code", 256), ("exit_code", "0"), ("stdout", None), ("stdout_bytes", -1),
+                           ("error", {"name": 5, "value": "", "traceback": None}), ("error", {"name": "E"}), ("results", [{}]),
+                           ("results", [1]), ("timing", {"a": "b"}), ("policy", {"sha256": "x", "controls": []}), ("failure", {"code": "x", "message": ""})):
+            with self.subTest(key, value=value):
+                self.assertNotEqual(schema.problems({**good, key: value}, RESULT_SCHEMA), [])
+        self.assertNotEqual(schema.problems({k: v for k, v in good.items() if k != "usage"}, RESULT_SCHEMA), [])
+
+    def test_it_takes_only_json(self):
+        for text in ("NaN", '{"a":Infinity}', "1e999", '{"a":1,"a":2}', "[1.]", "{'a':1}"):
+            with self.subTest(text), self.assertRaises(ValueError):
+                schema.loads(text)
+
+
+class Gc(Case):
+    def test_directories_go_without_an_engine(self):
+        base = WORK.dir("gc", 0o700)
+        os.mkdir(os.path.join(base, ".run-x"))
+        os.mkdir(os.path.join(base, "kept"))
+        done = dsandbox("gc", "--dry-run", "--base-dir", base)
+        self.assertEqual(sorted(os.listdir(base)), [".run-x", "kept"], done)
+        self.assertIn("would remove 1", done.stdout)
+        done = dsandbox("gc", "--base-dir", base)
+        self.assertEqual(done.status, 125, done)  # containers could not be looked for
+        self.assertIn("removed 1", done.stdout)
+        self.assertNotIn(".run-x", os.listdir(base))
+        self.assertIn("kept", os.listdir(base))
+
+
+class TooLarge(Case):
+    def test_code_whose_json_is_too_large(self):
+        path = WORK.file(b"x = '" + b"\x01" * (3 << 20) + b"'")
+        self.assert_failure(dsandbox("run", "--json", path), "invalid", "as json")
 
 
 class Usage(Case):
@@ -558,6 +599,20 @@ class NoEngine(Case):
         self.assertRegex((done.stdout + done.stderr).lower(), "docker|podman", done)
         self.assertRegex((done.stdout + done.stderr).lower(), "install|start", done)
 
+    def test_doctor_looks_at_more_than_engines(self):
+        base = WORK.dir("open", 0o777)
+        done = dsandbox("doctor", "--json", "--base-dir", base)
+        self.assertEqual(done.status, 125, done)
+        facts = json.loads(done.stdout)
+        findings = {f["name"]: f for f in facts["findings"]}
+        self.assertLessEqual({"openat2", "guest files", "cgroups", "base directory", "free space", "engine"}, set(findings))
+        self.assertEqual((facts["good"], facts["usable"]), (False, False))
+        for name in ("base directory", "engine"):
+            self.assertFalse(findings[name]["good"])
+            self.assertTrue(findings[name]["remedy"])
+        self.assertTrue(findings["guest files"]["good"])
+        self.assertIsNone(findings["guest files"]["remedy"])
+
 
 # --- on a real engine -------------------------------------------------------------------------------------------------
 
@@ -644,8 +699,9 @@ class EngineCase(Case):
             raise AssertionError(f"the first run does not work: {done}")
         return []
 
+    # By the program itself: with the service, test_session.py.
     def dsb(self, *args, json_=True, **how):
-        options = ["--backend", BACKEND, "run", "--base-dir", WORK.base]
+        options = ["--backend", BACKEND, "run", "--no-service", "--base-dir", WORK.base]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))
         if json_:
@@ -660,7 +716,7 @@ class EngineCase(Case):
         return result
 
     def popen(self, *args, json_=True):
-        options = ["--backend", BACKEND, "run", "--base-dir", WORK.base]
+        options = ["--backend", BACKEND, "run", "--no-service", "--base-dir", WORK.base]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))
         if json_:
@@ -892,6 +948,75 @@ class Statuses(EngineCase):
         self.assertEqual(self.result(done)["status"], "disk_limit", done)
         self.assert_clean()
 
+    def test_code_cannot_break_the_result(self):
+        """The report is memory of the interpreter: code may write any bytes there."""
+        forge = ("import gc, os, struct, sys\nmain = sys.modules['__main__']\n"
+                 "made = [o for o in gc.get_objects() if type(o).__name__ == 'Report' and hasattr(o, 'memory')]\n"
+                 "print(len(made))\ntext = {}\n"
+                 "for o in made: o.memory[8:8 + len(text)] = text; o.memory[:8] = struct.pack('<Q', len(text))\n"
+                 "sys.stdout.flush(); os._exit(0)")
+        for text in (b'{"result":{"application/json":NaN}}', b'{"error":{"name":5,"value":"x"}}', b'{"displays":[1,[],{"x":1}]}',
+                     b'{"result":{"text/plain":"\xff"}}', b'{"result":{"application/json":[1.,1e999]}}', b"[" * 1000):
+            with self.subTest(text[:40]):
+                done = self.dsb("-c", forge.format(repr(text)))
+                result = self.result(done)
+                self.assertEqual((result["status"], result["error"], result["results"]), ("ok", None, []), done)
+                self.assertEqual(result["stdout"], "1\n", done)
+
+    def disk_limit(self, code, word, *options):
+        done = self.dsb("--disk", "8MiB", *options, "-c", code)
+        result = self.result(done)
+        self.assertEqual(result["status"], "disk_limit", done)
+        self.assertIn(word, result["reason"], done)
+        self.assertEqual(done.status, 137, done)
+        self.assert_clean()
+
+    def test_a_burst_that_ends_at_once_is_seen(self):
+        self.disk_limit("import os\nfor i in range(4): open(f'/sandbox/{i}', 'wb').write(bytes(4 << 20))\nos._exit(0)", "disk of 8MiB")
+
+    def test_depth_does_not_hide_files(self):
+        self.disk_limit("import os, time\nfor i in range(200): os.mkdir('d'); os.chdir('d')\n"
+                        "for i in range(3): open(str(i), 'wb').write(bytes(4 << 20))\ntime.sleep(20)", "disk of 8MiB")
+
+    def test_mode_000_does_not_hide_files(self):
+        self.disk_limit("import os, time\nos.mkdir('d')\nfor i in range(3): open(f'd/{i}', 'wb').write(bytes(4 << 20))\n"
+                        "os.chmod('d', 0); os.chmod('/sandbox', 0); time.sleep(20)", "disk of 8MiB")
+
+    def test_inodes(self):
+        policy = WORK.file('{"disk_inodes": 500}')
+        self.disk_limit("for i in range(600): open(f'/sandbox/{i}', 'w')", "disk_inodes of 500", "--policy", policy)
+
+    def test_space_without_writing(self):
+        result = self.run_ok("import os\nf = os.open('/sandbox/f', os.O_CREAT | os.O_RDWR); os.posix_fallocate(f, 0, 1 << 20)\n"
+                             "print(os.fstat(f).st_size)\nimport ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+                             "print(libc.fallocate(f, 0, ctypes.c_long(0), ctypes.c_long(2 << 20)), ctypes.get_errno())")
+        self.assertEqual(result["stdout"].split(), ["1048576", "-1", "95"])
+
+    def bind(self, source):
+        return WORK.file(json.dumps({"binds": [{"source": source, "target": "/given"}]}))
+
+    def test_extra_bind(self):
+        given = WORK.dir("given")
+        WORK.file("hello", "given/file")
+        result = self.run_ok("print(open('/given/file').read())\ntry: open('/given/x', 'w')\nexcept OSError as e: print(e.errno)",
+                             "--policy", self.bind(given))
+        self.assertEqual(result["stdout"].split(), ["hello", "30"])
+        result = self.run_ok("print(open('/given').read())", "--policy", self.bind(os.path.join(given, "file")))
+        self.assertEqual(result["stdout"].split(), ["hello"])
+
+    def test_extra_binds_that_are_not_given(self):
+        place = WORK.dir("place")
+        os.symlink("/run", os.path.join(place, "link"))
+        os.mkfifo(os.path.join(place, "fifo"))
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(os.path.join(WORK.dir("place/in"), "engine"))
+        for source, word in (("link", "symbolic link"), ("fifo", "regular file"), ("in", "socket"), ("nowhere", "not there")):
+            with self.subTest(source):
+                done = self.dsb("-c", "pass", "--policy", self.bind(os.path.join(place, source)))
+                self.assert_failure(done, "refused", word, status=126)
+        self.assert_clean()
+        listener.close()
+
     def test_refused_uid_0(self):
         for user in ("0", "0:0", "1000:0"):
             with self.subTest(user):
@@ -1105,6 +1230,33 @@ class Ending(EngineCase):
                     self.assertEqual(self.result(done)["status"], "cancelled", done)
         self.assert_clean()
 
+    def test_the_next_run_removes_what_a_killed_one_left(self):
+        """Two containers never write into one session directory, even where the old one does not want to die."""
+        process = self.popen("--timeout", "60", "--session", "stale", "-c", self.CODE.format(60), json_=False)
+        self.assertEqual(process.stdout.readline(), b"up\n")
+        (old,) = containers()
+        pid = engine_get(f"/containers/{old.lstrip('/')}/json")["State"]["Pid"]
+        os.kill(pid, signal.SIGSTOP)  # pid 1 of the container, which does not see its stream end
+        process.kill()
+        process.communicate(timeout=30)
+        self.assertEqual(len(containers()), 1)
+        self.run_ok("print(1)", "--session", "stale")
+        self.assert_clean()
+
+    def test_gc_sees_a_container_once(self):
+        """Through each backend, and with `auto`, where two backends are the same engine."""
+        process = self.popen("--timeout", "60", "--session", "once", "-c", self.CODE.format(60), json_=False)
+        self.assertEqual(process.stdout.readline(), b"up\n")
+        (old,) = containers()
+        os.kill(engine_get(f"/containers/{old.lstrip('/')}/json")["State"]["Pid"], signal.SIGSTOP)
+        process.kill()
+        process.communicate(timeout=30)
+        for options in ([], ["--backend", BACKEND]):
+            done = dsandbox("gc", "-v", "--dry-run", "--base-dir", WORK.base, *options)
+            self.assertEqual(len(re.findall("would remove container [0-9a-f]+ of session once", done.stderr)), 1, done)
+        dsandbox("gc", "--backend", BACKEND, "--base-dir", WORK.base)
+        self.assert_clean()
+
     def test_killed(self):
         """SIGKILL of the program: the container is gone within the time limit and 5 s, without gc."""
         process = self.popen("--timeout", "4", "-c", self.CODE.format(60), json_=False)
@@ -1210,8 +1362,14 @@ class Verbs(EngineCase):
     def test_doctor(self):
         done = dsandbox("doctor", "--backend", BACKEND, "--base-dir", WORK.base)
         self.assertRegex(done.stdout.lower() + done.stderr.lower(), "docker|podman", done)
-        if not self.allow:
-            self.assertEqual(done.status, 0, done)
+        self.assertEqual(done.status, 0, done)
+
+    def test_doctor_misses_the_image(self):
+        done = dsandbox("doctor", "--json", "--backend", BACKEND, "--base-dir", WORK.base, "--image", "no-such-image:1")
+        self.assertEqual(done.status, 125, done)
+        image = [f for f in json.loads(done.stdout)["findings"] if f["name"] == "image"]
+        self.assertEqual([f["good"] for f in image], [False], done)
+        self.assertIn("image build", image[0]["remedy"])
 
     def test_gc(self):
         done = dsandbox("gc", "--backend", BACKEND, "--base-dir", WORK.base)
@@ -1264,7 +1422,7 @@ class Examples(EngineCase):
         self.assertEqual(self.result(done)["stdout"], "1\n", done)
 
 
-WITHOUT_ENGINE = (BadOptions, Usage, Code, Policies, NoEngine)
+WITHOUT_ENGINE = (BadOptions, Schema, Gc, TooLarge, Usage, Code, Policies, NoEngine)
 WITH_ENGINE = (Results, Statuses, Input, Newcomer, Ending, Verbs, Examples)
 
 

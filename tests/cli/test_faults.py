@@ -30,7 +30,7 @@ if os.path.exists("/dev/net/tun") and os.stat("/dev/net/tun").st_mode & 0o006 !=
 
 class Wrapped(EngineCase):
     def wrapped(self, plugin, variables, *args):
-        options = ["--plugin", os.path.join(PLUGINS, f"libdsandbox-{plugin}.so"), "run", "--json", "--base-dir",
+        options = ["--plugin", os.path.join(PLUGINS, f"libdsandbox-{plugin}.so"), "run", "--json", "--no-service", "--base-dir",
                    test_cli.WORK.base]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))

@@ -559,7 +559,7 @@ gboolean conf_contract(const struct dsb_run_options *options, const char *only, 
     }
     c.params = (struct dsb_open_params){.struct_size = sizeof c.params, .endpoint = options->endpoint,
                                         .runtime_dir = runtime, .call_timeout_ms = 60000, .log = options->log,
-                                        .log_data = options->data};
+                                        .log_data = options->data, .cancel_fd = -1};
     g_autofree char *image = c.image = find_image(&c, options->image);
     c.volume = runtime;
     g_autofree char *seccomp = c.seccomp = g_build_filename(runtime, "seccomp.json", NULL);

@@ -43,17 +43,19 @@ static void take(void *data, int stream, const void *bytes, gsize size)
     PROMISE((stream == 1 || stream == 2) && size > 0);
 }
 
-static void talk(struct dsb_wire *wire, int dir_fd, struct dsb_result *result)
+static void talk(struct dsb_wire *wire, gboolean session, int dir_fd, struct dsb_result *result)
 {
     const struct dsb_run_options options = {.struct_size = sizeof options, .cancel_fd = -1, .output = take};
     const struct dsb_request request = {.struct_size = sizeof request, .code = "pass", .code_size = 4, .stdin_fd = -1};
-    const struct dsb_workdir dir = {.fd = dir_fd, .base_fd = -1, .lock_fd = -1};
+    struct dsb_exec exec = {.wire = wire, .limits = fuzz_resolved(), .dir_fd = dir_fd, .number = 1, .session = session,
+                            .timeout_ms = 1000, .disk_bytes = UINT64_MAX, .disk_inodes = UINT64_MAX};
     g_autofree char *hello = NULL;
     GError *error = NULL;
     gboolean ok = dsb_exec_hello(wire, -1, g_get_monotonic_time() + 10 * G_USEC_PER_SEC, &hello, &error);
     PROMISE(ok == (error == NULL));
     if (ok) {
-        ok = dsb_exec_run(wire, fuzz_resolved(), &dir, &options, &request, result, &error);
+        dsb_exec_configure(wire, fuzz_resolved(), session, TRUE);
+        ok = dsb_exec_run(&exec, &options, &request, result, &error);
         PROMISE(ok == (error == NULL));
     }
     if (!ok)
@@ -85,13 +87,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         g_rmdir(dir); /* an open directory without a name is enough */
     }
     struct fake fake = {.input = {data, size}};
-    fake.step = 1 + (gsize) fuzz_byte(&fake.input) * 16;
+    uint8_t how = fuzz_byte(&fake.input);
+    fake.step = 1 + (gsize) how * 16;
     struct dsb_stream stream = {.struct_size = sizeof stream, .state = &fake, .read_fd = always_ready,
                                 .write_fd = always_ready, .read = fake_read, .write = fake_write};
     struct dsb_wire wire;
     dsb_wire_init(&wire, &stream);
     g_autoptr(dsb_result) result = dsb_result_new();
-    talk(&wire, dir_fd, result);
+    talk(&wire, how & 1, dir_fd, result);
     check_printed(result);
     dsb_wire_clear(&wire);
     return 0;

@@ -14,17 +14,22 @@ static gsize step;
 static gboolean blocked;
 static int always_ready = -1;
 
-void *__wrap_dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, int *fd, GError **error);
+gboolean __wrap_dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, struct dsbe_line *line, GError **error);
+void __wrap_dsbe_line_close(struct dsbe_line *line);
 CURLcode __wrap_curl_easy_send(CURL *curl, const void *buffer, size_t size, size_t *done);
 CURLcode __wrap_curl_easy_recv(CURL *curl, void *buffer, size_t size, size_t *done);
-void __wrap_curl_easy_cleanup(CURL *curl);
 
-void *__wrap_dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, int *fd, GError **error)
+gboolean __wrap_dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, struct dsbe_line *line, GError **error)
 {
     (void) timeout_ms;
     (void) error;
-    *fd = always_ready;
-    return http;
+    *line = (struct dsbe_line){.easy = http, .fd = always_ready, .cancel_fd = -1};
+    return TRUE;
+}
+
+void __wrap_dsbe_line_close(struct dsbe_line *line)
+{
+    PROMISE(line->fd == always_ready);
 }
 
 CURLcode __wrap_curl_easy_send(CURL *curl, const void *buffer, size_t size, size_t *done)
@@ -48,11 +53,6 @@ CURLcode __wrap_curl_easy_recv(CURL *curl, void *buffer, size_t size, size_t *do
     return CURLE_OK;
 }
 
-void __wrap_curl_easy_cleanup(CURL *curl)
-{
-    (void) curl;
-}
-
 static void read_all(struct dsb_stream *stream, gsize room)
 {
     g_autofree uint8_t *buffer = g_malloc(room);
@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct dsbe_http *http;
     if (http == NULL) {
-        http = dsbe_http_new(dsbe_endpoint_parse("unix:///run/engine.sock", FALSE, NULL));
+        http = dsbe_http_new(dsbe_endpoint_parse("unix:///run/engine.sock", FALSE, NULL), -1);
         always_ready = open("/dev/zero", O_RDWR | O_CLOEXEC);
     }
     wire = (struct fuzz_input){data, size};

@@ -14,15 +14,16 @@ static struct fuzz_input answers;
 static int status;
 
 extern const struct dsb_plugin *dsb_plugin_entry(void);
-gboolean __wrap_dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, struct dsbc_output *output,
-                             GError **error);
+gboolean __wrap_dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd,
+                             struct dsbc_output *output, GError **error);
 
-gboolean __wrap_dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, struct dsbc_output *output,
-                             GError **error)
+gboolean __wrap_dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd,
+                             struct dsbc_output *output, GError **error)
 {
     (void) argv;
     (void) env;
     (void) timeout_ms;
+    (void) cancel_fd;
     (void) error;
     g_autofree char *text = fuzz_text(&answers);
     output->text = g_string_new(status == 0 ? text : "");
@@ -105,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t what = fuzz_byte(&answers), how = fuzz_byte(&answers);
     status = how & 1 ? 125 : 0;
     char program[] = "/usr/bin/docker", address[] = "tcp://127.0.0.1:1";
-    struct dsbc_cli cli = {.program = program, .endpoint = address, .identified = TRUE};
+    struct dsbc_cli cli = {.program = program, .endpoint = address, .cancel_fd = -1, .identified = TRUE};
     cli.facts = (struct dsbc_facts){.podman = (how & 2) != 0, .info.struct_size = sizeof cli.facts.info};
     g_mutex_init(&cli.lock);
     g_autoptr(GError) error = NULL;

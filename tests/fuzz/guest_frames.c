@@ -55,20 +55,47 @@ int64_t now_ms(void)
     return 1000000;
 }
 
-bool kernel_start(struct kernel *k, const char *python, const char *script)
+bool kernel_start(struct kernel *k, int socket_type, const char *python, const char *script)
 {
     PROMISE(*python != '\0');
+    (void) socket_type;
     (void) script;
     k->pid = 2;
     return true;
 }
 
-bool kernel_send(const struct kernel *k, char type, const unsigned char *data, size_t n, const int *fds, int nfds)
+bool kernel_send(int control, const struct message *message, int64_t wait_ms)
 {
-    (void) data;
-    (void) fds;
-    PROMISE(k->pid == 2 && type == 'C' && n <= FRAME_MAX_CONTROL && nfds == 0);
+    (void) control;
+    (void) wait_ms;
+    PROMISE(message->type == 'C' && message->n <= FRAME_MAX_CONTROL && message->nfds == 0);
     return true;
+}
+
+void session_start(void)
+{
+    PROMISE(g.session.on);
+    g.phase = READY;
+}
+
+void session_pending(void)
+{
+    if (g.pending)
+        start_execution();
+}
+
+/* As the real one reads its operation. */
+void session_on_control(uint32_t id, const unsigned char *data, size_t n)
+{
+    struct json_member op = {"op", JSON_TEXT, 0, false};
+    g.session.control_id = id;
+    if (json_scan(data, n, &op, 1) == NULL && op.seen)
+        PROMISE(op.text > data && op.text + op.length < data + n);
+}
+
+void kill_execution(enum reason reason)
+{
+    g.reason = reason;
 }
 
 void start_execution(void)

@@ -23,7 +23,8 @@ static void check_scan(const uint8_t *data, size_t size)
 {
     struct json_member want[] = {{"timeout_ms", JSON_INT, -7, false},
                                  {"output_limit", JSON_INT, -7, false},
-                                 {"output_kill", JSON_BOOL, -7, false}};
+                                 {"output_kill", JSON_BOOL, -7, false},
+                                 {"op", JSON_TEXT, -7, false}};
     if (json_scan(data, size, want, G_N_ELEMENTS(want)) != NULL)
         return;
     json_object *root = parse(data, size);
@@ -35,6 +36,9 @@ static void check_scan(const uint8_t *data, size_t size)
         PROMISE(json_object_object_get_ex(root, want[i].key, &value) == want[i].seen);
         if (want[i].seen && want[i].kind == JSON_BOOL)
             PROMISE(json_object_get_boolean(value) == want[i].value);
+        if (want[i].seen && want[i].kind == JSON_TEXT && memchr(want[i].text, '\\', want[i].length) == NULL)
+            PROMISE(json_object_get_string_len(value) == (int) want[i].length &&
+                    memcmp(json_object_get_string(value), want[i].text, want[i].length) == 0);
         if (want[i].seen && want[i].kind == JSON_INT)
             PROMISE(json_object_get_int64(value) == want[i].value);
     }

@@ -176,7 +176,9 @@ class Cases:
         self.assertEqual(len(self.hello["uid"]), 4)
         self.assertEqual(set(self.hello["caps"]), {"inh", "prm", "eff", "bnd", "amb"})
         self.assertFalse(self.hello["seccomp"]["marker"])
-        self.assertIn("null", self.hello["devices"])
+        self.assertIn({"name": "null", "type": "c", "major": 1, "minor": 3}, self.hello["devices"])
+        self.assertIn("lo", [i["name"] for i in self.hello["interfaces"]])
+        self.assertTrue(all(isinstance(i["up"], bool) for i in self.hello["interfaces"]))
         self.assertTrue(any(m["target"] == "/" for m in self.hello["mounts"]))
         self.assertTrue(all("size" in m for m in self.hello["mounts"] if m["target"] == "/dev/shm"))
 

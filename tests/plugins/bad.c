@@ -101,6 +101,8 @@ DSB_PLUGIN_EXPORT const struct dsb_plugin *ENTRY(void)
     plugin.struct_size = offsetof(struct dsb_plugin, list);
 #elif defined(BAD_LONG)
     plugin.struct_size = 1 << 20;
+#elif defined(BAD_HALF)
+    plugin.struct_size = offsetof(struct dsb_plugin, usage) + 4;
 #elif defined(BAD_NAME)
     plugin.name = "Bad Name";
 #elif defined(BAD_THREADS)

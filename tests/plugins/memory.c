@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An engine in memory: containers are rows of a table, and what is written to one comes back as if pid 1
- * were `cat`. It keeps the contract in every point. Endpoint "absent" is an engine that does not answer.
+ * were `cat`. It keeps the contract in every point. Endpoint "absent" is an engine that does not answer. With
+ * endpoint "unix:PATH" each started container is a connection to that socket, where the test plays pid 1.
  */
 #include <dsandbox/plugin.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct container {
@@ -68,6 +71,8 @@ static gboolean memory_describe(void *backend, struct dsb_engine_info *info, GEr
     g_strlcpy(info->version, "1", sizeof info->version);
     g_strlcpy(info->endpoint, engine->endpoint, sizeof info->endpoint);
     info->cgroup_version = 2;
+    info->limits_available = DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) |
+                             DSB_BIT(DSB_CONTROL_PIDS);
     info->local = TRUE;
     return TRUE;
 }
@@ -186,14 +191,33 @@ static void echo_close(void *state)
     g_free(echo);
 }
 
+/* Both directions of one connection to the test's pid 1. */
+static gboolean connect_pid1(const char *path, int fds[2])
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    fds[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fds[0] < 0)
+        return FALSE;
+    fds[1] = connect(fds[0], (const struct sockaddr *) &address, sizeof address) == 0
+                 ? fcntl(fds[0], F_DUPFD_CLOEXEC, 3) : -1;
+    if (fds[1] >= 0)
+        return TRUE;
+    close(fds[0]);
+    return FALSE;
+}
+
 static gboolean memory_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
 {
+    const struct engine *engine = backend;
     struct container *container = need(backend, id, error);
     if (container == NULL)
         return FALSE;
     struct echo *echo = g_new0(struct echo, 1);
-    if (pipe2(echo->fds, O_NONBLOCK | O_CLOEXEC) != 0) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", g_strerror(errno));
+    gboolean pid1 = g_str_has_prefix(engine->endpoint, "unix:");
+    if (pid1 ? !connect_pid1(engine->endpoint + strlen("unix:"), echo->fds)
+             : pipe2(echo->fds, O_NONBLOCK | O_CLOEXEC) != 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "no stream: %s", g_strerror(errno));
         g_free(echo);
         return FALSE;
     }

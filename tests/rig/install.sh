@@ -23,7 +23,7 @@ group() {
 	build)
 		echo build-essential meson ninja-build pkg-config \
 			libglib2.0-dev libcurl4-openssl-dev libjson-c-dev \
-			libcmocka-dev libseccomp-dev libsoup-3.0-dev
+			libcmocka-dev libseccomp-dev libsoup-3.0-dev libedit-dev
 		;;
 	check)
 		echo clang libclang-rt-dev python3 curl openssl

@@ -2,10 +2,14 @@
 /* The docker-cli backend without an engine: translation (golden files), classification, child processes. */
 #include "cli.h"
 
+#include "engine.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -97,7 +101,10 @@ static void translates(void **state)
     matches_golden("podman.argv", &spec, &podman);
     matches_golden("podman-rootless.argv", &spec, &rootless);
 
-    struct dsbc_facts facts = docker;
+    struct dsbc_facts facts = podman;
+    g_strlcpy(facts.runtime, "runc", sizeof facts.runtime);
+    matches_golden("podman-hybrid.argv", &spec, &facts);
+    facts = docker;
     facts.selinux = TRUE;
     spec.network = DSB_NETWORK_FULL;
     spec.runtime = "runsc";
@@ -204,12 +211,23 @@ static void classifies(void **state)
         {"client version 1.52 is too new. Maximum supported API version is 1.41", DSB_ERROR_UNSUPPORTED, TRUE},
         {"unknown flag: --pull", DSB_ERROR_UNSUPPORTED, TRUE},
         {"docker: Error response from daemon: Unknown runtime specified x", DSB_ERROR_INVALID, TRUE},
+        {"error during connect: Get \"https://h:2376/info\": x509: certificate signed by unknown authority",
+         DSB_ERROR_DENIED, TRUE},
+        {"error during connect: Get \"https://h:2376/info\": remote error: tls: certificate required", DSB_ERROR_DENIED,
+         TRUE},
+        {"Error response from daemon: Client sent an HTTP request to an HTTPS server.", DSB_ERROR_UNAVAILABLE, TRUE},
+        {"error during connect: Get \"https://h/info\": http: server gave HTTP response to HTTPS client",
+         DSB_ERROR_UNAVAILABLE, TRUE},
+        {"Error response from daemon: Get \"https://registry/v2/\": x509: certificate signed by unknown authority",
+         DSB_ERROR_FAILED, FALSE},
         {"something else", DSB_ERROR_FAILED, FALSE},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(table); i++) {
         const char *advice = NULL;
         assert_int_equal(dsbc_classify(table[i].text, &advice), table[i].code);
         assert_non_null(advice);
+        if (strstr(table[i].text, "TLS") || strstr(table[i].text, "tls") || strstr(table[i].text, "HTTPS"))
+            assert_true(strstr(advice, "group") == NULL && strstr(advice, "DOCKER_") != NULL);
         assert_int_equal(*advice != '\0', table[i].advice);
     }
 }
@@ -259,16 +277,46 @@ static void finds_programs(void **state)
     g_autofree char *program = g_build_filename(dir, "docker", NULL);
     assert_true(g_file_set_contents(program, "#!/bin/sh\n", -1, NULL));
     assert_int_equal(chmod(program, 0755), 0);
-    g_autofree char *found = dsbc_find_program("docker", dir);
+    g_autofree char *found = dsbe_find_program("docker", dir);
     assert_string_equal(found, program);
-    assert_int_equal(chmod(dir, 0777), 0);
-    assert_null(dsbc_find_program("docker", dir)); /* everybody could put a program there */
+    static const struct {
+        mode_t directory, file;
+    } bad[] = {{0777, 0755}, {0775, 0755}, {0755, 0757}, {0755, 0775}, {0755, 0644}};
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        assert_int_equal(chmod(dir, bad[i].directory), 0);
+        assert_int_equal(chmod(program, bad[i].file), 0);
+        assert_null(dsbe_find_program("docker", dir));
+        assert_false(dsbe_program_ok(program));
+    }
     assert_int_equal(chmod(dir, 0755), 0);
-    assert_int_equal(chmod(program, 0757), 0);
-    assert_null(dsbc_find_program("docker", dir));
-    assert_int_equal(chmod(program, 0644), 0);
-    assert_null(dsbc_find_program("docker", dir));
-    assert_null(dsbc_find_program("docker", ".:relative:"));
+    assert_int_equal(chmod(program, 0755), 0);
+    assert_true(dsbe_program_ok(program));
+    assert_null(dsbe_find_program("docker", ".:relative:"));
+    if (geteuid() == 0) { /* what belongs to somebody else can be changed by them */
+        assert_int_equal(chown(program, 12345, 0), 0);
+        assert_false(dsbe_program_ok(program));
+        assert_int_equal(chown(program, 0, 0), 0);
+        assert_int_equal(chown(dir, 12345, 0), 0);
+        assert_false(dsbe_program_ok(program));
+        assert_int_equal(chown(dir, 0, 0), 0);
+    }
+    /* A link counts as what it points at. */
+    g_autofree char *open_dir = g_build_filename(dir, "open", NULL);
+    g_autofree char *target = g_build_filename(open_dir, "target", NULL);
+    g_autofree char *link = g_build_filename(dir, "link", NULL);
+    assert_int_equal(mkdir(open_dir, 0755), 0);
+    assert_true(g_file_set_contents(target, "#!/bin/sh\n", -1, NULL));
+    assert_int_equal(chmod(target, 0755), 0);
+    assert_int_equal(symlink(target, link), 0);
+    assert_true(dsbe_program_ok(link));
+    assert_int_equal(chmod(open_dir, 0777), 0);
+    assert_false(dsbe_program_ok(link));
+    g_autofree char *list = g_strconcat(open_dir, ":", dir, ":relative", NULL);
+    g_autofree char *safe = dsbe_safe_path(list);
+    assert_string_equal(safe, dir);
+    unlink(link);
+    unlink(target);
+    rmdir(open_dir);
     unlink(program);
     rmdir(dir);
 }
@@ -279,7 +327,7 @@ static gboolean run_shell(const char *script, guint timeout_ms, struct dsbc_outp
 {
     char *const command[] = {(char *) "/bin/sh", (char *) "-c", (char *) script, NULL};
     char *const environment[] = {(char *) "ONLY=this", (char *) "PATH=/usr/bin:/bin", NULL};
-    return dsbc_capture(command, environment, timeout_ms, output, error);
+    return dsbc_capture(command, environment, timeout_ms, -1, output, error);
 }
 
 static void captures(void **state)
@@ -313,6 +361,90 @@ static void keeps_the_deadline(void **state)
     assert_true(g_get_monotonic_time() - before < 5 * G_USEC_PER_SEC);
 }
 
+static gpointer write_later(gpointer data)
+{
+    g_usleep(100000);
+    assert_int_equal(write(GPOINTER_TO_INT(data), "", 1), 1);
+    return NULL;
+}
+
+static void can_be_cancelled(void **state)
+{
+    (void) state;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    char *const command[] = {(char *) "/bin/sh", (char *) "-c", (char *) "sleep 30 & sleep 30", NULL};
+    char *const environment[] = {(char *) "PATH=/usr/bin:/bin", NULL};
+    g_auto(dsbc_output) output = {0};
+    g_autoptr(GError) error = NULL;
+    gint64 before = g_get_monotonic_time();
+    GThread *thread = g_thread_new("cancel", write_later, GINT_TO_POINTER(ends[1]));
+    assert_false(dsbc_capture(command, environment, 20000, ends[0], &output, &error));
+    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_CANCELLED));
+    assert_true(g_get_monotonic_time() - before < 2 * G_USEC_PER_SEC);
+    g_thread_join(thread);
+    /* Still readable: nothing is begun. Once nobody can cancel any more, the descriptor does not matter. */
+    g_clear_error(&error);
+    assert_false(dsbc_capture(command, environment, 20000, ends[0], &output, &error));
+    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_CANCELLED));
+    char byte;
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    close(ends[1]);
+    char *const done[] = {(char *) "/bin/echo", (char *) "done", NULL};
+    assert_true(dsbc_capture(done, environment, 20000, ends[0], &output, NULL));
+    assert_string_equal(output.text->str, "done\n");
+    close(ends[0]);
+}
+
+/* A program that embeds us need not ignore SIGPIPE. */
+static void survives_a_closed_pipe(void **state)
+{
+    (void) state;
+    char *const environment[] = {NULL};
+    struct dsbc_cli cli = {.program = (char *) "/bin/true", .env = (char **) environment, .cancel_fd = -1};
+    struct dsb_stream stream = {.struct_size = sizeof stream};
+    g_autoptr(GError) error = NULL;
+    void (*before)(int) = signal(SIGPIPE, SIG_DFL);
+    GPtrArray *command = g_ptr_array_new_with_free_func(g_free);
+    dsbc_add(command, "/bin/true");
+    assert_true(dsbc_stream_open(&cli, command, &stream, &error));
+    char byte;
+    gssize n;
+    while ((n = stream.read(stream.state, &byte, 1, NULL)) < 0)
+        g_usleep(10000);
+    assert_int_equal(n, 0);
+    g_usleep(100000);
+    assert_int_equal(stream.write(stream.state, "x", 1, &error), -1);
+    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_LOST));
+    stream.close(stream.state);
+    sigset_t pending;
+    sigpending(&pending);
+    assert_false(sigismember(&pending, SIGPIPE));
+    signal(SIGPIPE, before);
+}
+
+/* A signal that was there before, blocked by the caller, is the caller's. */
+static void keeps_the_callers_signal(void **state)
+{
+    (void) state;
+    sigset_t pipe_only, old, pending;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    void (*before)(int) = signal(SIGPIPE, SIG_DFL);
+    pthread_sigmask(SIG_BLOCK, &pipe_only, &old);
+    raise(SIGPIPE);
+    struct dsbe_sigpipe guard;
+    dsbe_sigpipe_block(&guard);
+    errno = ENOENT;
+    dsbe_sigpipe_restore(&guard);
+    assert_int_equal(errno, ENOENT);
+    sigpending(&pending);
+    assert_true(sigismember(&pending, SIGPIPE));
+    signal(SIGPIPE, SIG_IGN); /* takes it */
+    signal(SIGPIPE, before);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
 static void limits_output(void **state)
 {
     (void) state;
@@ -344,7 +476,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(translates),     cmocka_unit_test(loses_no_field),     cmocka_unit_test(refuses_what_the_engine_cannot),
-        cmocka_unit_test(compacts_json),  cmocka_unit_test(classifies),         cmocka_unit_test(reads_facts),
+        cmocka_unit_test(can_be_cancelled), cmocka_unit_test(survives_a_closed_pipe),
+        cmocka_unit_test(keeps_the_callers_signal), cmocka_unit_test(compacts_json),  cmocka_unit_test(classifies),         cmocka_unit_test(reads_facts),
         cmocka_unit_test(finds_programs), cmocka_unit_test(captures),           cmocka_unit_test(keeps_the_deadline),
         cmocka_unit_test(limits_output),  cmocka_unit_test(passes_lines),
     };

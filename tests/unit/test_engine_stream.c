@@ -190,6 +190,23 @@ static void test_endpoint(void **state)
     assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_INVALID));
 }
 
+static void test_local_addresses(void **state)
+{
+    (void) state;
+    static const char *const here[] = {"/run/x.sock",          "unix:///run/x.sock", "tcp://127.0.0.1:2375",
+                                       "tcp://127.8.9.10",     "http://[::1]:2375",  "https://localhost:2376/base",
+                                       "tcp://LOCALHOST:2376"};
+    static const char *const elsewhere[] = {"tcp://10.0.0.1:2375", "tcp://localhost.example.org:2375", "http://[::2]:1",
+                                            "tcp://0.0.0.0:2375",  "https://127.0.0.1.nip.io",         "ssh://localhost",
+                                            "context:x",           "tcp://1270.0.0.1",                 ""};
+    for (gsize i = 0; i < G_N_ELEMENTS(here); i++)
+        if (!dsbe_address_is_local(here[i]))
+            fail_msg("not local: %s", here[i]);
+    for (gsize i = 0; i < G_N_ELEMENTS(elsewhere); i++)
+        if (dsbe_address_is_local(elsewhere[i]))
+            fail_msg("local: %s", elsewhere[i]);
+}
+
 static void test_sizes(void **state)
 {
     (void) state;
@@ -230,7 +247,7 @@ int main(void)
         cmocka_unit_test(test_demux_refuses),     cmocka_unit_test(test_head_every_split),
         cmocka_unit_test(test_head_fields),       cmocka_unit_test(test_head_refuses),
         cmocka_unit_test(test_endpoint),          cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_messages),      cmocka_unit_test(test_local_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

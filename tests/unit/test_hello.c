@@ -39,18 +39,31 @@
                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                             "proc", "ro,relatime") "," TMPFS("/proc/acpi", "ro,relatime", "8422") "," TMPFS("/proc/kcore", \
                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                             "rw,nosuid", "67108864") "," TMPFS("/sys/firmware", "ro,relatime", "8421")
 
+#define INTERFACE(name, more) "{\"name\":\"" name "\"" more "}"
+#define UP ",\"up\":true"
+#define DOWN ",\"up\":false"
+#define LO INTERFACE("lo", UP)
+#define DEVICE(name, type, major, minor)                                                                               \
+    "{\"name\":\"" name "\",\"type\":\"" type "\",\"major\":" major ",\"minor\":" minor "}"
+#define ZERO DEVICE("zero", "c", "1", "5")
+#define DEVICES                                                                                                        \
+    DEVICE("null", "c", "1", "3")                                                                                      \
+    "," ZERO "," DEVICE("full", "c", "1", "7") "," DEVICE("random", "c", "1", "8") "," DEVICE(                         \
+        "urandom", "c", "1", "9") "," DEVICE("tty", "c", "5", "0") "," DEVICE("console", "c", "136", "0")
+
 #define HELLO(mounts)                                                                                                  \
     "{\"protocol\":1,\"version\":\"0.1.0\",\"pid\":1,\"uid\":[1234,1234,1234,1234],\"gid\":[5678,5678,5678,5678],"     \
     "\"groups\":[5678],\"caps\":{\"inh\":\"0000000000000000\",\"prm\":\"0000000000000000\","                           \
     "\"eff\":\"0000000000000000\",\"bnd\":\"0000000000000000\",\"amb\":\"0000000000000000\"},\"no_new_privs\":1,"      \
     "\"seccomp\":{\"mode\":2,\"marker\":true},\"cgroup\":{\"version\":2,\"memory\":536870912,\"swap\":0,"              \
-    "\"cpu_quota\":100000,\"cpu_period\":100000,\"pids\":128},\"mounts\":[" mounts "],\"interfaces\":[\"lo\"],"        \
+    "\"cpu_quota\":100000,\"cpu_period\":100000,\"pids\":128},\"mounts\":[" mounts "],\"interfaces\":[" LO "],"        \
     "\"rlimits\":{\"nofile\":[1024,1024],\"core\":[0,0],\"fsize\":[1073741824,1073741824]},"                           \
     "\"volume\":{\"dev\":2049,\"ino\":77},\"namespaces\":{\"pid\":11,\"ipc\":12,\"uts\":13,\"net\":14,\"mnt\":15,"     \
-    "\"cgroup\":16,\"user\":17},\"devices\":[\"null\",\"zero\",\"full\",\"random\",\"urandom\",\"tty\",\"console\"],"  \
+    "\"cgroup\":16,\"user\":17},\"devices\":[" DEVICES "],"  \
     "\"hostname\":\"sandbox\",\"python\":\"/usr/bin/python3\"}"
 
-static const struct dsb_host_facts host = {.volume_dev = 2049, .volume_ino = 77, .ns_ino = {1, 2, 3, 4, 5, 6}};
+static const struct dsb_host_facts host = {
+    .volume_dev = 2049, .volume_ino = 77, .binds = {{2049, 500}}, .ns_ino = {1, 2, 3, 4, 5, 6}};
 
 static int setup(void **state)
 {
@@ -136,31 +149,21 @@ static void test_docker(void **state)
 static void test_podman(void **state)
 {
     const struct dsb_resolved *resolved = *state;
-    static const char json[] =
-        HELLO(
-            DOCKER_MOUNTS
-            "," MOUNT("/dev/null", "devtmpfs", "rw,nosuid") "," MOUNT("/dev/zero", "devtmpfs", "rw,nosuid") "," MOUNT("/dev/full", "tmpfs", "rw,nosuid") "," MOUNT(
-                "/dev/random", "devtmpfs",
-                "rw") "," MOUNT("/dev/urandom", "devtmpfs",
-                                "rw") "," MOUNT("/dev/tty", "devtmpfs",
-                                                "rw") "," MOUNT("/dev/console", "devpts",
-                                                                "rw") "," MOUNT("/run/.containerenv", "tmpfs",
-                                                                                "rw,nosuid,nodev") "," MOUNT("/run/"
-                                                                                                             "secrets",
-                                                                                                             "tmpfs",
-                                                                                                             "rw,"
-                                                                                                             "nosuid,"
-                                                                                                             "nodev") "," MOUNT("/etc/passwd",
-                                                                                                                                "ext4",
-                                                                                                                                "ro,nosuid,nodev") "," MOUNT("/etc/group",
-                                                                                                                                                             "ext4",
-                                                                                                                                                             "ro") "," MOUNT("/proc/timer_list",
-                                                                                                                                                                             "devtmpfs",
-                                                                                                                                                                             "rw,nosuid") "," MOUNT("/sys/dev/block",
-                                                                                                                                                                                                    "tmpfs",
-                                                                                                                                                                                                    "ro"));
-    struct dsb_observed facts = parse(resolved, json);
-    assert_int_equal(failing(resolved, &facts), DSB_N_CONTROLS);
+    static const char *const more[] = {
+        MOUNT("/dev/null", "devtmpfs", "rw,nosuid"),    MOUNT("/dev/zero", "devtmpfs", "rw,nosuid"),
+        MOUNT("/dev/full", "tmpfs", "rw,nosuid"),       MOUNT("/dev/random", "devtmpfs", "rw"),
+        MOUNT("/dev/urandom", "devtmpfs", "rw"),        MOUNT("/dev/tty", "devtmpfs", "rw"),
+        MOUNT("/dev/console", "devpts", "rw"),          MOUNT("/run/.containerenv", "tmpfs", "ro,nosuid,nodev"),
+        MOUNT("/etc/passwd", "ext4", "ro,nosuid,nodev"), MOUNT("/etc/group", "ext4", "ro"),
+        MOUNT("/proc/timer_list", "devtmpfs", "rw,nosuid"),
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(more); i++) {
+        g_autofree char *mounts = g_strconcat("\"mounts\":[" DOCKER_MOUNTS ",", more[i], "]", NULL);
+        g_autofree char *json = exchange(HELLO(""), "\"mounts\":[]", mounts);
+        struct dsb_observed facts = parse(resolved, json);
+        if (failing(resolved, &facts) != DSB_N_CONTROLS)
+            fail_msg("%s: %s fails", more[i], dsb_control_name(failing(resolved, &facts)));
+    }
 }
 
 /* As the engines really have it (recorded; kernel with cgroup v1): what must fail, and nothing else. */
@@ -236,9 +239,11 @@ static const struct {
     {"\"nofile\":[1024,1024]", "\"nofile\":[1024]", DSB_CONTROL_NOFILE},
     {"\"core\":[0,0]", "\"core\":[0,-1]", DSB_CONTROL_CORE},
     {"\"fsize\":[1073741824,1073741824]", "\"fsize\":[1073741824,-1]", DSB_CONTROL_FSIZE},
-    {"[\"lo\"]", "[\"lo\",\"eth0\"]", DSB_CONTROL_NETWORK},
-    {"[\"lo\"]", "[\"lo0\"]", DSB_CONTROL_NETWORK},
-    {"\"interfaces\":[\"lo\"],", "", DSB_CONTROL_NETWORK},
+    {LO, LO "," INTERFACE("eth0", DOWN), DSB_CONTROL_NETWORK},
+    {LO, INTERFACE("lo0", UP), DSB_CONTROL_NETWORK},
+    {LO, LO "," INTERFACE("tunl0", UP), DSB_CONTROL_NETWORK}, /* a real tunnel by that name */
+    {LO, LO "," INTERFACE("sit0", ""), DSB_CONTROL_NETWORK},
+    {"\"interfaces\":[" LO "],", "", DSB_CONTROL_NETWORK},
     {"\"ino\":77", "\"ino\":78", DSB_CONTROL_VOLUME},
     {"\"dev\":2049", "\"dev\":2050", DSB_CONTROL_VOLUME},
     {"\"volume\":{\"dev\":2049,\"ino\":77},", "", DSB_CONTROL_VOLUME},
@@ -250,15 +255,23 @@ static const struct {
     {"\"mnt\":15", "\"mnt\":5", DSB_CONTROL_NAMESPACES},
     {"\"cgroup\":16", "\"cgroup\":6", DSB_CONTROL_NAMESPACES},
     {"\"cgroup\":16,", "", DSB_CONTROL_NAMESPACES},
-    {"\"zero\"", "\"sda\"", DSB_CONTROL_DEVICES},
-    {"\"zero\"", "\"fuse\"", DSB_CONTROL_DEVICES},
-    {"\"zero\"", "\"net/tun\"", DSB_CONTROL_DEVICES},
+    {ZERO, DEVICE("sda", "b", "8", "0"), DSB_CONTROL_DEVICES},
+    {ZERO, DEVICE("fuse", "c", "10", "229"), DSB_CONTROL_DEVICES},
+    {ZERO, DEVICE("net/tun", "c", "10", "200"), DSB_CONTROL_DEVICES},
+    {ZERO, DEVICE("zero", "b", "1", "5"), DSB_CONTROL_DEVICES},   /* a RAM disk by that name */
+    {ZERO, DEVICE("zero", "c", "1", "1"), DSB_CONTROL_DEVICES},   /* the machine's memory by that name */
+    {ZERO, DEVICE("console", "c", "4", "1"), DSB_CONTROL_DEVICES}, /* the machine's own console */
+    {ZERO, "{\"name\":\"zero\"}", DSB_CONTROL_DEVICES},
     /* mounts */
     {MOUNT("/", "overlay", "ro,relatime"), MOUNT("/", "overlay", "rw,relatime"), DSB_CONTROL_ROOTFS},
     {MOUNT("/sandbox", "ext4", "rw,relatime"), MOUNT("/sandbox", "ext4", "ro,relatime"), DSB_CONTROL_VOLUME},
     {MOUNT("/sandbox", "ext4", "rw,relatime"), MOUNT("/sandboxes", "ext4", "rw,relatime"), DSB_CONTROL_VOLUME},
     {MOUNT("/opt/dsandbox", "ext4", "ro,relatime"), MOUNT("/opt/dsandbox", "ext4", "rw,relatime"), DSB_CONTROL_VOLUME},
     {MOUNT("/etc/hosts", "ext4", "ro,relatime"), MOUNT("/etc", "ext4", "ro,relatime"), DSB_CONTROL_VOLUME},
+    {MOUNT("/etc/hosts", "ext4", "ro,relatime"), MOUNT("/etc/hosts", "ext4", "rw"), DSB_CONTROL_VOLUME},
+    {MOUNT("/etc/hosts", "ext4", "ro,relatime"), MOUNT("/etc/passwd", "tmpfs", "rw"), DSB_CONTROL_VOLUME},
+    {MOUNT("/etc/hosts", "ext4", "ro,relatime"), MOUNT("/run/.containerenv", "tmpfs", "rw"), DSB_CONTROL_VOLUME},
+    {MOUNT("/etc/hosts", "ext4", "ro,relatime"), MOUNT("/run/secrets", "tmpfs", "ro"), DSB_CONTROL_VOLUME},
     {MOUNT("/etc/hosts", "ext4", "ro,relatime"), MOUNT("/home", "ext4", "ro,relatime"), DSB_CONTROL_VOLUME},
     {MOUNT("/etc/hosts", "ext4", "ro,relatime"), MOUNT("/run/docker.sock", "tmpfs", "ro"), DSB_CONTROL_VOLUME},
     {MOUNT("/etc/hosts", "ext4", "ro,relatime"), MOUNT("/sandbox/x", "ext4", "rw"), DSB_CONTROL_VOLUME},
@@ -311,11 +324,11 @@ static void test_harmless(void **state)
 {
     static const char *const exchanges[][2] = {
         {"\"groups\":[5678]", "\"groups\":[]"},
-        {"[\"lo\"]", "[\"lo\",\"tunl0\",\"sit0\"]"},
-        {"[\"lo\"]", "[]"},
+        {LO, LO "," INTERFACE("tunl0", DOWN) "," INTERFACE("sit0", DOWN)},
+        {LO "],", "],"},
         {"\"memory\":536870912", "\"memory\":1048576"},
         {"\"hostname\":\"sandbox\"", "\"hostname\":\"sandbox\",\"later\":{\"a\":[1]}"},
-        {MOUNT("/opt/dsandbox", "ext4", "ro,relatime"), MOUNT("/etc/hostname", "ext4", "ro")}, /* guest in the image */
+        {MOUNT("/opt/dsandbox", "ext4", "ro,relatime"), MOUNT("/etc/group", "ext4", "ro")}, /* guest in the image */
         {TMPFS("/run", FLAGS, "65536"), TMPFS("/var/lib/data", "rw,nosuid,nodev,noexec", "65536")}, /* VOLUME masked */
         {"\"options\":\"ro,relatime\",\"super_options\":\"rw\"}," MOUNT("/proc", "proc",
                                                                         "rw,nosuid,nodev,noexec,relatime"),
@@ -354,17 +367,29 @@ static void test_host_unknown(void **state)
     assert_int_equal(facts.shared_namespaces, DSB_NS_PID);
 }
 
+#define BOUND(options, identity)                                                                                       \
+    "{\"target\":\"/data\",\"fstype\":\"ext4\",\"options\":\"" options "\",\"super_options\":\"rw\"" identity "}"
+#define THE_SOURCE ",\"dev\":2049,\"ino\":500"
+
 static void test_extra_binds(void **state)
 {
     struct dsb_resolved *resolved = *state;
     resolved->spec.n_binds = 4;
     struct dsb_observed facts = parse(resolved, HELLO(DOCKER_MOUNTS));
     assert_int_equal(failing(resolved, &facts), DSB_CONTROL_VOLUME); /* asked for, and not there */
-    facts = parse(resolved, HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "ro,relatime")));
+    facts = parse(resolved, HELLO(DOCKER_MOUNTS "," BOUND("ro,relatime", THE_SOURCE)));
     assert_int_equal(failing(resolved, &facts), DSB_N_CONTROLS);
-    facts = parse(resolved, HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw,relatime")));
+    facts = parse(resolved, HELLO(DOCKER_MOUNTS "," BOUND("rw,relatime", THE_SOURCE)));
     assert_int_equal(failing(resolved, &facts), DSB_CONTROL_VOLUME);
     assert_int_equal(facts.foreign_mounts, 1);
+    /* something else than what was looked at, or nobody knows */
+    static const char *const others[] = {HELLO(DOCKER_MOUNTS "," BOUND("ro", ",\"dev\":2049,\"ino\":501")),
+                                         HELLO(DOCKER_MOUNTS "," BOUND("ro", ",\"dev\":2050,\"ino\":500")),
+                                         HELLO(DOCKER_MOUNTS "," BOUND("ro", ""))};
+    for (gsize i = 0; i < G_N_ELEMENTS(others); i++) {
+        facts = parse(resolved, others[i]);
+        assert_int_equal(failing(resolved, &facts), DSB_CONTROL_VOLUME);
+    }
     g_autofree char *foreign =
         dsb_hello_foreign(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw")),
                           strlen(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw"))), &resolved->spec);
@@ -430,6 +455,9 @@ static void test_bad_text(void **state)
         "{\"protocol\":1,\"mounts\":[{\"target\":1,\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
         "{\"protocol\":1,\"mounts\":[{\"target\":\"/\\u0000\",\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
         "{\"protocol\":1,\"interfaces\":[1]}",
+        "{\"protocol\":1,\"interfaces\":[\"lo\"]}",
+        "{\"protocol\":1,\"interfaces\":[{\"name\":\"tunl0\",\"up\":0}]}",
+        "{\"protocol\":1,\"devices\":[{\"name\":1}]}",
         "{\"protocol\":1,\"interfaces\":\"lo\"}",
         "{\"protocol\":1,\"rlimits\":{\"nofile\":[1,\"x\"]}}",
         "{\"protocol\":1,\"rlimits\":{\"nofile\":[1,2,3]}}",
@@ -478,9 +506,9 @@ static void test_too_large(void **state)
     assert_false(dsb_hello_parse(json, strlen(json), &resolved->spec, &host, &facts, &error));
     assert_int_equal(error->code, DSB_ERROR_PROTOCOL);
     g_error_free(error);
-    GString *many = g_string_new("{\"protocol\":1,\"interfaces\":[\"lo\"");
+    GString *many = g_string_new("{\"protocol\":1,\"interfaces\":[" LO);
     for (unsigned i = 0; i < 2000; i++)
-        g_string_append(many, ",\"lo\"");
+        g_string_append(many, "," LO);
     g_string_append(many, "]}");
     error = NULL;
     assert_false(dsb_hello_parse(many->str, many->len, &resolved->spec, &host, &facts, &error));

@@ -2,6 +2,7 @@
 #include "loader.h"
 
 #include "paths.h"
+#include "select.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -141,6 +142,7 @@ static void refuses_flawed_descriptors(void **state)
         {"minor", "update dsandbox"},
         {"short", "struct_size"},
         {"long", "struct_size"},
+        {"half", "inside a member"},
         {"name", "valid name"},
         {"threads", "thread_model"},
         {"version", "version"},
@@ -152,6 +154,25 @@ static void refuses_flawed_descriptors(void **state)
         g_autofree char *name = g_strconcat("bad-", table[i].flaw, NULL);
         g_autofree char *path = built(name);
         refused_path(path, DSB_ERROR_PLUGIN, table[i].word);
+    }
+}
+
+/* Both given: it must be the one that was asked for. */
+static void name_and_path_must_agree(void **state)
+{
+    g_autofree char *path = copy(*state, "memory", "m.so", 0644);
+    struct dsb_run_options options = {
+        .struct_size = sizeof options, .backend = "podman", .plugin_path = path, .cancel_fd = -1};
+    g_autoptr(GError) error = NULL;
+    assert_null(dsb_engine_open(&options, &error));
+    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_PLUGIN));
+    assert_non_null(strstr(error->message, "\"podman\" was asked for"));
+    static const char *const fine[] = {"memory", "auto", NULL};
+    for (gsize i = 0; i < G_N_ELEMENTS(fine); i++) {
+        options.backend = fine[i];
+        struct dsb_engine *engine = dsb_engine_open(&options, NULL);
+        assert_non_null(engine);
+        dsb_engine_close(engine);
     }
 }
 
@@ -292,6 +313,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(leaks_no_descriptors, make_place, drop_place),
         cmocka_unit_test(refuses_flawed_descriptors),
         cmocka_unit_test(cuts_at_struct_size),
+        cmocka_unit_test_setup_teardown(name_and_path_must_agree, make_place, drop_place),
         cmocka_unit_test_setup_teardown(wants_a_name_that_fits, make_place, drop_place),
         cmocka_unit_test(refuses_bad_names_and_paths),
         cmocka_unit_test(lists_what_is_there),

@@ -92,12 +92,38 @@ static void test_places(void **state)
     }
 }
 
+static void test_size(void **state)
+{
+    (void) state;
+    struct dsb_request request = nothing;
+    request.code_size = 4u << 20;
+    g_autofree char *code = g_strnfill(16u << 20, '\x01');
+    request.code = code;
+    assert_bad(&usual, &request, "files of the session"); /* six bytes each as JSON */
+    memset(code, 'a', 16u << 20);
+    assert_good(&usual, &request);
+    request.code_size = 16u << 20;
+    assert_bad(&usual, &request, "files of the session");
+    memset(code, '"', 16u << 20);
+    request.code_size = 7u << 20;
+    assert_good(&usual, &request);
+    request.code_size = 9u << 20;
+    assert_bad(&usual, &request, "files of the session");
+    request = nothing;
+    memset(code, 'a', 16u << 20);
+    code[(16u << 20) - 1] = '\0';
+    const char *const argv[] = {code, NULL};
+    request.argv = argv;
+    assert_bad(&usual, &request, "files of the session");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_env),
         cmocka_unit_test(test_code),
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

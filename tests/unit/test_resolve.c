@@ -358,12 +358,25 @@ static void test_ownership(void **state)
     assert_string_equal(resolved->spec.runtime, "crun");
 }
 
+/* gc may not take a living run for a dead one, however long its policy lets it live. */
+static void test_longest_life(void **state)
+{
+    (void) state;
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    assert_int_equal(dsb_resolve_longest_life(policy, TRUE), 86400);
+    assert_true(dsb_resolve_longest_life(policy, FALSE) >= 24 * 3600 + 60);
+    assert_true(dsb_policy_set(policy, "timeout", "24h", "x", NULL));
+    assert_true(dsb_policy_set(policy, "start_timeout", "10m", "x", NULL));
+    assert_true(dsb_resolve_longest_life(policy, TRUE) >= 24 * 3600 + 600);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),   cmocka_unit_test(test_policy_values), cmocka_unit_test(test_life),
         cmocka_unit_test(test_user),       cmocka_unit_test(test_env),           cmocka_unit_test(test_bad_input),
-        cmocka_unit_test(test_no_session), cmocka_unit_test(test_binds),         cmocka_unit_test(test_ownership),
+        cmocka_unit_test(test_no_session), cmocka_unit_test(test_binds),         cmocka_unit_test(test_longest_life),
+        cmocka_unit_test(test_ownership),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

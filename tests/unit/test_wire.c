@@ -106,14 +106,29 @@ static void oversized_and_unknown_frames_are_refused(void **state)
     refuses((const uint8_t *) "\xff\xff\xff\xff\x05\0\0\0\0", 9);
     refuses((const uint8_t *) "\x01\0\0\x01\x05\0\0\0\0", 9);
     refuses((const uint8_t *) "\0\0\0\0\0\0\0\0\0", 9);
-    refuses((const uint8_t *) "\0\0\0\0\x0c\0\0\0\0", 9);
+    refuses((const uint8_t *) "\0\0\0\0\x0f\0\0\0\0", 9);
     refuses((const uint8_t *) "Traceback", 9);
+}
+
+static void what_is_too_large_is_not_queued(void **state)
+{
+    (void) state;
+    struct dsb_stream out = { 0 };
+    struct dsb_wire writer;
+    g_autofree char *big = g_malloc0(DSB_FRAME_MAX + 1);
+    dsb_wire_init(&writer, &out);
+    assert_false(dsb_wire_queue(&writer, DSB_FRAME_EXEC, 1, big, DSB_FRAME_MAX + 1));
+    assert_int_equal(dsb_wire_pending(&writer), 0);
+    assert_true(dsb_wire_queue(&writer, DSB_FRAME_EXEC, 1, big, DSB_FRAME_MAX));
+    assert_int_equal(dsb_wire_pending(&writer), DSB_FRAME_MAX + DSB_FRAME_HEADER);
+    dsb_wire_clear(&writer);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_survive_every_split),
+        cmocka_unit_test(what_is_too_large_is_not_queued),
         cmocka_unit_test(oversized_and_unknown_frames_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "scan.h"
 #include "workdir.h"
 
 #include <fcntl.h>
@@ -11,6 +12,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "scratch.h"
 
 static char *base;
 
@@ -74,7 +77,7 @@ static void an_ephemeral_directory_goes_with_everything_in_it(void **state)
     assert_int_equal(symlink(outside, link), 0);
     assert_int_equal(g_mkdir(sub, 0700), 0);
     assert_true(g_file_set_contents(file, "hello", 5, NULL));
-    dsb_workdir_scan(dir, TRUE, &scan);
+    dsb_scan_run(dir->fd, TRUE, 0, &scan);
     assert_int_equal(scan.inodes, 3);
     assert_non_null(g_hash_table_lookup(scan.files, "sub/file"));
     assert_non_null(g_hash_table_lookup(scan.files, "link"));
@@ -101,6 +104,62 @@ static void a_session_is_kept_and_locked(void **state)
     assert_true(g_file_test(file, G_FILE_TEST_EXISTS));
     assert_true(dsb_workdir_open(base, "s1", geteuid(), getegid(), &second, NULL));
     dsb_workdir_close(second);
+}
+
+static int repair(int fd)
+{
+    (void) fd;
+    static const mode_t modes[] = {0, 0777, 07777, 0300};
+    struct dsb_workdir *dir = NULL;
+    struct stat st;
+    g_autofree char *mine = g_build_filename(base, "mine", NULL);
+    g_autofree char *session = g_build_filename(mine, "s1", NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(modes); i++) {
+        if (!dsb_workdir_open(mine, "s1", geteuid(), getegid(), &dir, NULL))
+            return 1;
+        dsb_workdir_close(dir);
+        if (chmod(session, modes[i]) != 0 || !dsb_workdir_open(mine, "s1", geteuid(), getegid(), &dir, NULL))
+            return 2;
+        if (fstat(dir->fd, &st) != 0 || (st.st_mode & 0700) != 0700 || (st.st_mode & 07022) != 0)
+            return 3;
+        dsb_workdir_close(dir);
+    }
+    return 0;
+}
+
+static void what_code_did_to_the_mode_is_repaired(void **state)
+{
+    (void) state;
+    assert_int_equal(g_chmod(base, 0777), 0);
+    assert_int_equal(scratch_as_nobody(repair, -1), 0);
+    int top = open(base, O_RDONLY | O_DIRECTORY);
+    const struct dsb_tree_limits limits = {100, 10000};
+    assert_int_equal(dsb_tree_clear(top, &limits), 0);
+    close(top);
+}
+
+static void a_killed_holder_is_noticed(void **state)
+{
+    (void) state;
+    struct dsb_workdir *dir = NULL;
+    assert_true(dsb_workdir_open(base, "s1", geteuid(), getegid(), &dir, NULL));
+    assert_false(dir->stale);
+    dsb_workdir_close(dir);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(dsb_workdir_open(base, "s1", geteuid(), getegid(), &dir, NULL) && !dir->stale ? 0 : 1); /* no close */
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    for (unsigned i = 0; i < 2; i++) { /* until somebody has looked after it */
+        assert_true(dsb_workdir_open(base, "s1", geteuid(), getegid(), &dir, NULL));
+        assert_true(dir->stale);
+        dir->stale = i == 0;
+        dsb_workdir_close(dir);
+    }
+    assert_true(dsb_workdir_open(base, "s1", geteuid(), getegid(), &dir, NULL));
+    assert_false(dir->stale);
+    dsb_workdir_close(dir);
 }
 
 static void denied(const char *where)
@@ -133,6 +192,8 @@ int main(void)
         cmocka_unit_test(ids),
         cmocka_unit_test_setup_teardown(an_ephemeral_directory_goes_with_everything_in_it, make_base, remove_base),
         cmocka_unit_test_setup_teardown(a_session_is_kept_and_locked, make_base, remove_base),
+        cmocka_unit_test_setup_teardown(a_killed_holder_is_noticed, make_base, remove_base),
+        cmocka_unit_test_setup_teardown(what_code_did_to_the_mode_is_repaired, make_base, remove_base),
         cmocka_unit_test_setup_teardown(a_base_that_is_not_ours_alone_is_refused, make_base, remove_base),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

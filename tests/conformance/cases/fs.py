@@ -3,9 +3,9 @@
 
 
 #: case FS-01 critical the root file system cannot be written
-#: expect readonly / EROFS /etc EROFS /usr EROFS /usr/lib EROFS /var EROFS /home EROFS
+#: expect readonly / EROFS /etc EROFS /usr EROFS /usr/lib EROFS /var EROFS /srv EROFS
 def fs_01():
-    places = ("/", "/etc", "/usr", "/usr/lib", "/var", "/home")
+    places = ("/", "/etc", "/usr", "/usr/lib", "/var", "/srv")
     flag = "readonly" if read_only("/") else "writable"
     return [flag] + [word for place in places for word in (place, err(lambda: open(place + "/dsbx", "w")))]
 
@@ -16,12 +16,15 @@ def fs_02():
     return attempts({path: lambda path=path: open(path) for path in FACTS["canary_paths"]}, ("ENOENT",))
 
 
-#: case FS-03 critical /etc/passwd is the image's and names nobody of the host
-#: expect readable, host words: none
+#: case FS-03 critical /etc/passwd is closed, or the image's and names nobody of the host
+#: expect host words: none
 def fs_03():
-    with open("/etc/passwd") as users:
-        fields = {field for line in users for field in line.strip().split(":")}
-    return ["readable, host words:", sorted(fields.intersection(FACTS["people"])) or "none"]
+    try:
+        with open("/etc/passwd") as users:
+            fields = {field for line in users for field in line.strip().split(":")}
+    except PermissionError:
+        fields = set()
+    return ["host words:", sorted(fields.intersection(FACTS["people"])) or "none"]
 
 
 #: case FS-04 high the shadow file cannot be read

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The C API's part of bench/session.py: opens a session, then runs `x += 1` once for each line on standard input and
+ * prints the microseconds that it took.
+ *   dsandbox-bench-session BACKEND ENDPOINT IMAGE BASE_DIR ALLOWED
+ */
+#include <dsandbox/dsandbox.h>
+#include <stdio.h>
+#include <string.h>
+
+static gboolean execute(dsb_session *session, const char *code)
+{
+    struct dsb_request request = {.struct_size = sizeof request, .code = code, .code_size = strlen(code), .stdin_fd = -1};
+    g_autoptr(dsb_result) result = dsb_session_execute(session, NULL, &request);
+    if (dsb_result_status(result) == DSB_STATUS_OK)
+        return TRUE;
+    g_autofree char *json = dsb_result_json(result, FALSE);
+    fprintf(stderr, "%s\n", json);
+    return FALSE;
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dsb_result) failure = NULL;
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    if (argc != 6)
+        return 2;
+    struct dsb_run_options options = {.struct_size = sizeof options, .backend = argv[1], .endpoint = argv[2],
+                                      .image = argv[3], .base_dir = argv[4], .session = "bench-c", .cancel_fd = -1};
+    if (*argv[5] != '\0' && !dsb_controls_parse(argv[5], &options.allow_unenforced, &error)) {
+        fprintf(stderr, "%s\n", error->message);
+        return 2;
+    }
+    g_autoptr(dsb_session) session = dsb_session_open(policy, &options, &failure);
+    if (session == NULL) {
+        g_autofree char *json = dsb_result_json(failure, FALSE);
+        fprintf(stderr, "%s\n", json);
+        return 1;
+    }
+    char line[16];
+    if (!execute(session, "x = 0"))
+        return 1;
+    puts("ready");
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        gint64 begin = g_get_monotonic_time();
+        if (!execute(session, "x += 1"))
+            return 1;
+        printf("%" G_GINT64_FORMAT "\n", g_get_monotonic_time() - begin);
+        fflush(stdout);
+    }
+    return 0;
+}

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""What can go wrong outside the code that is run. What the code itself did is data: see results.Result."""
+from typing import TYPE_CHECKING, Dict, Optional, Type
+
+if TYPE_CHECKING:
+    from .results import Result
+
+__all__ = [
+    "BusyError",
+    "CancelledError",
+    "ConflictError",
+    "DeniedError",
+    "Error",
+    "ExecutionFailed",
+    "InvalidError",
+    "LimitError",
+    "LostError",
+    "NotFoundError",
+    "ProtocolError",
+    "RefusedError",
+    "TimedOutError",
+    "UnavailableError",
+]
+
+
+class Error(Exception):
+    """The base of all errors of this package.
+
+    code: the service's word for it ("not_found", "busy", …), the same words as in a result's `failure`.
+    message: what happened and, where the reader can act, what to do.
+    """
+
+    code = "failed"
+
+    def __init__(self, message: str, code: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+
+class InvalidError(Error, ValueError):
+    """A bad argument, option or policy."""
+
+    code = "invalid"
+
+
+class NotFoundError(Error, LookupError):
+    """No such session, file, image or plugin."""
+
+    code = "not_found"
+
+
+class UnavailableError(Error):
+    """No service could be found or started, or no container engine answers."""
+
+    code = "unavailable"
+
+
+class DeniedError(Error):
+    """Permission: the engine's socket, the base directory, a file that leads out of the session."""
+
+    code = "denied"
+
+
+class RefusedError(Error):
+    """The policy cannot be put in force here, so nothing is run."""
+
+    code = "refused"
+
+
+class BusyError(Error):
+    """The session runs something else and the caller did not want to wait."""
+
+    code = "busy"
+
+
+class ConflictError(Error):
+    """The session exists already, with another policy."""
+
+    code = "conflict"
+
+
+class LimitError(Error):
+    """Too many sessions, or something too big."""
+
+    code = "limit"
+
+
+class LostError(Error):
+    """The sandbox ended before it answered."""
+
+    code = "lost"
+
+
+class CancelledError(Error):
+    """Somebody stopped it."""
+
+    code = "cancelled"
+
+
+class TimedOutError(Error):
+    """The service or the container engine did not answer in time."""
+
+    code = "engine_timeout"
+
+
+class ProtocolError(Error):
+    """What answered is not the service."""
+
+    code = "protocol"
+
+
+class ExecutionFailed(Error):
+    """Raised by Result.check(): the code did not end well. `result` has everything."""
+
+    code = "execution"
+
+    def __init__(self, message: str, result: "Result") -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def _by_code() -> Dict[str, Type[Error]]:
+    kinds = (InvalidError, NotFoundError, UnavailableError, DeniedError, RefusedError, BusyError, ConflictError)
+    more = (LimitError, LostError, CancelledError, TimedOutError, ProtocolError)
+    return {kind.code: kind for kind in kinds + more}
+
+
+_KINDS = _by_code()
+
+
+def error_of(code: str, message: str) -> Error:
+    """The error of the service's code; a code that is not known here is a plain Error with that code."""
+    return _KINDS.get(code, Error)(message, code)

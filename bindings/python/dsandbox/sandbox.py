@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: MIT
+"""Sandbox: each run in a fresh sandbox. Session: one sandbox whose variables and files stay."""
+import base64
+import os
+import uuid
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type, Union
+from types import TracebackType
+
+from .client import Client, OutputCallback
+from .errors import ConflictError, InvalidError, NotFoundError
+from .results import FileInfo, HistoryEntry, Result, SessionInfo, Variable
+
+__all__ = ["Files", "Sandbox", "Session"]
+
+Time = Union[int, float, str]
+Size = Union[int, str]
+Data = Union[str, bytes]
+
+
+class Options:
+    """What a sandbox is made with. None everywhere: the service's default.
+
+    backend: "docker-api", "docker-cli", "podman" or "auto"; None: $DSANDBOX_BACKEND.
+    host: the engine's address, "unix:///run/docker.sock"; None: $DSANDBOX_HOST, else what $DOCKER_HOST or
+        $CONTAINER_HOST says to that backend.
+    image: any image with Python >= 3.8. Images are never pulled.
+    base_dir: where session directories are on the host; None: /tmp/sandboxes.
+    policy: the content of a policy file (doc/dsandbox-policy.5).
+    memory, cpus, network ("none" or "full"), pids, disk, settings: single policy keys; `settings` takes any key.
+    allow_unenforced: controls that may be missing where the engine cannot hold them; every result lists them.
+    same_path: the session's directory is also visible inside at its path on the host.
+    """
+
+    def __init__(
+        self,
+        *,
+        backend: Optional[str] = None,
+        host: Optional[str] = None,
+        image: Optional[str] = None,
+        base_dir: Union[str, "os.PathLike[str]", None] = None,
+        policy: Optional[Mapping[str, Any]] = None,
+        settings: Optional[Mapping[str, Any]] = None,
+        memory: Optional[Size] = None,
+        cpus: Optional[float] = None,
+        network: Optional[str] = None,
+        pids: Optional[int] = None,
+        disk: Optional[Size] = None,
+        allow_unenforced: Iterable[str] = (),
+        same_path: bool = False,
+        engine_timeout: Optional[Time] = None,
+    ) -> None:
+        self.backend = backend or os.environ.get("DSANDBOX_BACKEND") or None
+        self.host = host or os.environ.get("DSANDBOX_HOST") or _engine_address(self.backend)
+        self.image = image
+        self.base_dir = os.path.abspath(os.fspath(base_dir)) if base_dir is not None else None
+        self.policy = dict(policy) if policy is not None else None
+        named = {"memory": memory, "cpus": cpus, "network": network, "pids": pids, "disk": disk}
+        self.settings = {key: _setting(key, value) for key, value in (settings or {}).items()}
+        self.settings.update({key: _setting(key, value) for key, value in named.items() if value is not None})
+        self.allow_unenforced = [allow_unenforced] if isinstance(allow_unenforced, str) else list(allow_unenforced)
+        self.same_path = same_path
+        self.engine_timeout = engine_timeout
+
+    def body(self) -> Dict[str, Any]:
+        """The members of the request."""
+        values = {
+            "backend": self.backend,
+            "host": self.host,
+            "image": self.image,
+            "base_dir": self.base_dir,
+            "policy": self.policy,
+            "set": self.settings or None,
+            "allow_unenforced": self.allow_unenforced or None,
+            "mount": "same_path" if self.same_path else None,
+            "engine_timeout": self.engine_timeout,
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+
+def _engine_address(backend: Optional[str]) -> Optional[str]:
+    """The service has an environment of its own, so what the caller's says goes into the request."""
+    if backend in ("docker-api", "docker-cli"):
+        return os.environ.get("DOCKER_HOST") or None
+    return os.environ.get("CONTAINER_HOST") or None if backend == "podman" else None
+
+
+def _setting(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.5f}".rstrip("0").rstrip(".")
+    if isinstance(value, (int, str)):
+        return str(value)
+    raise InvalidError(f"setting '{key}': a text, number or truth value is expected, not {type(value).__name__}")
+
+
+def _execution(
+    code: str,
+    filename: Optional[str],
+    argv: Optional[Sequence[str]],
+    env: Optional[Mapping[str, str]],
+    stdin: Optional[Data],
+    timeout: Optional[Time],
+) -> Dict[str, Any]:
+    if not isinstance(code, str):
+        raise InvalidError(f"the code must be a str, not {type(code).__name__}")
+    body: Dict[str, Any] = {"code": code}
+    if filename is not None:
+        body["filename"] = filename
+    if argv is not None:
+        body["argv"] = [str(item) for item in argv]
+    if env is not None:
+        body["env"] = dict(env)
+    if isinstance(stdin, bytes):
+        body["stdin_base64"] = base64.b64encode(stdin).decode("ascii")
+    elif stdin is not None:
+        body["stdin"] = stdin
+    if timeout is not None:
+        body["timeout"] = timeout
+    return body
+
+
+class Sandbox:
+    """Runs code, each time in a fresh sandbox that is gone afterwards.
+
+        result = Sandbox(memory="256MiB").run("print(1 + 1)")
+
+    The keyword arguments are those of Options. `timeout`: seconds (or "5s") for each run, None: the policy's.
+    """
+
+    def __init__(self, *, client: Optional[Client] = None, timeout: Optional[Time] = None, **options: Any) -> None:
+        self.client = client or Client()
+        self.timeout = timeout
+        self.options = Options(**options)
+
+    def run(
+        self,
+        code: str,
+        *,
+        filename: Optional[str] = None,
+        argv: Optional[Sequence[str]] = None,
+        env: Optional[Mapping[str, str]] = None,
+        stdin: Optional[Data] = None,
+        timeout: Optional[Time] = None,
+        on_stdout: Optional[OutputCallback] = None,
+        on_stderr: Optional[OutputCallback] = None,
+    ) -> Result:
+        """Run code. What it did, and also a refusal or a failure of the engine, is in the result."""
+        limit = timeout if timeout is not None else self.timeout
+        body = self.options.body()
+        body.update(_execution(code, filename, argv, env, stdin, limit))
+        return self.client.run(body, on_stdout, on_stderr)
+
+    def session(self, id: Optional[str] = None, **more: Any) -> "Session":
+        """A session with the same options."""
+        return Session(id, client=self.client, timeout=self.timeout, options=self.options, **more)
+
+
+class Files:
+    """The files of a session, below /sandbox. Paths are relative to it; links are never followed."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+
+    def __repr__(self) -> str:
+        return f"Files({self._session.id!r})"
+
+    def list(self, path: str = "") -> List[FileInfo]:
+        """Everything below a directory, at any depth."""
+        return self._session.client.files(self._session.id, path)
+
+    def read(self, path: str) -> bytes:
+        return self._session.client.read_file(self._session.id, path)
+
+    def read_text(self, path: str, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self.read(path).decode(encoding, errors)
+
+    def write(self, path: str, data: Data) -> None:
+        """Create or replace; text is written as UTF-8."""
+        self._session.client.write_file(self._session.id, path, data.encode() if isinstance(data, str) else data)
+
+    def delete(self, path: str, recursive: bool = False) -> None:
+        self._session.client.delete_file(self._session.id, path, recursive)
+
+
+class Session:
+    """A sandbox with one interpreter: variables, imports and files stay from one run to the next.
+
+        with Session() as session:
+            session.run("x = 41")
+            print(session.run("x + 1").value)
+
+    id: letters, digits and _.- ; the same id, also in another process, is the same session. None: a new id.
+    keep: what `with` does at its end. True: nothing, the session lives on until it is idle for too long.
+        False: end it and delete its files. None: True for an id that was given, False for a new one.
+    timeout: seconds (or "5s") for each run, None: the policy's.
+    idle_timeout, life_time: when the service ends the sandbox by itself. Files stay then, variables do not.
+    checkpoint: a crash of the code goes back to the variables before it (costs memory).
+    labels: texts to find it by. The other keyword arguments are those of Options.
+    The sandbox is made at once; ConflictError: a session of this id has another policy.
+    """
+
+    def __init__(
+        self,
+        id: Optional[str] = None,
+        *,
+        client: Optional[Client] = None,
+        timeout: Optional[Time] = None,
+        keep: Optional[bool] = None,
+        labels: Optional[Mapping[str, str]] = None,
+        checkpoint: bool = True,
+        idle_timeout: Optional[Time] = None,
+        life_time: Optional[Time] = None,
+        exist_ok: bool = True,
+        options: Optional[Options] = None,
+        **more: Any,
+    ) -> None:
+        if options is not None and more:
+            raise InvalidError("give either options= or single options, not both: " + ", ".join(sorted(more)))
+        self.client = client or Client()
+        self.options = options or Options(**more)
+        self.timeout = timeout
+        self.keep = keep if keep is not None else id is not None
+        self.id = id if id is not None else f"s-{uuid.uuid4().hex[:20]}"
+        self.files = Files(self)
+        self._create = self.options.body()
+        if labels:
+            self._create["labels"] = dict(labels)
+        if not checkpoint:
+            self._create["checkpoint"] = False
+        if idle_timeout is not None:
+            self._create["idle_timeout"] = idle_timeout
+        if life_time is not None:
+            self._create["life_time"] = life_time
+        self._open(exist_ok)
+
+    def _open(self, exist_ok: bool) -> None:
+        self.opened = self.client.create({**self._create, "id": self.id, "exist_ok": exist_ok})
+
+    def __repr__(self) -> str:
+        return f"Session({self.id!r})"
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        if not self.keep:
+            self.close(delete_files=True)
+
+    @property
+    def workdir(self) -> Optional[str]:
+        """The session's directory on the host. What is in it comes from the code: do not follow links there."""
+        return self.opened.workdir
+
+    def run(
+        self,
+        code: str,
+        *,
+        filename: Optional[str] = None,
+        argv: Optional[Sequence[str]] = None,
+        env: Optional[Mapping[str, str]] = None,
+        stdin: Optional[Data] = None,
+        stdin_open: bool = False,
+        timeout: Optional[Time] = None,
+        wait: bool = True,
+        on_stdout: Optional[OutputCallback] = None,
+        on_stderr: Optional[OutputCallback] = None,
+    ) -> Result:
+        """Run code in the session, after what is queued there; `wait` False: BusyError instead of waiting.
+
+        stdin_open: standard input stays open for send_stdin() from another thread.
+        A session that ended in the meantime is made again, with its files; the result's state says what was lost.
+        """
+        limit = timeout if timeout is not None else self.timeout
+        body = _execution(code, filename, argv, env, stdin, limit)
+        body["create"] = self._create
+        if stdin_open:
+            body["stdin_open"] = True
+        if not wait:
+            body["wait"] = False
+        return self.client.execute(self.id, body, on_stdout, on_stderr)
+
+    def send_stdin(self, data: Data, end: bool = False) -> None:
+        """More standard input for a run with stdin_open; `end`: nothing comes after it."""
+        self.client.stdin(self.id, data.encode() if isinstance(data, str) else data, end)
+
+    def interrupt(self) -> bool:
+        """Stop the running code (KeyboardInterrupt in it first). False: nothing was running."""
+        return self.client.interrupt(self.id)
+
+    def reset(self) -> None:
+        """A fresh interpreter. Files stay."""
+        self.client.reset(self.id)
+
+    def vars(self) -> List[Variable]:
+        return self.client.variables(self.id)
+
+    def history(self) -> List[HistoryEntry]:
+        return self.client.history(self.id)
+
+    def save(self) -> Dict[str, Any]:
+        """Keep what can be pickled, for restore() after the sandbox has ended."""
+        return self.client.save(self.id)
+
+    def restore(self) -> Dict[str, Any]:
+        return self.client.restore(self.id)
+
+    def info(self) -> SessionInfo:
+        return self.client.session(self.id)
+
+    def close(self, delete_files: bool = False) -> None:
+        """End the sandbox. No error when it has ended already."""
+        try:
+            self.client.delete(self.id, delete_files)
+        except NotFoundError:
+            pass

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include "files.h"
+
+#include "table.h"
+
+#include <string.h>
+
+/* A directory exists when something is in it; this is there for a moment. */
+#define PLACEHOLDER ".dsandbox-new"
+
+gboolean transfer_begin(struct transfer *transfer, const struct cli *cli, const char *session, GError **error)
+{
+    *transfer = (struct transfer){ .cli = cli, .session = session };
+    if (!remote_check_id(session, error))
+        return FALSE;
+    transfer->client = remote_connect(cli, "this", error);
+    transfer->left_out = json_object_new_array();
+    return transfer->client != NULL;
+}
+
+int transfer_end(struct transfer *transfer, const GError *error)
+{
+    const struct cli *cli = transfer->cli;
+    int status = error != NULL ? cli_fail(cli, error) : transfer->failed > 0 ? EXIT_OURS : 0;
+    if (error == NULL && cli->json) {
+        struct json_object *report = json_object_new_object();
+        json_set(report, "session", transfer->session);
+        json_object_object_add(report, "files", json_object_new_int64(transfer->files));
+        json_object_object_add(report, "bytes", json_object_new_int64(transfer->bytes));
+        json_object_object_add(report, "left_out", json_object_get(transfer->left_out));
+        json_print(report);
+        json_object_put(report);
+    }
+    json_object_put(transfer->left_out);
+    dsb_client_free(transfer->client);
+    return status;
+}
+
+gboolean files_path_is_good(const char *path)
+{
+    g_auto(GStrv) parts = g_strsplit(path, "/", -1);
+    gboolean good = parts[0] != NULL;
+    for (char **part = parts; *part != NULL; part++)
+        good = good && (*part)[0] != '\0' && strcmp(*part, ".") != 0 && strcmp(*part, "..") != 0;
+    return good;
+}
+
+char *files_name(struct json_object *row)
+{
+    const char *base64 = json_string(row, "path_base64");
+    gsize size = 0;
+    if (base64 == NULL)
+        return g_strdup(json_string(row, "path"));
+    g_autofree guchar *bytes = g_base64_decode(base64, &size);
+    return g_strndup((const char *) bytes, size);
+}
+
+static char *url(const struct transfer *transfer, const char *path)
+{
+    return dsb_client_path("/v1/sessions/%s/files/%s", transfer->session, path);
+}
+
+struct json_object *files_list(struct transfer *transfer, const char *directory, GError **error)
+{
+    g_autofree char *all = dsb_client_path("/v1/sessions/%s/files", transfer->session);
+    g_autofree char *below = directory[0] != '\0' ? dsb_client_path("?path=%s", directory) : g_strdup("");
+    g_autofree char *path = g_strconcat(all, below, NULL);
+    struct json_object *answer = remote_call(transfer->client, "GET", path, NULL, error);
+    if (answer == NULL || !json_object_get_boolean(json_member(answer, "truncated")))
+        return answer;
+    json_object_put(answer);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT,
+                "there are more files than can be listed at once; pack them inside first: dsandbox exec %s -c "
+                "'import shutil; shutil.make_archive(\"/tmp/all\", \"tar\", \"/sandbox\"); shutil.move(\"/tmp/all.tar\", "
+                "\"/sandbox\")', then copy all.tar out", transfer->session);
+    return NULL;
+}
+
+GByteArray *files_get(struct transfer *transfer, const char *path, GError **error)
+{
+    GByteArray *bytes = NULL;
+    g_autofree char *from = url(transfer, path);
+    if (!dsb_client_bytes(transfer->client, "GET", from, NULL, 0, 0, &bytes, error)) {
+        remote_advise(error);
+        return NULL;
+    }
+    transfer->files++;
+    transfer->bytes += bytes->len;
+    return bytes;
+}
+
+gboolean files_put(struct transfer *transfer, const char *path, const void *bytes, gsize size, GError **error)
+{
+    g_autofree char *to = url(transfer, path);
+    if (!dsb_client_bytes(transfer->client, "PUT", to, bytes, size, 0, NULL, error)) {
+        if (error != NULL && g_error_matches(*error, DSB_ERROR, DSB_ERROR_LIMIT))
+            g_prefix_error(error, "%s is too large to be copied; the code can read it: dsandbox exec %s --stdin FILE ...: ",
+                           path, transfer->session);
+        return remote_advise(error);
+    }
+    transfer->files++;
+    transfer->bytes += (gint64) size;
+    return TRUE;
+}
+
+gboolean files_mkdir(struct transfer *transfer, const char *path, GError **error)
+{
+    g_autofree char *name = g_strconcat(path, "/" PLACEHOLDER, NULL);
+    g_autofree char *file = url(transfer, name);
+    return dsb_client_bytes(transfer->client, "PUT", file, "", 0, 0, NULL, error)
+           && dsb_client_bytes(transfer->client, "DELETE", file, NULL, 0, 0, NULL, error);
+}
+
+gboolean files_is_directory(struct transfer *transfer, const char *path)
+{
+    g_autofree char *list = dsb_client_path("/v1/sessions/%s/files?path=%s", transfer->session, path);
+    return dsb_client_call(transfer->client, "GET", list, NULL, 0, NULL, NULL);
+}
+
+void files_leave_out(struct transfer *transfer, const char *path, const char *why, gboolean failed)
+{
+    struct json_object *row = json_object_new_object();
+    g_autofree char *valid = g_utf8_make_valid(path, -1);
+    g_autofree char *shown = clean_text(path, strlen(path), "");
+    json_set(row, "path", valid);
+    json_set(row, "why", why);
+    json_object_array_add(transfer->left_out, row);
+    transfer->failed += failed ? 1 : 0;
+    g_printerr("dsandbox: left out: %s: %s\n", shown, why);
+}

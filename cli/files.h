@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_CLI_FILES_H
+#define DSB_CLI_FILES_H
+
+#include "remote.h"
+
+/** The most that a file of a session can have, when it goes through the service. */
+#define FILE_BYTES_MAX (256u << 20)
+
+/** Files on their way into a session or out of it. What a session's files are called is not to be trusted. */
+struct transfer {
+    const struct cli *cli;
+    dsb_client *client;
+    const char *session;
+    gint64 files, bytes;
+    struct json_object *left_out; /**< {path, why} */
+    guint failed;                 /**< of these, those that ought to have gone through */
+};
+
+/** Connects. FALSE: *error. */
+gboolean transfer_begin(struct transfer *transfer, const struct cli *cli, const char *session, GError **error);
+/** Prints what --json wants, frees, and gives the exit status. `error`: why it stopped early, or NULL. */
+int transfer_end(struct transfer *transfer, const GError *error);
+
+/** One component after the other, none of them empty, "." or "..". */
+gboolean files_path_is_good(const char *path);
+/** The bytes of a name in a list (g_free). */
+char *files_name(struct json_object *row);
+/** List a directory, all levels; LIMIT when that is not all. */
+struct json_object *files_list(struct transfer *transfer, const char *directory, GError **error);
+/** NULL: an error. */
+GByteArray *files_get(struct transfer *transfer, const char *path, GError **error);
+gboolean files_put(struct transfer *transfer, const char *path, const void *bytes, gsize size, GError **error);
+gboolean files_mkdir(struct transfer *transfer, const char *path, GError **error);
+gboolean files_is_directory(struct transfer *transfer, const char *path);
+/** Say that something does not go through; `failed`: it ought to have. */
+void files_leave_out(struct transfer *transfer, const char *path, const char *why, gboolean failed);
+
+/** cp, in each direction. The session's path is "" for its directory. */
+gboolean copy_in(struct transfer *transfer, const char *from, const char *path, GError **error);
+gboolean copy_out(struct transfer *transfer, const char *path, const char *to, GError **error);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The library has a limit of its own, for the code as JSON. */
+#define CODE_MAX (4u << 20)
+
+static int output_error;
+
+gboolean cli_ready(int fd, short events)
+{
+    struct pollfd fds[] = { { fd, events, 0 }, { cli_cancel_fd(), POLLIN, 0 } };
+    while (poll(fds, G_N_ELEMENTS(fds), -1) < 0 && errno == EINTR)
+        continue;
+    return fds[0].revents != 0;
+}
+
+void cli_write_output(void *data, int stream, const void *bytes, gsize size)
+{
+    (void) data;
+    const char *from = bytes;
+    /* PIPE_BUF bytes at a time: a ready pipe takes so many at once, and a signal is answered between them. */
+    while (size > 0 && output_error == 0 && cli_ready(stream, POLLOUT)) {
+        ssize_t n = write(stream, from, MIN(size, PIPE_BUF));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            output_error = errno;
+            /* Nobody reads any more: stop the code as a shell's pipe would. */
+            cli_cancel(SIGPIPE);
+            return;
+        }
+        from += n;
+        size -= (gsize) n;
+    }
+}
+
+int cli_output_error(void)
+{
+    return output_error;
+}
+
+gboolean cli_read_all(int fd, const char *name, gsize max, const char *hint, GByteArray *into, GError **error)
+{
+    guint8 buffer[64 << 10];
+    for (;;) {
+        if (!cli_ready(fd, POLLIN)) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_CANCELLED, "stopped while reading %s", name);
+            return FALSE;
+        }
+        ssize_t n = read(fd, buffer, sizeof buffer);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "cannot read %s: %s", name, g_strerror(errno));
+            return FALSE;
+        }
+        if (n == 0)
+            return TRUE;
+        if (into->len + (gsize) n > max) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s has more than %zu MiB%s", name, max >> 20, hint);
+            return FALSE;
+        }
+        g_byte_array_append(into, buffer, (guint) n);
+    }
+}
+
+int cli_open_regular(const char *path, GError **error)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "cannot open %s: %s", path, g_strerror(errno));
+        return -1;
+    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return fd;
+    close(fd);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s is not a regular file (use - for standard input)", path);
+    return -1;
+}
+
+static gboolean wants_our_input(const struct cli *cli)
+{
+    return cli->interactive || g_strcmp0(cli->stdin_file, "-") == 0;
+}
+
+gboolean cli_read_code(const struct cli *cli, const char *operand, GByteArray *code, const char **name, GError **error)
+{
+    static const char hint[] = " of code; put data into files of a --session";
+    if (cli->code != NULL) {
+        *name = "<string>";
+        g_byte_array_append(code, (const guint8 *) cli->code, (guint) strlen(cli->code));
+        return TRUE;
+    }
+    if (operand == NULL || strcmp(operand, "-") == 0) {
+        *name = "<stdin>";
+        if (wants_our_input(cli)) {
+            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                                "standard input cannot be both the code and its input: give the code as a file or with -c");
+            return FALSE;
+        }
+        if (isatty(STDIN_FILENO))
+            g_printerr("dsandbox: reading the program from the terminal; end it with Ctrl-D\n");
+        return cli_read_all(STDIN_FILENO, "standard input", CODE_MAX, hint, code, error);
+    }
+    *name = operand;
+    int fd = cli_open_regular(operand, error);
+    if (fd < 0)
+        return FALSE;
+    gboolean ok = cli_read_all(fd, operand, CODE_MAX, hint, code, error);
+    close(fd);
+    return ok;
+}
+
+int cli_open_stdin(const struct cli *cli, GError **error)
+{
+    if (cli->interactive && cli->stdin_file != NULL && strcmp(cli->stdin_file, "-") != 0) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "-i and --stdin exclude each other");
+        return -1;
+    }
+    if (wants_our_input(cli))
+        return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    return cli->stdin_file != NULL ? cli_open_regular(cli->stdin_file, error) : -1;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "outcome.h"
+
+#include "input.h"
+#include "table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct json_object *json_member(struct json_object *object, const char *name)
+{
+    struct json_object *value = NULL;
+    if (json_object_is_type(object, json_type_object))
+        json_object_object_get_ex(object, name, &value);
+    return value;
+}
+
+const char *json_string(struct json_object *object, const char *name)
+{
+    struct json_object *value = json_member(object, name);
+    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
+}
+
+gint64 json_int(struct json_object *object, const char *name)
+{
+    struct json_object *value = json_member(object, name);
+    return value != NULL ? json_object_get_int64(value) : 0;
+}
+
+void json_set(struct json_object *object, const char *name, const char *text)
+{
+    json_object_object_add(object, name, text != NULL ? json_object_new_string(text) : NULL);
+}
+
+void json_print(struct json_object *object)
+{
+    size_t size = 0;
+    const char *text =
+        json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+    fwrite(text, 1, size, stdout);
+    putchar('\n');
+}
+
+static const char *asked(struct json_object *result, const char *control)
+{
+    struct json_object *controls = json_member(json_member(result, "policy"), "controls");
+    size_t n = json_object_is_type(controls, json_type_array) ? json_object_array_length(controls) : 0;
+    for (size_t i = 0; i < n; i++) {
+        struct json_object *row = json_object_array_get_idx(controls, i);
+        if (g_strcmp0(json_string(row, "name"), control) == 0)
+            return json_string(row, "asked");
+    }
+    return NULL;
+}
+
+static enum dsb_status status_of(const char *name)
+{
+    for (int i = 0; i <= DSB_STATUS_REFUSED; i++)
+        if (g_strcmp0(name, dsb_status_name((enum dsb_status) i)) == 0)
+            return (enum dsb_status) i;
+    return DSB_STATUS_LOST;
+}
+
+/* The same table as dsb_result_exit_status has; a result of the service is JSON only. */
+static int exit_of(enum dsb_status status, struct json_object *result)
+{
+    gboolean exited = json_object_is_type(json_member(result, "exit_code"), json_type_int);
+    switch (status) {
+    case DSB_STATUS_OK:
+        return 0;
+    case DSB_STATUS_ERROR:
+        return json_member(result, "failure") != NULL || !exited ? EXIT_OURS : (int) json_int(result, "exit_code");
+    case DSB_STATUS_TIMEOUT:
+        return 124;
+    case DSB_STATUS_REFUSED:
+        return 126;
+    case DSB_STATUS_CANCELLED:
+        return 130;
+    case DSB_STATUS_SIGNAL:
+        return 128 + (int) json_int(result, "signal");
+    case DSB_STATUS_OOM:
+    case DSB_STATUS_OUTPUT_LIMIT:
+    case DSB_STATUS_DISK_LIMIT:
+        return 137;
+    case DSB_STATUS_LOST:
+    default:
+        return EXIT_OURS;
+    }
+}
+
+struct outcome outcome_of(struct json_object *result, const char *timeout)
+{
+    struct json_object *state = json_member(result, "state");
+    struct outcome outcome = {
+        .status = status_of(json_string(result, "status")),
+        .failure = json_string(json_member(result, "failure"), "message"),
+        .limit = json_string(result, "reason"),
+        .timeout = timeout != NULL ? timeout : asked(result, "time"),
+        .memory = asked(result, "memory"),
+        .state = json_string(state, "outcome"),
+        .reason = json_string(state, "reason"),
+        .point = json_string(state, "point"),
+        .to = json_int(state, "to"),
+    };
+    outcome.exit_status = exit_of(outcome.status, result);
+    return outcome;
+}
+
+static void explain_state(const struct outcome *outcome, gboolean verbose)
+{
+    const char *given = outcome->reason != NULL ? outcome->reason : "the reason is not known";
+    g_autofree char *reason = clean_text(given, strlen(given), "");
+    if (g_strcmp0(outcome->state, "rolled_back") == 0 && outcome->to > 0)
+        g_printerr("dsandbox: variables were rolled back to execution %" G_GINT64_FORMAT ": %s\n", outcome->to, reason);
+    else if (g_strcmp0(outcome->state, "rolled_back") == 0)
+        g_printerr("dsandbox: variables were rolled back to the beginning: %s\n", reason);
+    else if (g_strcmp0(outcome->state, "lost") == 0)
+        g_printerr("dsandbox: variables were lost: %s\n", reason);
+    if (verbose && outcome->point != NULL && strcmp(outcome->point, "taken") != 0)
+        g_printerr("dsandbox: a crash in a later execution cannot come back to the end of this one (%s)\n", outcome->point);
+}
+
+void outcome_explain(const struct outcome *outcome, gboolean verbose)
+{
+    enum dsb_status status = outcome->status;
+    const char *timeout = outcome->timeout != NULL ? outcome->timeout : "?";
+    /* "30s, idle 15m": the first is meant. */
+    int first = (int) strcspn(timeout, ",");
+    g_autofree char *failure =
+        outcome->failure != NULL ? clean_text(outcome->failure, strlen(outcome->failure), "\n\t") : NULL;
+    if (failure != NULL)
+        g_printerr("dsandbox: %s\n", failure);
+    else if (status == DSB_STATUS_TIMEOUT)
+        g_printerr("dsandbox: stopped after the time limit of %.*s (--timeout)\n", first, timeout);
+    else if (status == DSB_STATUS_OOM)
+        g_printerr("dsandbox: stopped: out of memory, the limit is %s (--memory)\n",
+                   outcome->memory != NULL ? outcome->memory : "?");
+    else if (status == DSB_STATUS_OUTPUT_LIMIT)
+        g_printerr("dsandbox: stopped: more output than --output-limit\n");
+    else if (status == DSB_STATUS_DISK_LIMIT)
+        g_printerr("dsandbox: disk limit: %s (--disk)\n", outcome->limit != NULL ? outcome->limit : "more in /sandbox");
+    else if (status == DSB_STATUS_SIGNAL)
+        g_printerr("dsandbox: the code ended by signal %d (%s)\n", outcome->exit_status - 128,
+                   g_strsignal(outcome->exit_status - 128));
+    explain_state(outcome, verbose);
+}
+
+int outcome_exit(const struct outcome *outcome)
+{
+    if (cli_output_error() != 0 && cli_output_error() != EPIPE) {
+        g_printerr("dsandbox: cannot write the output: %s\n", g_strerror(cli_output_error()));
+        return EXIT_OURS;
+    }
+    if (outcome->status == DSB_STATUS_CANCELLED)
+        return cli_cancel_status();
+    return outcome->exit_status;
+}

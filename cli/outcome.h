@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_CLI_OUTCOME_H
+#define DSB_CLI_OUTCOME_H
+
+#include "cli.h"
+
+#include <json-c/json.h>
+
+/** What the program says about a result: its exit status, and in text mode some lines on standard error. */
+struct outcome {
+    enum dsb_status status;
+    int exit_status;
+    const char *failure;         /**< NULL: the code itself ran */
+    const char *limit;           /**< what passed the disk limit */
+    const char *timeout, *memory; /**< the limits in force */
+    const char *state, *reason;  /**< kept, rolled_back, lost; NULL: no session */
+    const char *point;           /**< can a crash be rolled back to here? */
+    gint64 to;                   /**< rolled_back: to the end of this execution */
+};
+
+/** From a result object (dsandbox.result/1), which owns the strings. `timeout` NULL: the one of its policy. */
+struct outcome outcome_of(struct json_object *result, const char *timeout);
+/** Say on standard error what is not plain from the code's own output. */
+void outcome_explain(const struct outcome *outcome, gboolean verbose);
+/** The exit status, after our own signals and write errors. */
+int outcome_exit(const struct outcome *outcome);
+
+/** object[name], NULL when there is none; object may be NULL. */
+struct json_object *json_member(struct json_object *object, const char *name);
+/** object[name] as text, NULL when it is not one. */
+const char *json_string(struct json_object *object, const char *name);
+gint64 json_int(struct json_object *object, const char *name);
+void json_set(struct json_object *object, const char *name, const char *text);
+/** One line on standard output. */
+void json_print(struct json_object *object);
+
+#endif

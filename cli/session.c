@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int fail(const struct cli *cli, struct json_object *body, const GError *error)
+{
+    json_object_put(body);
+    return cli_fail(cli, error);
+}
+
+char *session_query(const struct cli *cli)
+{
+    GString *path = g_string_new("/v1/sessions");
+    for (char **label = cli->labels; label != NULL && *label != NULL; label++) {
+        g_autofree char *part = dsb_client_path("label=%s", *label);
+        g_string_append_printf(path, "%c%s", label == cli->labels ? '?' : '&', part);
+    }
+    return g_string_free(path, FALSE);
+}
+
+static int session_new(const struct cli *cli)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dsb_client) client = NULL;
+    const char *id = cli->args[2] != NULL ? cli->args[2] : cli->session;
+    struct json_object *body = NULL;
+    if ((id != NULL && !remote_check_id(id, &error)) || (body = remote_settings(cli, TRUE, &error)) == NULL
+        || (client = remote_connect(cli, "session", &error)) == NULL)
+        return fail(cli, body, error);
+    if (id != NULL)
+        json_set(body, "id", id);
+    if (cli->exist_ok)
+        json_object_object_add(body, "exist_ok", json_object_new_boolean(TRUE));
+    struct json_object *answer = remote_call(client, "POST", "/v1/sessions", body, &error);
+    if (answer == NULL)
+        return fail(cli, body, error);
+    if (cli->json)
+        json_print(answer);
+    else
+        puts(json_string(answer, "id"));
+    json_object_put(answer);
+    json_object_put(body);
+    return 0;
+}
+
+static int session_ls(const struct cli *cli)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = session_query(cli);
+    struct json_object *answer = NULL;
+    /* No service, no sessions: none is started to say so. */
+    g_autoptr(dsb_client) client = dsb_client_connect(FALSE, &error);
+    if (client != NULL) {
+        answer = remote_call(client, "GET", path, NULL, &error);
+    } else if (g_error_matches(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE)) {
+        answer = json_object_new_object();
+        json_object_object_add(answer, "sessions", json_object_new_array());
+    }
+    if (answer == NULL)
+        return cli_fail(cli, error);
+    if (cli->json)
+        json_print(answer);
+    else
+        show_sessions(answer);
+    json_object_put(answer);
+    return 0;
+}
+
+static void show_interrupted(struct json_object *answer)
+{
+    puts(json_object_get_boolean(json_member(answer, "interrupted")) ? "interrupted" : "nothing was running");
+}
+
+static void show_reset(struct json_object *answer)
+{
+    (void) answer;
+    puts("a fresh interpreter; files stay");
+}
+
+static void show_saved(struct json_object *answer)
+{
+    show_names(answer, "saved");
+}
+
+static void show_restored(struct json_object *answer)
+{
+    show_names(answer, "restored");
+}
+
+static void show_any_history(const struct cli *cli, struct json_object *answer)
+{
+    if (g_strcmp0(cli->format, "py") == 0)
+        print_program(cli->args[2], answer);
+    else if (g_strcmp0(cli->format, "ipynb") == 0)
+        print_notebook(answer);
+    else if (cli->json)
+        json_print(answer);
+    else
+        show_history(answer);
+}
+
+/* One call about one session, and how its answer looks. */
+static const struct simple {
+    const char *verb, *method, *tail;
+    void (*show)(struct json_object *answer);
+    guint operands; /* after the id, at most */
+} simple[] = {
+    { "show", "GET", "", show_session, 0 },
+    { "vars", "GET", "/vars", show_vars, 0 },
+    { "files", "GET", "/files", show_files, 1 },
+    { "history", "GET", "/history", show_history, 0 },
+    { "reset", "POST", "/reset", show_reset, 0 },
+    { "interrupt", "POST", "/interrupt", show_interrupted, 0 },
+    { "save", "POST", "/save", show_saved, 0 },
+    { "restore", "POST", "/restore", show_restored, 0 },
+};
+
+static int simple_verb(const struct cli *cli, const struct simple *row)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dsb_client) client = NULL;
+    const char *id = cli->args[2];
+    if (!cli_operands(cli, 3, 3 + row->operands, &error) || !remote_check_id(id, &error)
+        || (client = remote_connect(cli, "session", &error)) == NULL)
+        return cli_fail(cli, error);
+    g_autofree char *base = dsb_client_path("/v1/sessions/%s", id);
+    g_autofree char *below = cli->args[3] != NULL ? dsb_client_path("?path=%s", cli->args[3]) : g_strdup("");
+    g_autofree char *path = g_strconcat(base, row->tail, below, NULL);
+    struct json_object *answer = remote_call(client, row->method, path, NULL, &error);
+    if (answer == NULL)
+        return cli_fail(cli, error);
+    if (strcmp(row->verb, "history") == 0)
+        show_any_history(cli, answer);
+    else if (cli->json)
+        json_print(answer);
+    else
+        row->show(answer);
+    json_object_put(answer);
+    return 0;
+}
+
+static int bad_verb(const struct cli *cli, const char *verb)
+{
+    g_autoptr(GError) error = NULL;
+    g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID,
+                "session: use new, ls, show, vars, files, history, interrupt, reset, save, restore, export, import or rm%s%s%s",
+                verb != NULL ? ", not '" : "", verb != NULL ? verb : "", verb != NULL ? "'" : "");
+    return cli_fail(cli, error);
+}
+
+int cli_session(const struct cli *cli)
+{
+    static const struct {
+        const char *verb;
+        int (*run)(const struct cli *);
+        guint least, most;
+    } verbs[] = { { "new", session_new, 2, 3 },
+                  { "ls", session_ls, 2, 2 },
+                  { "rm", session_rm, 2, 1000 },
+                  { "export", session_export, 3, 4 },
+                  { "import", session_import, 3, 4 } };
+    g_autoptr(GError) error = NULL;
+    const char *verb = cli->args[1];
+    for (gsize i = 0; verb != NULL && i < G_N_ELEMENTS(verbs); i++)
+        if (strcmp(verb, verbs[i].verb) == 0)
+            return cli_operands(cli, verbs[i].least, verbs[i].most, &error) ? verbs[i].run(cli) : cli_fail(cli, error);
+    for (gsize i = 0; verb != NULL && i < G_N_ELEMENTS(simple); i++)
+        if (strcmp(verb, simple[i].verb) == 0)
+            return simple_verb(cli, &simple[i]);
+    return bad_verb(cli, verb);
+}

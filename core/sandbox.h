@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_SANDBOX_H
+#define DSB_SANDBOX_H
+
+#include "resolve.h"
+#include "scan.h"
+#include "select.h"
+#include "wire.h"
+#include "workdir.h"
+
+/** A container from its plan to its removal: what a one-shot run and a session have in common. */
+struct dsb_sandbox {
+    struct dsb_engine *engine;
+    struct dsb_resolved *resolved;
+    struct dsb_workdir *dir;
+    struct dsb_scan files; /**< when it was opened */
+    char *name, *container, *dir_name;
+    struct dsb_stream stream;
+    struct dsb_wire wire;
+    gint64 began;
+    gboolean stopped; /**< there is no container to remove any more */
+};
+
+/** Choose a name, and write into the result what is known before anything is tried. */
+void dsb_sandbox_init(struct dsb_sandbox *sandbox, const dsb_policy *policy, const struct dsb_run_options *options,
+                      struct dsb_result *result);
+/**
+ * Open the engine, resolve the policy, create, inspect, start and measure a container, in this order, and refuse it at
+ * the first control that does not hold. The result gets the facts and the times of each step. After FALSE, too, the
+ * caller calls the two functions below. `one_shot`: its life ends with one execution.
+ */
+gboolean dsb_sandbox_open(struct dsb_sandbox *sandbox, const dsb_policy *policy, const struct dsb_run_options *options,
+                          gboolean one_shot, struct dsb_result *result, GError **error);
+/** Close the stream: pid 1 ends. */
+void dsb_sandbox_hang_up(struct dsb_sandbox *sandbox);
+/** Close the stream and remove the container, once; says on the log when it could not. */
+void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options *options);
+/** Unlock the directory (remove an ephemeral one), close the engine, free. */
+void dsb_sandbox_clear(struct dsb_sandbox *sandbox);
+
+/** Note in the result that a step has ended now. */
+void dsb_sandbox_stamp(struct dsb_result *result, gint64 began, const char *step);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_CLIENT_H
+#define DSB_CLIENT_H
+
+#include <dsandbox/error.h>
+#include <json-c/json.h>
+
+G_BEGIN_DECLS
+
+/**
+ * A client of the per-user service (doc/openapi.json). One thread at a time per client.
+ *
+ * The service has an environment of its own: what depends on the caller's (DOCKER_HOST, CONTAINER_HOST, the current
+ * directory) goes into the request as `host`, `base_dir` and so on. Options of one execution (`timeout`, `env`) go into
+ * the execute body, not into the policy: a policy that differs from the session's is a conflict.
+ *
+ * An answer of 4xx or 5xx is a GError in DSB_ERROR with the code and message of its `error` object. No service, or one
+ * that goes away in the middle, is UNAVAILABLE; an answer that is not HTTP or JSON is PROTOCOL.
+ */
+typedef struct dsb_client dsb_client;
+
+/**
+ * Connect to the service's socket (dsb_client_socket_path). When none answers and `start` is set, start one: whoever
+ * gets the lock beside the socket spawns `dsandbox serve` (this program's own file), the others wait for it. At most
+ * 30 s. NULL with UNAVAILABLE when there is no service, DENIED when the socket or its directory is not ours alone.
+ */
+dsb_client *dsb_client_connect(gboolean start, GError **error);
+/** The same at a socket given by its path (NULL: the default one). */
+dsb_client *dsb_client_connect_to(const char *socket_path, gboolean start, GError **error);
+void dsb_client_free(dsb_client *client);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_client, dsb_client_free)
+
+/** $XDG_RUNTIME_DIR/dsandbox/api.sock, else /tmp/.dsandbox-UID/api.sock (g_free). */
+char *dsb_client_socket_path(void);
+
+/** The file of the service's program, `dsandbox-serve` (g_free). */
+char *dsb_client_service_program(void);
+
+/** A path of the API with its variable parts escaped: dsb_client_path("/v1/sessions/%s/files/%s", id, name) (g_free).
+ */
+char *dsb_client_path(const char *format, ...) G_GNUC_PRINTF(1, 2);
+
+/**
+ * One call with JSON both ways. `body` may be NULL; it stays the caller's. `answer` may be NULL, else gets a new object
+ * (json_object_put), NULL where the answer has no body. `timeout_ms` 0: no limit but that of the service.
+ */
+gboolean dsb_client_call(dsb_client *client, const char *method, const char *path, struct json_object *body,
+                         guint timeout_ms, struct json_object **answer, GError **error);
+
+/** One call with bytes both ways (files, stdin). `answer` may be NULL, else gets a new array. */
+gboolean dsb_client_bytes(dsb_client *client, const char *method, const char *path, const void *body, gsize size,
+                          guint timeout_ms, GByteArray **answer, GError **error);
+
+/** How an execution is followed. Zero is not a default for the descriptors: use DSB_CLIENT_FOLLOW. */
+struct dsb_client_follow {
+    /** Output as it comes; stream is 1 or 2. May be NULL. */
+    void (*output)(void *data, int stream, const void *bytes, gsize size);
+    /**
+     * Every event by name with its JSON, before `output`: accepted {id}, started {id}, stdout and stderr
+     * {text | base64}, dropped {stream, bytes} (this client read too slowly; the result has the output all the same).
+     * Unknown ones are to be ignored. May be NULL.
+     */
+    void (*event)(void *data, const char *name, struct json_object *json);
+    void *data;
+    /**
+     * Readable: cancel this very execution (running or queued); the call goes on and gives its result. One byte is
+     * read from it; a second byte gives up at once with CANCELLED. -1: none.
+     */
+    int cancel_fd;
+    /** Read and handed to the code as its standard input while it runs; adds "stdin_open" to the body. -1: none. */
+    int stdin_fd;
+};
+#define DSB_CLIENT_FOLLOW ((struct dsb_client_follow){.cancel_fd = -1, .stdin_fd = -1})
+
+/**
+ * POST to /v1/run or /v1/sessions/ID/execute and follow the execution by server-sent events to its end. `body` stays
+ * the caller's (it may gain "stdin_open"). *result gets the new result object (dsandbox.result/1, json_object_put).
+ */
+gboolean dsb_client_stream(dsb_client *client, const char *path, struct json_object *body,
+                           const struct dsb_client_follow *follow, struct json_object **result, GError **error);
+
+G_END_DECLS
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+#include "client_start.h"
+
+#include "client.h"
+#include "socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define START_SECONDS 30
+#define STEP_MS 10
+#define LOG_BYTES_MAX (1 << 20)
+#define LAST_WORDS 512
+
+char *dsb_client_service_program(void)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    if (self != NULL && g_str_has_prefix(self, DSB_BUILD_DIR "/"))
+        return g_strdup(DSB_BUILD_DIR "/service/dsandbox-serve");
+    return g_strdup(DSB_HELPER_DIR "/dsandbox-serve");
+}
+
+/* What the service needs of our environment; the rest is none of its business for all the time that it lives. */
+static char **environment(void)
+{
+    static const char *const names[] = {"PATH",
+                                        "HOME",
+                                        "USER",
+                                        "LOGNAME",
+                                        "LANG",
+                                        "TZ",
+                                        "TMPDIR",
+                                        "DBUS_SESSION_BUS_ADDRESS",
+                                        "CONTAINERS_CONF",
+                                        "CONTAINERS_STORAGE_CONF",
+                                        "CONTAINERS_REGISTRIES_CONF",
+                                        "BUILDAH_ISOLATION",
+                                        NULL};
+    static const char *const prefixes[] = {"LC_",   "XDG_",  "DOCKER_", "CONTAINER_", "DSB_",
+                                           "ASAN_", "LSAN_", "UBSAN_",  "TSAN_",      NULL};
+    g_auto(GStrv) all = g_get_environ();
+    GPtrArray *kept = g_ptr_array_new();
+    for (char **variable = all; *variable != NULL; variable++) {
+        g_autofree char *name = g_strndup(*variable, strcspn(*variable, "="));
+        gboolean good = g_strv_contains(names, name);
+        for (const char *const *prefix = prefixes; *prefix != NULL; prefix++)
+            good |= g_str_has_prefix(name, *prefix);
+        if (good)
+            g_ptr_array_add(kept, g_strdup(*variable));
+    }
+    g_ptr_array_add(kept, NULL);
+    return (char **) g_ptr_array_free(kept, FALSE);
+}
+
+static int open_log(const char *socket_path, GError **error)
+{
+    struct stat st;
+    g_autofree char *path = socket_sibling(socket_path, ".log");
+    int fd = socket_open_lock(path, error);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) == 0 && st.st_size > LOG_BYTES_MAX && ftruncate(fd, 0) < 0)
+        g_debug("%s: %s", path, g_strerror(errno));
+    lseek(fd, 0, SEEK_END);
+    return fd;
+}
+
+static void new_session(gpointer data)
+{
+    (void) data;
+    setsid();
+}
+
+/* *alive gets a descriptor that ends with the service. */
+static gboolean spawn(const char *socket_path, int *alive, GError **error)
+{
+    int fds[2];
+    g_autofree char *program = dsb_client_service_program();
+    g_autofree char *ours = socket_default_path();
+    gboolean is_default = strcmp(ours, socket_path) == 0;
+    const char *argv[] = {program, is_default ? NULL : "--socket", socket_path, NULL};
+    g_auto(GStrv) env = environment();
+    int log = open_log(socket_path, error);
+    if (log < 0)
+        return FALSE;
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        close(log);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", g_strerror(errno));
+        return FALSE;
+    }
+    const int target = 3;
+    gboolean ok =
+        g_spawn_async_with_pipes_and_fds("/", argv, (const char *const *) env, G_SPAWN_DEFAULT, new_session, NULL, -1,
+                                         log, log, &fds[1], &target, 1, NULL, NULL, NULL, NULL, error);
+    close(log);
+    close(fds[1]);
+    if (ok) {
+        *alive = fds[0];
+        return TRUE;
+    }
+    close(fds[0]);
+    g_prefix_error(error, "the service could not be started: ");
+    if (error != NULL && *error != NULL)
+        (*error)->domain = DSB_ERROR, (*error)->code = DSB_ERROR_UNAVAILABLE;
+    return FALSE;
+}
+
+static gboolean did_not_start(const char *socket_path, const char *how, GError **error)
+{
+    g_autofree char *path = socket_sibling(socket_path, ".log");
+    g_autofree char *text = NULL;
+    gsize size = 0;
+    if (!g_file_get_contents(path, &text, &size, NULL))
+        size = 0;
+    if (text != NULL)
+        g_strchomp(text);
+    const char *line = text != NULL ? strrchr(text, '\n') : NULL;
+    line = line != NULL ? line + 1 : text;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "the service %s; its last words, in %s: %.*s", how, path,
+                LAST_WORDS, line != NULL ? line : "");
+    return FALSE;
+}
+
+static gboolean wait_for(const char *socket_path, int alive, gint64 deadline, gboolean (*answers)(void *), void *data,
+                         GError **error)
+{
+    while (g_get_monotonic_time() < deadline) {
+        struct pollfd fd = {alive, POLLIN, 0};
+        if (answers(data))
+            return TRUE;
+        /* It ended: perhaps another one was faster. */
+        if (poll(&fd, 1, STEP_MS) > 0)
+            return answers(data) || did_not_start(socket_path, "ended at its start", error);
+    }
+    return did_not_start(socket_path, "does not answer after 30 s", error);
+}
+
+static gboolean start_locked(const char *socket_path, gint64 deadline, gboolean (*answers)(void *), void *data,
+                             GError **error)
+{
+    int alive = -1;
+    if (answers(data))
+        return TRUE;
+    if (!spawn(socket_path, &alive, error))
+        return FALSE;
+    gboolean ok = wait_for(socket_path, alive, deadline, answers, data, error);
+    close(alive);
+    return ok;
+}
+
+gboolean client_start(const char *socket_path, gboolean (*answers)(void *), void *data, GError **error)
+{
+    g_autofree char *path = socket_sibling(socket_path, ".lock");
+    gint64 deadline = g_get_monotonic_time() + START_SECONDS * G_USEC_PER_SEC;
+    int lock = socket_open_lock(path, error);
+    if (lock < 0)
+        return FALSE;
+    while (flock(lock, LOCK_EX | LOCK_NB) < 0) {
+        if (answers(data)) {
+            close(lock);
+            return TRUE;
+        }
+        if (g_get_monotonic_time() > deadline) {
+            close(lock);
+            return did_not_start(socket_path, "is being started by somebody else, and does not answer after 30 s",
+                                 error);
+        }
+        g_usleep(STEP_MS * 1000);
+    }
+    gboolean ok = start_locked(socket_path, deadline, answers, data, error);
+    close(lock);
+    return ok;
+}

@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of the service share: a service of their own, a client that checks every answer, the engine."""
+import base64
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+import urllib.parse
+
+import schema
+
+TOP = schema.TOP
+PROGRAM = os.path.abspath(os.environ.get("DSB_TEST_PROGRAM", os.path.join(TOP, "build/cli/dsandbox")))
+TOOL = os.path.join(os.path.dirname(os.path.dirname(PROGRAM)), "tests/service/client-tool")
+SETUP = os.environ.get("DSB_TEST_SETUP", "")
+BACKEND = os.environ.get("DSB_TEST_BACKEND", "")
+ENDPOINT = os.environ.get("DSB_TEST_ENDPOINT", "")
+IMAGE = os.environ.get("DSB_TEST_IMAGE", "dsandbox-sandbox:latest")
+AS = os.environ.get("DSB_TEST_AS", "")
+SESSIONS = int(os.environ.get("DSB_TEST_SESSIONS", "50"))
+EXECUTIONS = int(os.environ.get("DSB_TEST_EXECUTIONS", "1000"))
+SANITIZED = any(name.startswith(("ASAN_", "TSAN_")) for name in os.environ)  # memory sizes say nothing then
+HARD_LIMIT = 120  # seconds, of one answer
+OPENAPI = schema.OpenApi()
+FOREVER = "import time\nwhile True: time.sleep(0.01)"
+
+
+class Work:
+    """The scratch directory; it belongs to the rootless user where there is one."""
+
+    def __init__(self):
+        given = os.environ.get("DSB_TEST_WORK")
+        self.made = given is None
+        self.path = given or tempfile.mkdtemp(prefix="dsb-service.", dir="/tmp")
+        self.uid = os.getuid()
+        os.chmod(self.path, 0o755)
+        if AS:
+            self.uid = int(subprocess.run([AS, "id", "-u"], stdout=subprocess.PIPE, check=True, timeout=30).stdout)
+            os.chown(self.path, self.uid, -1)
+        self.count = 0
+
+    def dir(self, name, mode=0o700):
+        self.count += 1
+        path = os.path.join(self.path, f"{name}{self.count}")
+        os.mkdir(path, mode)
+        os.chmod(path, mode)
+        if AS:
+            os.chown(path, self.uid, -1)
+        return path
+
+    def file(self, content, mode=0o600):
+        self.count += 1
+        path = os.path.join(self.path, f"file{self.count}")
+        with open(path, "wb") as out:
+            out.write(content.encode() if isinstance(content, str) else content)
+        os.chmod(path, mode)
+        if AS:
+            os.chown(path, self.uid, -1)
+        return path
+
+    def remove(self):
+        for name in os.listdir(self.path):
+            path = os.path.join(self.path, name)
+            shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.unlink(path)
+        if self.made:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+WORK = None
+ALLOW = []  # controls that the engine of this set-up cannot hold here, as the program itself says
+
+
+def begin():
+    global WORK
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.umask(0o022)
+    for path in (PROGRAM, TOOL):
+        if not os.access(path, os.X_OK):
+            raise SystemExit(f"test_service.py: '{path}' is not there; build first, or set DSB_TEST_PROGRAM")
+    WORK = Work()
+    if SETUP:
+        with Service() as service:
+            result = service.api.post("/v1/run", {"code": "pass", **service.where})
+        if result["status"] == "refused":
+            ALLOW.extend(c["name"] for c in result["policy"]["controls"] if c["verdict"] == "refused")
+        elif result["status"] != "ok":
+            raise SystemExit(f"test_service.py: the engine is not usable: {result['failure']}")
+
+
+def end():
+    WORK.remove()
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=HARD_LIMIT):
+        super().__init__("dsandbox", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Failure(Exception):
+    """An answer of 4xx or 5xx."""
+
+    def __init__(self, status, error):
+        super().__init__(f"{status} {error['code']}: {error['message']}")
+        self.status, self.code, self.message = status, error["code"], error["message"]
+
+
+class Api:
+    """Calls, each of them checked against the document. One connection for each thread."""
+
+    def __init__(self, path):
+        self.path = path
+        self.local = threading.local()
+
+    def connection(self):
+        if getattr(self.local, "connection", None) is None:
+            self.local.connection = UnixConnection(self.path)
+        return self.local.connection
+
+    def raw(self, method, path, body=None, headers=None):
+        """(status, headers, bytes)."""
+        connection = self.connection()
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            raise
+        OPENAPI.check_answer(method, path, answer.status, answer.getheader("Content-Type"), content)
+        return answer.status, answer.headers, content
+
+    def call(self, method, path, body=None, status=None):
+        text = None if body is None else json.dumps(body) if isinstance(body, dict) else body
+        got, headers, content = self.raw(method, path, text)
+        if got >= 400:
+            raise Failure(got, json.loads(content)["error"])
+        if isinstance(body, dict):
+            OPENAPI.check_request(method, path, body)
+        if status is not None and got != status:
+            raise AssertionError(f"{method} {path}: {got} instead of {status}")
+        return json.loads(content) if headers.get("Content-Type") == "application/json" else content
+
+    def get(self, path):
+        return self.call("GET", path)
+
+    def post(self, path, body=None, status=None):
+        return self.call("POST", path, body, status)
+
+    def delete(self, path):
+        return self.call("DELETE", path)
+
+    def run(self, session, code, **more):
+        return self.post(f"/v1/sessions/{session}/execute", {"code": code, **more})
+
+    def close(self):
+        if getattr(self.local, "connection", None) is not None:
+            self.local.connection.close()
+            self.local.connection = None
+
+    def stream(self, path, body, timeout=HARD_LIMIT):
+        return Stream(self.path, path, body, timeout)
+
+
+class Stream:
+    """An execution that is followed: iterate over (event, data)."""
+
+    def __init__(self, socket_path, path, body, timeout):
+        OPENAPI.check_request("POST", path, body)
+        self.connection = UnixConnection(socket_path, timeout)
+        self.connection.request("POST", path, json.dumps(body), {"Accept": "text/event-stream"})
+        self.answer = self.connection.getresponse()
+        if self.answer.status != 200:
+            content = self.answer.read()
+            OPENAPI.check_answer("POST", path, self.answer.status, self.answer.getheader("Content-Type"), content)
+            raise Failure(self.answer.status, json.loads(content)["error"])
+        OPENAPI.check_answer("POST", path, 200, self.answer.getheader("Content-Type"), b"")
+        self.stdout, self.stderr, self.result, self.id = b"", b"", None, None
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        name = self.answer.readline()
+        if not name:
+            raise StopIteration
+        data = self.answer.readline()
+        assert self.answer.readline() == b"\n"
+        name = name.decode().partition("event: ")[2].strip()
+        data = json.loads(data.decode().partition("data: ")[2])
+        OPENAPI.check_event(name, data)
+        if name in ("stdout", "stderr"):
+            piece = data["text"].encode() if "text" in data else base64.b64decode(data["base64"])
+            setattr(self, name, getattr(self, name) + piece)
+        if name == "accepted":
+            self.id = data["id"]
+        if name == "result":
+            self.result = data
+        return name, data
+
+    def until(self, wanted):
+        for name, data in self:
+            if name == wanted:
+                return data
+        raise AssertionError(f"the stream ended without {wanted}")
+
+    def all(self):
+        for _ in self:
+            pass
+        return self
+
+    def close(self):
+        self.answer.close()
+        self.connection.close()
+
+
+class Service:
+    """A service with directories of its own. Leaving the block ends it."""
+
+    def __init__(self, *options, run=None, state=None, base=None, start=True, idle="60s"):
+        self.run = run or WORK.dir("run")
+        self.state = state or WORK.dir("state")
+        self.base = base or os.path.join(WORK.dir("base"), "b")
+        self.socket = os.path.join(self.run, "dsandbox", "api.sock")
+        self.options = ["--idle", idle, *options]
+        self.api = Api(self.socket)
+        self.process = None
+        if start:
+            self.start()
+
+    @property
+    def where(self):
+        """Members that every body about sandboxes needs here."""
+        members = {"base_dir": self.base, "image": IMAGE}
+        if SETUP:
+            members.update(backend=BACKEND, host=ENDPOINT)
+        else:
+            members.update(backend="docker-api", host="unix://" + os.path.join(WORK.path, "no-such.sock"))
+        if ALLOW:
+            members["allow_unenforced"] = ALLOW
+        return members
+
+    def command(self, *argv):
+        env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", "HOME": self.state,
+               "XDG_RUNTIME_DIR": self.run, "XDG_STATE_HOME": self.state}
+        env.update({k: v for k, v in os.environ.items() if k.startswith(("ASAN_", "UBSAN_", "LSAN_", "TSAN_"))})
+        return [*([AS] if AS else []), "env", "-i", *(f"{k}={v}" for k, v in env.items()), *argv]
+
+    def popen(self, *argv, **more):
+        return subprocess.Popen(self.command(*argv), stdin=more.pop("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, cwd="/", **more)
+
+    def tool(self, *argv, **more):
+        """The C client: (exit status, stdout, stderr)."""
+        process = self.popen(TOOL, *argv, **more)
+        out, err = process.communicate(timeout=HARD_LIMIT)
+        return process.returncode, out.decode(), err.decode()
+
+    def start(self):
+        self.log = open(os.path.join(self.state, "log"), "ab")
+        self.process = subprocess.Popen(self.command(PROGRAM, "serve", *self.options), stdin=subprocess.DEVNULL,
+                                        stdout=self.log, stderr=self.log, cwd="/")
+        self.wait_up()
+
+    def wait_up(self):
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return self.api.get("/v1/version")
+            except OSError:
+                self.api.close()
+                if time.monotonic() > deadline or (self.process is not None and self.process.poll() is not None):
+                    raise AssertionError("the service does not start: " + self.said())
+                time.sleep(0.02)
+
+    def said(self):
+        with open(os.path.join(self.state, "log"), encoding="utf-8", errors="replace") as log:
+            return log.read()[-2000:]
+
+    @property
+    def pid(self):
+        return self.api.get("/v1/version")["pid"]
+
+    def kill(self):
+        """SIGKILL, as the machine's power would go."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.process.wait(HARD_LIMIT)
+        self.api.close()
+
+    def stop(self, number=signal.SIGTERM):
+        """The exit status."""
+        self.api.close()
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            with contextlib.suppress(OSError, AssertionError, ProcessLookupError):
+                os.kill(self.pid, number)
+        self.api.close()
+        try:
+            status = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait(10)
+        self.log.close()
+        return status
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def audit(self):
+        with open(os.path.join(self.state, "dsandbox", "audit.jsonl"), encoding="utf-8") as log:
+            return [json.loads(line) for line in log]
+
+
+class Engine:
+    """The engine itself, over the API that Docker and Podman share."""
+
+    def __init__(self):
+        self.path = ENDPOINT.partition("unix://")[2]
+
+    def call(self, method, path):
+        connection = UnixConnection(self.path, 60)
+        connection.request(method, "/v1.40" + path, headers={"Content-Length": "0"})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, content
+
+    def kill(self, container):
+        status, content = self.call("POST", f"/containers/{container}/kill")
+        assert status == 204, content
+
+    def ours(self, pid):
+        """Names of containers that the process made."""
+        filters = urllib.parse.quote(json.dumps({"label": ["dsandbox.owner"]}))
+        status, content = self.call("GET", f"/containers/json?all=1&filters={filters}")
+        assert status == 200, content
+        return [row["Names"][0] for row in json.loads(content) if row["Labels"]["dsandbox.owner"].split(".")[1] == str(pid)]
+
+
+def process_size(pid):
+    """(descriptors, resident KiB) of a process."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        resident = next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+    return len(os.listdir(f"/proc/{pid}/fd")), resident
+
+
+def wait_for(what, seconds=30, step=0.05):
+    deadline = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > deadline:
+            raise AssertionError("it did not come about in time")
+        time.sleep(step)
+
+
+def in_threads(jobs):
+    """Run the functions at the same time; their results in order. The first error is raised."""
+    results, errors = [None] * len(jobs), []
+
+    def work(i):
+        try:
+            results[i] = jobs[i]()
+        except BaseException as error:  # pylint: disable=broad-except
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(jobs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(600)
+    if errors:
+        raise errors[0]
+    return results
+
+
+class Case(unittest.TestCase):
+    """A service for all tests of the class."""
+    options = ()
+    service = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.service = Service(*cls.options)
+        cls.api = cls.service.api
+
+    @classmethod
+    def tearDownClass(cls):
+        status = cls.service.stop()
+        if status != 0:
+            raise AssertionError(f"the service ended with {status}: {cls.service.said()}")
+
+    def refused(self, status, code, call, *args, **kwargs):
+        with self.assertRaises(Failure) as caught:
+            call(*args, **kwargs)
+        self.assertEqual((caught.exception.status, caught.exception.code), (status, code), caught.exception)
+        return caught.exception.message
+
+
+class SessionCase(Case):
+    """Every test has a session of its own."""
+
+    def setUp(self):
+        self.id = self.id_of(self)
+        self.create = self.service.where
+
+    @staticmethod
+    def id_of(case):
+        return case._testMethodName[5:][:50]  # pylint: disable=protected-access
+
+    def tearDown(self):
+        try:
+            self.api.delete(f"/v1/sessions/{self.id}?files=1")
+        except Failure as failure:
+            self.assertEqual(failure.code, "not_found")
+
+    def run_code(self, code, **more):
+        return self.api.run(self.id, code, create=self.create, **more)
+
+    def ok(self, code, **more):
+        result = self.run_code(code, **more)
+        self.assertEqual(result["status"], "ok", result)
+        return result
+
+    def path(self, rest=""):
+        return f"/v1/sessions/{self.id}{rest}"
+
+    def state(self):
+        return self.api.get(self.path())["state"]

@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: MIT
+"""Sessions, executions and files on a real engine, through the service."""
+import base64
+import hashlib
+import json
+import os
+import signal
+import time
+
+import harness
+from harness import FOREVER, HARD_LIMIT, Failure, SessionCase, process_size, wait_for
+
+MIB = 1 << 20
+
+
+class Basics(SessionCase):
+    def test_one_shot(self):
+        body = {"code": "import sys, os\nprint(sys.argv[1:], os.environ['A'], input())", "argv": ["x", "é"], "env": {"A": "b"},
+                "stdin": "in\n", **self.create}
+        result = self.api.post("/v1/run", body)
+        self.assertEqual((result["status"], result["stdout"], result["session"]), ("ok", "['x', 'é'] b in\n", None), result)
+        body.update(env=["A=c"], stdin_base64=base64.b64encode(b"bin").decode())
+        del body["stdin"]
+        self.assertEqual(self.api.post("/v1/run", body)["stdout"], "['x', 'é'] c bin\n")
+
+    def test_life_of_a_session(self):
+        made = self.api.post("/v1/sessions", {"id": self.id, "labels": {"a": "b"}, **self.create}, status=201)
+        self.assertEqual((made["id"], made["state"], made["labels"]), (self.id, "idle", {"a": "b"}))
+        self.assertEqual(made["workdir"], os.path.join(self.service.base, self.id))
+        self.assertTrue(made["container"])
+        result = self.ok("x = 1")
+        self.assertEqual(result["session"], self.id)
+        self.assertEqual(result["state"]["outcome"], "kept")
+        result = self.ok("x += 1; x")
+        self.assertEqual(result["results"][-1]["text/plain"], "2")
+        self.assertIn("x", [row["name"] for row in self.api.get(self.path("/vars"))["vars"]])
+        after = self.api.get(self.path())
+        self.assertEqual((after["executions"], after["container"]), (2, made["container"]))
+        self.assertTrue(self.api.delete(self.path())["ended"])
+        self.refused(404, "not_found", self.api.get, self.path())
+
+    def test_id_is_chosen(self):
+        made = self.api.post("/v1/sessions", self.create, status=201)
+        self.api.delete(f"/v1/sessions/{made['id']}?files=1")
+
+    def test_same_id_again(self):
+        body = {"id": self.id, **self.create}
+        self.api.post("/v1/sessions", body, status=201)
+        self.refused(409, "conflict", self.api.post, "/v1/sessions", body)
+        self.api.post("/v1/sessions", {"exist_ok": True, **body}, status=200)
+        for other in ({"set": {"memory": "300MiB"}}, {"policy": {"pids": 64}}, {"base_dir": "/tmp/other"}, {"image": "other"}):
+            name = list((list(other.values())[0] if isinstance(list(other.values())[0], dict) else other).keys())[0]
+            self.assertIn(name, self.refused(409, "conflict", self.api.post, "/v1/sessions", {"exist_ok": True, **body, **other}))
+            self.refused(409, "conflict", self.api.run, self.id, "1", create={**self.create, **other})
+        self.api.run(self.id, "1", create={})
+
+    def test_refused_policy(self):
+        body = {"id": self.id, **self.create, "set": {"runtime": "no-such-runtime"}}
+        with self.assertRaises(Failure):
+            self.api.post("/v1/sessions", body)
+        self.assertEqual(self.api.get("/v1/sessions")["sessions"], [])
+
+    def test_labels(self):
+        for i in range(3):
+            self.api.post("/v1/sessions", {"id": f"label{i}", "labels": {"n": str(i), "all": ""}, **self.create}, status=201)
+
+        def ids(query):
+            return [session["id"] for session in self.api.get("/v1/sessions" + query)["sessions"]]
+
+        self.assertEqual(ids("?label=n=1"), ["label1"])
+        self.assertEqual(ids("?label=all"), ["label0", "label1", "label2"])
+        self.assertEqual(ids("?label=all&label=n=2"), ["label2"])
+        self.assertEqual(ids("?label=n=9"), [])
+        for i in range(3):
+            self.api.delete(f"/v1/sessions/label{i}?files=1")
+
+    def test_policy_of_a_session(self):
+        self.create = {**self.create, "policy": {"memory": "256MiB"}, "set": {"pids": "64"}, "mount": "same_path"}
+        result = self.ok("import os; os.path.realpath('.'), open('/proc/mounts').read()")
+        asked = {row["name"]: row["asked"] for row in result["policy"]["controls"]}
+        self.assertEqual((asked["memory"], asked["pids"]), ("256MiB", "64"))
+        self.assertIn(os.path.join(self.service.base, self.id), result["results"][-1]["text/plain"])
+
+    def test_history(self):
+        self.ok("1")
+        self.run_code("1/0")
+        self.run_code("#" * 100000)
+        rows = self.api.get(self.path("/history"))["executions"]
+        self.assertEqual([(row["n"], row["status"]) for row in rows], [(1, "ok"), (2, "error"), (3, "ok")])
+        self.assertEqual(rows[1]["error"]["name"], "ZeroDivisionError")
+        self.assertTrue(rows[2]["code_truncated"] and len(rows[2]["code"]) == 65536)
+
+    def test_reset_save_restore(self):
+        self.ok("x = [1, 2]\nf = open('/dev/null')")
+        saved = self.api.post(self.path("/save"))
+        self.assertIn("x", saved["saved"])
+        self.assertIn("f", [row["name"] for row in saved["not_saved"]])
+        self.api.post(self.path("/reset"))
+        self.assertEqual(self.run_code("x")["error"]["name"], "NameError")
+        self.assertIn("x", self.api.post(self.path("/restore"))["restored"])
+        self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "[1, 2]")
+
+    def test_timeout_of_an_execution(self):
+        self.ok("x = 5")
+        result = self.run_code(FOREVER, timeout="300ms")
+        self.assertEqual((result["status"], result["state"]["outcome"]), ("timeout", "kept"))
+        self.assertEqual(self.run_code(FOREVER, timeout=0.3)["status"], "timeout")
+        self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "5")
+
+    def test_crash_goes_back(self):
+        self.ok("x = 5")
+        result = self.run_code("x = 6\nimport ctypes; ctypes.string_at(0)")
+        self.assertEqual((result["status"], result["state"]["outcome"], result["state"]["to"]), ("signal", "rolled_back", 1))
+        self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "5")
+
+    def test_no_checkpoint(self):
+        self.create = {**self.create, "checkpoint": False}
+        self.assertEqual(self.ok("x = 5")["state"]["point"], "off")
+        result = self.run_code("import os; os._exit(3)")
+        self.assertEqual(result["state"]["outcome"], "lost")
+        self.assertEqual(self.run_code("x")["error"]["name"], "NameError")
+
+    def test_gc(self):
+        self.ok("1")
+        done = self.api.post("/v1/gc", {"dry_run": True, **{k: v for k, v in self.create.items() if k in ("backend", "host", "base_dir")}})
+        self.assertTrue(done["dry_run"])
+        self.assertEqual(self.state(), "idle")
+
+    def test_audit_log(self):
+        code = "print('audited')"
+        self.ok(code)
+        self.run_code("1/0")
+        rows = [row for row in self.service.audit() if row["session"] == self.id]
+        self.assertEqual([row["status"] for row in rows], ["ok", "error"])
+        row = rows[0]
+        self.assertEqual(sorted(row), ["backend", "code_sha256", "exit_code", "id", "policy_sha256", "session", "status", "time",
+                                       "usage", "user"])
+        self.assertEqual(row["code_sha256"], hashlib.sha256(code.encode()).hexdigest())
+        self.assertEqual(row["user"], f"uid {os.getuid()}")
+        history = self.api.get(self.path("/history"))["executions"]
+        self.assertEqual([row["id"] for row in history], [row["id"] for row in rows])
+        self.assertEqual(os.stat(os.path.join(self.service.state, "dsandbox/audit.jsonl")).st_mode & 0o777, 0o600)
+
+
+class Streams(SessionCase):
+    def test_output_as_it_comes(self):
+        stream = self.api.stream(self.path("/execute"), {
+            "code": "import sys, time\nfor i in range(3):\n print(i, flush=True); time.sleep(0.3)\nprint('e', file=sys.stderr)",
+            "create": self.create})
+        stream.until("started")
+        begin = time.monotonic()
+        stream.until("stdout")
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertIsNone(stream.result)
+        stream.all()
+        self.assertEqual((stream.stdout, stream.stderr), (b"0\n1\n2\n", b"e\n"))
+        self.assertEqual((stream.result["status"], stream.result["stdout"], stream.result["id"]), ("ok", "0\n1\n2\n", stream.id))
+
+    def test_bytes_that_are_no_text(self):
+        stream = self.api.stream(self.path("/execute"), {
+            "code": "import sys\nfor b in bytes(range(256)) + 'äöü€😀'.encode() * 50:\n sys.stdout.buffer.write(bytes([b])); sys.stdout.flush()",
+            "create": self.create}).all()
+        self.assertEqual(stream.stdout, bytes(range(256)) + "äöü€😀".encode() * 50)
+
+    def test_characters_are_not_torn(self):
+        stream = self.api.stream(self.path("/execute"), {
+            "code": "import sys, time\nfor b in '€😀'.encode():\n sys.stdout.buffer.write(bytes([b])); sys.stdout.flush(); time.sleep(0.02)",
+            "create": self.create})
+        pieces = [data for name, data in stream if name == "stdout"]
+        self.assertEqual("".join(piece["text"] for piece in pieces), "€😀")
+
+    def test_stdin_while_it_runs(self):
+        stream = self.api.stream(self.path("/execute"), {"code": "for line in iter(input, 'end'):\n print('got', line, flush=True)",
+                                                         "stdin_open": True, "create": self.create})
+        stream.until("started")
+        for i in range(3):
+            self.assertEqual(self.api.call("POST", self.path("/stdin"), f"{i}\n".encode())["taken"], 2)
+            self.assertEqual(stream.until("stdout")["text"], f"got {i}\n")
+        self.api.call("POST", f"/v1/executions/{stream.id}/stdin?end=1", b"end\n")
+        self.assertEqual(stream.all().result["status"], "ok")
+        self.refused(409, "conflict", self.api.call, "POST", self.path("/stdin"), b"x")
+        self.refused(404, "not_found", self.api.call, "POST", f"/v1/executions/{stream.id}/stdin", b"x")
+
+    def test_much_stdin(self):
+        stream = self.api.stream(self.path("/execute"), {"code": "import sys, time\ntime.sleep(0.5)\nlen(sys.stdin.buffer.read())",
+                                                         "stdin_open": True, "create": self.create})
+        stream.until("started")
+        self.api.call("POST", self.path("/stdin"), b"x" * 3 * MIB)
+        self.api.call("POST", self.path("/stdin?end=1"), b"")
+        self.assertEqual(stream.all().result["results"][-1]["text/plain"], str(3 * MIB))
+
+    def test_stdin_that_nobody_reads(self):
+        stream = self.api.stream(self.path("/execute"), {"code": "import time; time.sleep(1)", "stdin_open": True,
+                                                         "create": self.create})
+        stream.until("started")
+        self.refused(409, "conflict", self.api.call, "POST", self.path("/stdin"), b"x" * 16 * MIB)
+        self.assertEqual(stream.all().result["status"], "ok")
+
+    def test_interrupt(self):
+        self.ok("x = 7")
+        stream = self.api.stream(self.path("/execute"), {"code": "print('on', flush=True)\n" + FOREVER})
+        stream.until("stdout")
+        self.assertTrue(self.api.post(self.path("/interrupt"))["interrupted"])
+        result = stream.all().result
+        self.assertEqual((result["status"], result["state"]["outcome"], result["stdout"]), ("cancelled", "kept", "on\n"))
+        self.assertFalse(self.api.post(self.path("/interrupt"))["interrupted"])
+        self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "7")
+
+    def test_interrupt_of_a_one_shot(self):
+        stream = self.api.stream("/v1/run", {"code": "print('on', flush=True)\n" + FOREVER, **self.create})
+        stream.until("stdout")
+        self.assertTrue(self.api.post(f"/v1/executions/{stream.id}/interrupt")["interrupted"])
+        self.assertEqual(stream.all().result["status"], "cancelled")
+
+    def test_interrupt_of_one_that_waits(self):
+        self.ok("x = 0")
+        first = self.api.stream(self.path("/execute"), {"code": "print('on', flush=True)\n" + FOREVER})
+        first.until("stdout")
+        second = self.api.stream(self.path("/execute"), {"code": "x = 1"})
+        second.until("accepted")
+        self.api.post(f"/v1/executions/{second.id}/interrupt")
+        self.assertEqual(second.until("error")["error"]["code"], "cancelled")
+        self.api.post(f"/v1/executions/{first.id}/interrupt")
+        self.assertEqual(first.all().result["status"], "cancelled")
+        self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "0")
+
+    def test_client_that_goes_away(self):
+        self.ok("x = 7")
+        before = process_size(self.service.pid)[0]
+        stream = self.api.stream(self.path("/execute"), {"code": "print('on', flush=True)\n" + FOREVER})
+        stream.until("stdout")
+        waiting = self.api.stream(self.path("/execute"), {"code": "x = 8"})
+        waiting.until("accepted")
+        waiting.close()
+        time.sleep(0.2)
+        stream.close()
+        wait_for(lambda: self.state() == "idle")
+        self.assertEqual(self.api.get(self.path("/history"))["executions"][-1]["status"], "cancelled")
+        wait_for(lambda: process_size(self.service.pid)[0] <= before)
+        self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "7")
+
+    def test_slow_client(self):
+        """Who does not read its events holds up neither the session nor anybody else, and gets the result all the same."""
+        self.create = {**self.create, "set": {"output_limit": "40MiB"}}
+        stream = self.api.stream(self.path("/execute"), {
+            "code": "import sys\nfor i in range(30):\n sys.stdout.write('x' * 2**20)", "create": self.create})
+        stream.until("started")
+        wait_for(lambda: self.state() == "idle", 60)
+        self.assertEqual(self.ok("1 + 1")["results"][-1]["text/plain"], "2")
+        _, resident = process_size(self.service.pid)
+        self.assertTrue(harness.SANITIZED or resident < 400 * 1024, resident)
+        events = list(stream)
+        dropped = sum(data["bytes"] for name, data in events if name == "dropped")
+        self.assertGreater(len(stream.stdout), MIB)
+        self.assertLessEqual(len(stream.stdout) + dropped, 30 * MIB)
+        self.assertEqual((stream.result["stdout_bytes"], len(stream.result["stdout"])), (30 * MIB, 30 * MIB))
+
+    def test_c_client(self):
+        body = json.dumps({"code": "import sys\nfor line in sys.stdin: print('got', line, end='')\nprint('e', file=sys.stderr)",
+                           "create": self.create})
+        reader, writer = os.pipe()
+        process = self.service.popen("sh", "-c", 'exec "$0" stream "$1" "$2" stdin 3>&2', harness.TOOL, self.path("/execute"), body,
+                                     stdin=reader)
+        os.close(reader)
+        os.write(writer, b"a\n")
+        time.sleep(0.3)
+        os.write(writer, b"b\n" * 50000)
+        os.close(writer)
+        out, err = process.communicate(timeout=HARD_LIMIT)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(out.decode(), "got a\n" + "got b\n" * 50000)
+        self.assertTrue(err.startswith(b"e\n"))
+        self.assertEqual(json.loads(err[2:])["status"], "ok")
+
+    def test_c_client_cancels(self):
+        self.ok("x = 9")
+        process = self.service.popen("sh", "-c", 'exec "$0" stream "$1" "$2" 3>&2', harness.TOOL, self.path("/execute"),
+                                     json.dumps({"code": "print('on', flush=True)\n" + FOREVER}), start_new_session=True)
+        self.assertEqual(process.stdout.readline(), b"on\n")
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=HARD_LIMIT)
+        self.assertIn(b'"cancelled"', err)
+        self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "9")
+
+
+class Files(SessionCase):
+    def put(self, name, content):
+        return self.api.call("PUT", self.path("/files/" + name), content)
+
+    def test_files(self):
+        self.ok("import os; os.makedirs('d/e'); open('d/e/f', 'w').write('inside')")
+        self.put("new/file%20with%20space", b"\0outside\xff")
+        listed = {row["path"]: row for row in self.api.get(self.path("/files"))["files"]}
+        self.assertEqual(listed["d/e/f"]["size"], 6)
+        self.assertEqual((listed["d"]["type"], listed["new/file with space"]["type"]), ("directory", "file"))
+        self.assertEqual(self.api.get(self.path("/files/d/e/f")), b"inside")
+        self.assertEqual(self.api.get(self.path("/files/new/file%20with%20space")), b"\0outside\xff")
+        self.assertEqual([row["path"] for row in self.api.get(self.path("/files?path=d"))["files"]], ["d/e", "d/e/f"])
+        result = self.ok("sorted(open('new/file with space', 'rb').read())[:2], os.access('new/file with space', os.W_OK)")
+        self.assertEqual(result["results"][-1]["text/plain"], "([0, 100], True)")
+        self.refused(409, "conflict", self.api.delete, self.path("/files/d"))
+        self.api.delete(self.path("/files/d?recursive=1"))
+        self.refused(404, "not_found", self.api.get, self.path("/files/d/e/f"))
+
+    def test_paths_that_leave(self):
+        self.ok("import os; os.symlink('/etc/passwd', 'link'); os.symlink('/etc', 'dir')")
+        os.mkfifo(os.path.join(self.service.base, self.id, "fifo"))
+        for path in ("../x", "a/../../x", "%2e%2e/x", "/etc/passwd", "%2Fetc%2Fpasswd", "link", "dir/passwd", "fifo", "a//b"):
+            with self.assertRaises(Failure, msg=path) as caught:
+                self.api.get(self.path("/files/" + path))
+            self.assertLess(caught.exception.status, 500, (path, caught.exception))
+        with self.assertRaises(Failure):
+            self.put("dir/x", b"1")
+        self.refused(400, "invalid", self.put, "", b"1")
+
+    def test_names_that_are_no_text(self):
+        self.ok(r"import os; open(b'\xff\xfe', 'w').write('1')")
+        row = self.api.get(self.path("/files"))["files"][0]
+        self.assertEqual(base64.b64decode(row["path_base64"]), b"\xff\xfe")
+        self.assertEqual(self.api.get(self.path("/files/%FF%FE")), b"1")
+
+    def test_large_file(self):
+        content = os.urandom(20 * MIB)
+        self.ok("1")
+        self.put("large", content)
+        self.assertEqual(self.api.get(self.path("/files/large")), content)
+
+    def test_files_while_code_runs(self):
+        stream = self.api.stream(self.path("/execute"), {"code": "print('on', flush=True)\n" + FOREVER, "create": self.create})
+        stream.until("stdout")
+        self.put("meanwhile", b"1")
+        self.assertEqual(self.api.get(self.path("/files/meanwhile")), b"1")
+        self.api.post(self.path("/interrupt"))
+        stream.all()
+
+    def test_deleting_with_the_session(self):
+        self.ok("open('f', 'w').write('1')")
+        self.api.delete(self.path())
+        self.assertTrue(os.path.exists(os.path.join(self.service.base, self.id, "f")))
+        self.assertEqual(self.ok("open('f').read()")["results"][-1]["text/plain"], "'1'")
+        self.assertTrue(self.api.delete(self.path("?files=1"))["files_deleted"])
+        self.assertFalse(os.path.exists(os.path.join(self.service.base, self.id)))
+
+
+CASES = (Basics, Streams, Files)

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_TEST_FAKE_PID1_H
+#define DSB_TEST_FAKE_PID1_H
+
+#include <glib.h>
+
+/**
+ * A pid 1 that does what the code says, for tests without an engine. The code of an execution is words:
+ *   out TEXT      TEXT on standard output         vars       a report with variables
+ *   echo          the exec frame's own JSON       file NAME  writes a file into the session directory
+ *   rolled / lost the state it answers with       wait       until cancelled; the cancel's payload on standard output
+ *   die           the stream ends                 mute       no answer
+ *   stateless, foreign, garbage                   answers that break the protocol
+ * Control operations: "vars" answers, "bad" has an error, "slow" comes after the next execution, "die" ends.
+ */
+struct fake_pid1;
+
+/** Listens at PATH. `workdir` is the session directory that hello tells of. */
+struct fake_pid1 *fake_pid1_start(const char *path, const char *workdir);
+/** Weaken what hello says, for the next start: TRUE gives another volume. */
+void fake_pid1_lie(struct fake_pid1 *fake, gboolean lie);
+/** Ends the connection that is open, as if the container was killed. */
+void fake_pid1_kill(struct fake_pid1 *fake);
+/** Configurations received so far, JSON texts joined by newlines (g_free). */
+char *fake_pid1_configs(struct fake_pid1 *fake);
+void fake_pid1_stop(struct fake_pid1 *fake);
+
+#endif
