@@ -77,12 +77,20 @@ static int backend_ls(const struct cli *cli, const GPtrArray *rows)
     return 0;
 }
 
+/* A plugin file that cannot be loaded has no name of its own. */
+static gboolean is_asked(const struct cli *cli, const struct dsb_backend_row *row)
+{
+    const char *name = cli->args[2];
+    return name == NULL || strcmp(row->name, name) == 0 || (cli->plugin != NULL && row->problem != NULL);
+}
+
 int cli_backend(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
     struct dsb_run_options options;
     gboolean show = g_strcmp0(cli->args[1], "show") == 0;
-    if (!cli_options(cli, &options, &error) || !cli_operands(cli, show ? 3 : 2, show ? 3 : 2, &error))
+    guint least = show && cli->plugin == NULL ? 3 : 2; /* a plugin file has one name, its own */
+    if (!cli_options(cli, &options, &error) || !cli_operands(cli, least, show ? 3 : 2, &error))
         return cli_fail(cli, error);
     g_autoptr(GPtrArray) rows = dsb_backends(&options, TRUE);
     if (strcmp(cli->args[1], "ls") == 0)
@@ -93,7 +101,7 @@ int cli_backend(const struct cli *cli)
     }
     for (guint i = 0; i < rows->len; i++) {
         const struct dsb_backend_row *row = rows->pdata[i];
-        if (strcmp(row->name, cli->args[2]) != 0)
+        if (!is_asked(cli, row))
             continue;
         if (cli->json)
             print_json(row_json(row));

@@ -25,8 +25,7 @@ static void probe(struct dsb_backend_row *row, const struct dsb_run_options *opt
 {
     g_autoptr(GError) error = NULL;
     struct dsb_run_options one = *options;
-    one.backend = row->name;
-    one.plugin_path = NULL;
+    one.backend = row->name; /* a plugin by path has precedence */
     struct dsb_engine *engine = dsb_engine_open(&one, &error);
     if (engine == NULL) {
         row->engine = g_strdup(error->message);
@@ -40,31 +39,41 @@ static void probe(struct dsb_backend_row *row, const struct dsb_run_options *opt
     dsb_engine_close(engine);
 }
 
+/* One plugin, by name or by path. */
+static void add_row(GPtrArray *rows, const char *name, const struct dsb_run_options *options, gboolean try_engines)
+{
+    g_autoptr(GError) error = NULL;
+    struct dsb_backend_row *row = g_new0(struct dsb_backend_row, 1);
+    struct dsb_loaded *loaded = NULL;
+    g_ptr_array_add(rows, row);
+    if (!dsb_loader_open(name, name == NULL ? options->plugin_path : NULL, &loaded, &error)) {
+        row->name = g_strdup(name != NULL ? name : options->plugin_path);
+        row->problem = g_strdup(error->message);
+        return;
+    }
+    row->name = g_strdup(loaded->plugin.name);
+    row->path = g_strdup(loaded->path);
+    row->version = g_strdup(loaded->plugin.version);
+    row->description = g_strdup(loaded->plugin.description);
+    row->enforces = loaded->plugin.enforces;
+    dsb_loaded_free(loaded);
+    if (try_engines)
+        probe(row, options);
+}
+
 GPtrArray *dsb_backends(const struct dsb_run_options *options, gboolean try_engines)
 {
     struct dsb_run_options how;
     if (!dsb_take_options(options, &how, NULL))
         return NULL;
     GPtrArray *rows = g_ptr_array_new_with_free_func(free_row);
-    g_autoptr(GPtrArray) names = dsb_loader_list();
-    for (guint i = 0; i < names->len; i++) {
-        g_autoptr(GError) error = NULL;
-        struct dsb_backend_row *row = g_new0(struct dsb_backend_row, 1);
-        struct dsb_loaded *loaded = NULL;
-        row->name = g_strdup(names->pdata[i]);
-        g_ptr_array_add(rows, row);
-        if (!dsb_loader_open(row->name, NULL, &loaded, &error)) {
-            row->problem = g_strdup(error->message);
-            continue;
-        }
-        row->path = g_strdup(loaded->path);
-        row->version = g_strdup(loaded->plugin.version);
-        row->description = g_strdup(loaded->plugin.description);
-        row->enforces = loaded->plugin.enforces;
-        dsb_loaded_free(loaded);
-        if (try_engines)
-            probe(row, &how);
+    if (how.plugin_path != NULL) {
+        add_row(rows, NULL, &how, try_engines);
+        return rows;
     }
+    g_autoptr(GPtrArray) names = dsb_loader_list();
+    for (guint i = 0; i < names->len; i++)
+        add_row(rows, names->pdata[i], &how, try_engines);
     return rows;
 }
 

@@ -165,6 +165,9 @@ gboolean dsb_backend_describe(struct dsb_backend *backend, struct dsb_engine_inf
         dsb_check_breach(&local, backend->plugin.name, "describe", "cgroup_version is %u", scratch.cgroup_version);
     if (local != NULL)
         return hand_over(error, &local);
+    char *const texts[] = {scratch.product, scratch.version, scratch.api, scratch.endpoint, scratch.runtime};
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++)
+        dsb_check_printable(texts[i]);
     *info = scratch;
     return TRUE;
 }
@@ -280,6 +283,7 @@ gboolean dsb_backend_inspect(struct dsb_backend *backend, const char *id, const 
         dsb_check_breach(&local, backend->plugin.name, "inspect", "%s", flaw);
     if (local != NULL)
         return hand_over(error, &local);
+    dsb_check_printable(scratch.runtime);
     *observed = scratch;
     return TRUE;
 }

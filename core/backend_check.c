@@ -79,6 +79,18 @@ gboolean dsb_check_terminated(const char *text, gsize size)
     return memchr(text, '\0', size) != NULL;
 }
 
+void dsb_check_printable(char *text)
+{
+    while (*text != '\0') {
+        gunichar c = g_utf8_get_char_validated(text, -1);
+        gboolean bad = c == (gunichar) -1 || c == (gunichar) -2 || g_unichar_iscntrl(c);
+        gsize length = c == (gunichar) -1 || c == (gunichar) -2 ? 1 : (gsize) (g_utf8_next_char(text) - text);
+        if (bad)
+            memset(text, '?', length);
+        text += length;
+    }
+}
+
 /** Image references and ids: no option, no white space or control character. */
 gboolean dsb_check_image(const char *image)
 {

@@ -23,6 +23,8 @@ gboolean dsb_check_id(const char *id);
 gboolean dsb_check_image(const char *image);
 
 gboolean dsb_check_terminated(const char *text, gsize size);
+/** Makes a plugin's text fit for a terminal and for JSON, in place: what is not UTF-8, and controls, become '?'. */
+void dsb_check_printable(char *text);
 #define TERMINATED(array) dsb_check_terminated((array), sizeof(array))
 
 /** What is wrong, or NULL. */

@@ -107,10 +107,10 @@ gboolean dsb_wire_fill(struct dsb_wire *wire, GError **error)
 
 gboolean dsb_wire_next(struct dsb_wire *wire, struct dsb_frame *frame, GError **error)
 {
-    const uint8_t *data = wire->in->data + wire->taken;
     gsize have = wire->in->len - wire->taken;
     if (have < DSB_FRAME_HEADER)
         return FALSE;
+    const uint8_t *data = wire->in->data + wire->taken;
     uint32_t size = get_u32(data);
     uint8_t type = data[4];
     if (size > DSB_FRAME_MAX || type < DSB_FRAME_HELLO || type > DSB_FRAME_ANSWER) {

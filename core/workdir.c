@@ -3,6 +3,7 @@
 
 #include "beneath.h"
 #include "mapped.h"
+#include "strictjson.h"
 
 #include <dirent.h>
 #include <dsandbox/files.h>
@@ -34,13 +35,15 @@ char *dsb_workdir_plan(const char *base, const char *session, char **name, GErro
     if (base == NULL)
         base = DSB_DEFAULT_BASE_DIR;
     if (!g_path_is_absolute(base)) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "base directory '%s' is not an absolute path", base);
+        g_autofree char *quoted = dsb_quoted(base);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "base directory %s is not an absolute path", quoted);
         return NULL;
     }
     if (session != NULL && !dsb_session_id_valid(session)) {
+        g_autofree char *quoted = dsb_quoted(session);
         g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
-                    "session id '%s' is not valid: use 1 to 64 of A-Z a-z 0-9 _ . -, the first a letter or digit",
-                    session);
+                    "session id %s is not valid: use 1 to 64 of A-Z a-z 0-9 _ . -, the first a letter or digit",
+                    quoted);
         return NULL;
     }
     if (session != NULL) {

@@ -7,6 +7,14 @@
 #include <string.h>
 #include <sys/un.h>
 
+/* Always NULL. The address is somebody's input, and the message goes to a terminal. */
+static struct dsbe_endpoint *refuse(enum dsb_error_code code, const char *text, const char *why, GError **error)
+{
+    g_autofree char *shown = dsbe_one_line(text, strlen(text));
+    g_set_error(error, DSB_ERROR, (int) code, "engine address \"%s\"%s", shown, why);
+    return NULL;
+}
+
 static gboolean host_is_sane(const char *text)
 {
     for (const char *c = text; *c; c++)
@@ -17,16 +25,10 @@ static gboolean host_is_sane(const char *text)
 
 static struct dsbe_endpoint *parse_unix(const char *text, const char *path, GError **error)
 {
-    if (path[0] != '/') {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "engine address \"%s\": the socket path must be absolute",
-                    text);
-        return NULL;
-    }
-    if (strlen(path) >= sizeof(((struct sockaddr_un *) NULL)->sun_path)) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
-                    "engine address \"%s\": a socket path has at most 107 characters", text);
-        return NULL;
-    }
+    if (path[0] != '/')
+        return refuse(DSB_ERROR_INVALID, text, ": the socket path must be absolute", error);
+    if (strlen(path) >= sizeof(((struct sockaddr_un *) NULL)->sun_path))
+        return refuse(DSB_ERROR_INVALID, text, ": a socket path has at most 107 characters", error);
     struct dsbe_endpoint *endpoint = g_new0(struct dsbe_endpoint, 1);
     endpoint->engine = "container";
     endpoint->scheme = DSBE_UNIX;
@@ -42,10 +44,8 @@ static struct dsbe_endpoint *parse_tcp(const char *text, const char *rest, gbool
     gsize length = strlen(host);
     while (length > 0 && host[length - 1] == '/')
         host[--length] = '\0';
-    if (!host_is_sane(host)) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "engine address \"%s\" has no usable host", text);
-        return NULL;
-    }
+    if (!host_is_sane(host))
+        return refuse(DSB_ERROR_INVALID, text, " has no usable host", error);
     struct dsbe_endpoint *endpoint = g_new0(struct dsbe_endpoint, 1);
     endpoint->engine = "container";
     endpoint->scheme = tls ? DSBE_HTTPS : DSBE_HTTP;
@@ -66,14 +66,9 @@ struct dsbe_endpoint *dsbe_endpoint_parse(const char *text, gboolean tls, GError
         return parse_tcp(text, text + strlen("http://"), FALSE, error);
     if (g_str_has_prefix(text, "https://"))
         return parse_tcp(text, text + strlen("https://"), TRUE, error);
-    if (g_str_has_prefix(text, "ssh://") || g_str_has_prefix(text, "npipe://")) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED,
-                    "engine address \"%s\" needs the engine's own client: use --backend docker-cli", text);
-        return NULL;
-    }
-    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
-                "engine address \"%s\" is not unix:///PATH, tcp://HOST:PORT, http:// or https://", text);
-    return NULL;
+    if (g_str_has_prefix(text, "ssh://") || g_str_has_prefix(text, "npipe://"))
+        return refuse(DSB_ERROR_UNSUPPORTED, text, " needs the engine's own client: use --backend docker-cli", error);
+    return refuse(DSB_ERROR_INVALID, text, " is not unix:///PATH, tcp://HOST:PORT, http:// or https://", error);
 }
 
 gboolean dsbe_address_is_local(const char *text)

@@ -9,6 +9,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define POOL_MAX 4
@@ -119,6 +120,14 @@ static void return_channel(struct dsbe_http *http, struct channel *channel, gboo
         channel_free(channel);
 }
 
+/* libcurl's own are inherited by every program that is started meanwhile. */
+static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void) data;
+    (void) purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 /* Until the transfer is over. The handle stays in the loop. FALSE: cancelled. */
 static gboolean run(struct channel *channel, int cancel_fd, CURLcode *result)
 {
@@ -148,6 +157,7 @@ static void set_common(struct channel *channel, const struct dsbe_endpoint *endp
     *channel->reason = '\0';
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, channel->reason);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* never wait for a name server's answer at the end */
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
@@ -250,7 +260,7 @@ static void keep_header(const char *line, gsize size, const char *name, char **s
     if (size <= length || line[length] != ':' || g_ascii_strncasecmp(line, name, length) != 0)
         return;
     g_free(*slot);
-    *slot = g_strstrip(g_strndup(line + length + 1, MIN(size - length - 1, 64)));
+    *slot = dsbe_one_line(line + length + 1, MIN(size - length - 1, 64));
 }
 
 static size_t on_header(char *data, size_t one, size_t size, void *user)

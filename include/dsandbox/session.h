@@ -111,7 +111,7 @@ struct dsb_backend_row {
     char *engine;    /**< "docker 20.10.24 at unix:///…", or the reason */
     char *engine_json; /**< all engine facts, or NULL */
 };
-/** All installed backends, each tried when `probe`. NULL: options->struct_size is not valid. */
+/** All installed backends, or the one of options->plugin_path; each tried when `probe`. NULL: options->struct_size is not valid. */
 GPtrArray *dsb_backends(const struct dsb_run_options *options, gboolean probe);
 
 /**

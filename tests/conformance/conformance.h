@@ -55,6 +55,10 @@ char *conf_host_facts(const struct conf_host *host, const char *session);
 /** One "host" line of a case: NULL when it holds, else what is wrong (g_free). */
 char *conf_host_check(struct conf_host *host, const char *session, const char *check);
 
+/* contract.c */
+/** The operations of options->plugin_path, one by one; appends struct conf_outcome *. `only`: one case, or NULL. */
+gboolean conf_contract(const struct dsb_run_options *options, const char *only, GPtrArray *outcomes, GError **error);
+
 /* report.c */
 struct conf_waivers;
 struct conf_waivers *conf_waivers_read(const char *path, GError **error);

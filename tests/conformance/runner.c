@@ -20,7 +20,7 @@
 static struct {
     char *backend, *plugin, *endpoint, *base_dir, *image, *group, *only, *allow, *setup, *cases, *waivers;
     char **settings, **rest;
-    gboolean json, compare, list, verbose;
+    gboolean json, compare, contract, list, verbose;
 } opt;
 
 static const GOptionEntry entries[] = {
@@ -37,6 +37,7 @@ static const GOptionEntry entries[] = {
     {"cases", 0, 0, G_OPTION_ARG_FILENAME, &opt.cases, "Directory of the cases", "DIR"},
     {"waivers", 0, 0, G_OPTION_ARG_FILENAME, &opt.waivers, "Known differences, at most ten", "FILE"},
     {"compare", 0, 0, G_OPTION_ARG_NONE, &opt.compare, "Compare the reports named (from --json)", NULL},
+    {"contract", 0, 0, G_OPTION_ARG_NONE, &opt.contract, "The operations of --plugin only: needs no kernel", NULL},
     {"list", 0, 0, G_OPTION_ARG_NONE, &opt.list, "List the cases", NULL},
     {"json", 0, 0, G_OPTION_ARG_NONE, &opt.json, "One JSON object instead of text", NULL},
     {"verbose", 'v', 0, G_OPTION_ARG_NONE, &opt.verbose, "Show the library's diagnostics", NULL},
@@ -495,6 +496,32 @@ static int run_suite(struct suite *suite, GPtrArray *cases)
     return failed == 0 ? 0 : 1;
 }
 
+static int run_contract(struct suite *suite)
+{
+    g_autoptr(GError) error = NULL;
+    if (opt.plugin == NULL) {
+        g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID, "--contract is about a plugin file: give --plugin");
+        return fail(error);
+    }
+    suite->about = json_object_new_object();
+    suite->outcomes = g_ptr_array_new_with_free_func(outcome_free);
+    suite->host = conf_host_new(opt.base_dir, &error);
+    if (suite->host == NULL)
+        return fail(error);
+    const struct dsb_run_options options = {
+        .struct_size = sizeof options,
+        .plugin_path = opt.plugin,
+        .endpoint = opt.endpoint,
+        .base_dir = conf_host_base_dir(suite->host),
+        .image = opt.image,
+        .cancel_fd = -1,
+        .log = log_line,
+    };
+    if (!conf_contract(&options, opt.only, suite->outcomes, &error))
+        return fail(error);
+    return conf_report(suite->outcomes, opt.setup, suite->about, opt.json) == 0 && suite->outcomes->len > 0 ? 0 : 1;
+}
+
 static void suite_clear(struct suite *suite)
 {
     dsb_policy_free(suite->policy);
@@ -530,6 +557,11 @@ int main(int argc, char **argv)
     if (opt.compare) {
         int status = conf_compare(opt.rest, suite.waivers, opt.json);
         conf_waivers_free(suite.waivers);
+        return status;
+    }
+    if (opt.contract) {
+        int status = run_contract(&suite);
+        suite_clear(&suite);
         return status;
     }
     g_autoptr(GPtrArray) cases = conf_cases_read(suite.cases_dir, opt.group, &error);

@@ -148,6 +148,18 @@ static void passes_open_errors(void **state)
     dsb_loaded_free(loaded);
 }
 
+static void makes_texts_printable(void **state)
+{
+    (void) state;
+    struct dsb_open_params params = {.struct_size = sizeof params, .endpoint = "a\033[2J\xff\xc3\xa4\xc2\x9b\xc3"};
+    struct dsb_backend *backend = NULL;
+    struct dsb_engine_info info = {.struct_size = sizeof info};
+    assert_true(dsb_backend_open(load_memory(), &params, &backend, NULL));
+    assert_true(dsb_backend_describe(backend, &info, NULL));
+    assert_string_equal(info.endpoint, "a?[2J?\xc3\xa4???");
+    dsb_backend_close(backend);
+}
+
 /* ---- arguments ---- */
 
 static void refuses_bad_arguments(void **state)
@@ -706,7 +718,7 @@ int main(void)
         cmocka_unit_test(refuses_what_is_not_enforced), cmocka_unit_test(catches_broken_errors),
         cmocka_unit_test(catches_wrong_results),      cmocka_unit_test(catches_wrong_streams),
         cmocka_unit_test(serialises_serial_backends), cmocka_unit_test(injects_the_nth_fault),
-        cmocka_unit_test(lies_and_confesses),
+        cmocka_unit_test(lies_and_confesses),         cmocka_unit_test(makes_texts_printable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* Frames from the host as pid 1 reads them, cut anywhere. Processes are left out: what would start one only notes it. */
+#include "state.h"
+
+#include "fuzz.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A pid 1 that leaves frees nothing: every allocation of its buffers is remembered, and freed here. */
+static void *fuzz_realloc(void *old, size_t size);
+static void fuzz_free(void *old);
+#define realloc fuzz_realloc
+#define free fuzz_free
+#include "buf.c"
+#undef realloc
+#undef free
+
+static GHashTable *allocations;
+
+static void *fuzz_realloc(void *old, size_t size)
+{
+    g_hash_table_steal(allocations, old);
+    void *made = realloc(old, size);
+    g_hash_table_add(allocations, made);
+    return made;
+}
+
+static void fuzz_free(void *old)
+{
+    g_hash_table_remove(allocations, old);
+}
+
+struct state g;
+static jmp_buf gone;
+
+pid_t __wrap_getpid(void);
+
+/* A pid 1 that leaves would end everything around it, and us. */
+void kill_everything(void)
+{
+    longjmp(gone, 1);
+}
+
+/* Where we are pid 1, leaving would not pass by here. */
+pid_t __wrap_getpid(void)
+{
+    return 2;
+}
+
+int64_t now_ms(void)
+{
+    return 1000000;
+}
+
+bool kernel_start(struct kernel *k, int socket_type, const char *python, const char *script)
+{
+    PROMISE(*python != '\0');
+    (void) socket_type;
+    (void) script;
+    k->pid = 2;
+    return true;
+}
+
+bool kernel_send(int control, const struct message *message, int64_t wait_ms)
+{
+    (void) control;
+    (void) wait_ms;
+    PROMISE(message->type == 'C' && message->n <= FRAME_MAX_CONTROL && message->nfds == 0);
+    return true;
+}
+
+void session_start(void)
+{
+    PROMISE(g.session.on);
+    g.phase = READY;
+}
+
+void session_pending(void)
+{
+    if (g.pending)
+        start_execution();
+}
+
+/* As the real one reads its operation. */
+void session_on_control(uint32_t id, const unsigned char *data, size_t n)
+{
+    struct json_member op = {"op", JSON_TEXT, 0, false};
+    g.session.control_id = id;
+    if (json_scan(data, n, &op, 1) == NULL && op.seen)
+        PROMISE(op.text > data && op.text + op.length < data + n);
+}
+
+void kill_execution(enum reason reason)
+{
+    g.reason = reason;
+}
+
+void start_execution(void)
+{
+    PROMISE(g.pending && g.timeout_ms > 0 && g.grace_ms >= 0 && g.output_limit >= 0);
+    g.pending = false;
+    g.phase = RUNNING;
+}
+
+void stop_execution(enum reason reason)
+{
+    g.reason = reason;
+}
+
+void relay_stdin(void)
+{
+    buf_consume(&g.in_data, buf_len(&g.in_data));
+}
+
+static void feed(struct fuzz_input *input, gsize step, int to)
+{
+    while (input->size > 0) {
+        gsize n = MIN(step, input->size);
+        PROMISE(write(to, input->data, n) == (ssize_t) n);
+        input->data += n;
+        input->size -= n;
+        read_host();
+        /* The interpreter came up in between. */
+        if (g.phase == STARTING)
+            g.phase = READY;
+        flush_out();
+    }
+}
+
+static void feed_until_gone(struct fuzz_input *input, gsize step, int to)
+{
+    if (setjmp(gone) == 0)
+        feed(input, step, to);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static int ends[2] = {-1, -1}, nowhere = -1;
+    if (nowhere < 0) {
+        allocations = g_hash_table_new_full(NULL, NULL, free, NULL);
+        nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        PROMISE(pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
+    }
+    struct fuzz_input input = {data, size};
+    gsize step = 1 + (gsize) fuzz_byte(&input) * 64;
+    memset(&g, 0, sizeof g);
+    g.in = ends[0];
+    g.out = nowhere;
+    strcpy(g.python, "/usr/bin/python3");
+    feed_until_gone(&input, step, ends[1]);
+    g_hash_table_remove_all(allocations);
+    return 0;
+}

@@ -1,0 +1,113 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Look for inputs that break something: builds tests/fuzz with clang, libFuzzer, ASan and UBSan, and runs each target.
+#
+#   sh tests/fuzz/run.sh [SECONDS [TARGET...]]     default: 60 seconds each, all targets
+#
+#   DSB_FUZZ_BUILD      build directory (build-fuzz); what was learned stays in its fuzz-corpus/, findings in fuzz-found/
+#   DSB_TEST_MUST_RUN   with the word "fuzz" in it, a missing clang is a failure
+#
+# A finding is fixed, and its input goes into tests/fuzz/corpus/TARGET/ under a name that says what it was.
+# The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed.
+set -u
+umask 022
+seconds=${1:-60}
+[ $# -eq 0 ] || shift
+case $seconds in
+'' | *[!0-9]* | 0*)
+	echo "usage: run.sh [SECONDS [TARGET...]]" >&2
+	exit 2
+	;;
+esac
+cd "$(dirname "$0")/../.." || exit 1
+build=${DSB_FUZZ_BUILD:-build-fuzz}
+passed=0 failed=0 skipped=0 child=''
+
+finish() {
+	trap '' EXIT INT TERM HUP
+	# timeout leads a process group of its own
+	[ -z "$child" ] || kill -KILL -- "-$child" 2>/dev/null
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" -eq 0 ]
+	exit
+}
+interrupted() {
+	echo "FAIL interrupted"
+	failed=$((failed + 1))
+	finish
+}
+trap finish EXIT
+trap interrupted INT TERM HUP
+
+fail() {
+	echo "FAIL $*"
+	failed=$((failed + 1))
+}
+
+# limited SECONDS COMMAND...: with a hard end; a signal to us is answered at once.
+limited() {
+	limit=$1
+	shift
+	timeout -s KILL "$limit" env --default-signal=INT,QUIT "$@" </dev/null &
+	child=$!
+	wait $child
+	rc=$?
+	child=''
+	return $rc
+}
+
+works() { # clang with libFuzzer and the sanitizers
+	try=$(mktemp -d) || return 1
+	echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d == 0 && n > 0; }' >"$try/a.c"
+	clang -fsanitize=fuzzer,address,undefined -o "$try/a" "$try/a.c" 2>/dev/null && "$try/a" -runs=1 2>/dev/null
+	rc=$?
+	rm -rf "$try"
+	return $rc
+}
+
+all=$(find tests/fuzz/corpus -mindepth 1 -maxdepth 1 -type d | sed 's:.*/::' | sort)
+targets=${*:-$all}
+if ! works; then
+	reason="clang with libFuzzer is not here (sh tests/rig/install.sh check)"
+	case " ${DSB_TEST_MUST_RUN:-} " in
+	*' fuzz '*) fail "fuzz: $reason" ;;
+	*)
+		echo "SKIP fuzz: $reason"
+		# shellcheck disable=SC2086
+		skipped=$(echo $targets | wc -w)
+		;;
+	esac
+	exit
+fi
+
+mkdir -p "$build" || exit 1
+log=$build/fuzz.log
+if [ ! -e "$build/build.ninja" ]; then
+	CC=clang limited 300 meson setup "$build" -Dfuzz=true -Dtests=enabled -Db_sanitize=address,undefined \
+		-Db_lundef=false >"$log" 2>&1
+fi
+limited 1200 meson compile -C "$build" fuzzers >>"$log" 2>&1 || {
+	tail -n 40 "$log" | sed 's/^/   | /'
+	fail "the build"
+	exit
+}
+
+export G_DEBUG=fatal-criticals ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+mkdir -p "$build/fuzz-found"
+for t in $targets; do
+	program=$build/tests/fuzz/fuzz-$t
+	learned=$build/fuzz-corpus/$t
+	log=$build/fuzz-$t.log
+	mkdir -p "$learned"
+	if limited $((seconds + 60)) "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
+		-print_final_stats=1 -artifact_prefix="$build/fuzz-found/$t-" "$learned" "tests/fuzz/corpus/$t" >"$log" 2>&1; then
+		passed=$((passed + 1))
+		echo "$t: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs," \
+			"$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)"
+	else
+		grep -E 'broken promise|CRITICAL|ERROR|runtime error|SUMMARY|^ +#[0-9]+ .* [a-z_]+\.c:|Test unit written' "$log" |
+			head -n 20 | sed 's/^/   | /'
+		fail "$t, see $log"
+	fi
+done
+exit

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* Archives that are imported into a session. */
+#include "../../cli/tar.h"
+
+#include "fuzz.h"
+
+#include <dsandbox/error.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define CONTENT_MAX 100000
+
+static void rewind_with(int fd, const uint8_t *data, size_t size)
+{
+    PROMISE(ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0);
+    PROMISE(write(fd, data, size) == (ssize_t) size && lseek(fd, 0, SEEK_SET) == 0);
+}
+
+/* FALSE: there is nothing more. */
+static gboolean take_entry(struct tar_reader *reader, gboolean with_content)
+{
+    g_autoptr(GError) error = NULL;
+    gboolean end = FALSE;
+    gboolean ok = tar_next(reader, &end, &error);
+    PROMISE_ERROR(ok, error);
+    if (!ok || end)
+        return FALSE;
+    PROMISE(reader->name != NULL);
+    if (!with_content)
+        return TRUE;
+    g_autoptr(GByteArray) content = g_byte_array_new();
+    ok = tar_content(reader, CONTENT_MAX, content, &error);
+    PROMISE_ERROR(ok, error);
+    PROMISE(content->len <= CONTENT_MAX && (!ok || content->len == reader->size));
+    return ok;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static int fd = -1;
+    if (fd < 0)
+        fd = memfd_create("tar", MFD_CLOEXEC);
+    struct fuzz_input input = {data, size};
+    uint8_t how = fuzz_byte(&input);
+    rewind_with(fd, input.data, input.size);
+    struct tar_reader reader = {.fd = fd, .origin = "x.tar"};
+    gsize entries = 0;
+    while (take_entry(&reader, (how >> (entries % 8) & 1) != 0))
+        PROMISE(entries++ <= input.size / 512);
+    tar_clear(&reader);
+    return 0;
+}
