@@ -71,6 +71,7 @@ struct dsbc_output {
     int status;
     guint timeout_ms; /**< a deadline other than the usual one; 0: the usual one */
     gboolean always;  /**< goes on when the caller cancelled */
+    guint settle_ms;  /**< goes on for so long when the caller cancelled */
     /** Gets stdout and stderr line by line; stdout is not collected then. */
     void (*line)(void *line_data, const char *line);
     void *line_data;

@@ -213,12 +213,15 @@ static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id,
         g_set_error(error, DSB_ERROR, DSB_ERROR_REFUSED, "%s %s: %s", facts.info.product, facts.info.version, refusal);
         return FALSE;
     }
+    int cancel_fd = cli->cancel_fd;
+    if (dsbe_cancel_pending(&cancel_fd)) /* what has begun is finished, but nothing new begins */
+        return dsbe_set_cancelled(error);
     g_autoptr(GPtrArray) words = dsbc_create_argv(spec, &facts);
     GPtrArray *argv = dsbc_argv(cli);
     for (guint i = 0; words->pdata[i] != NULL; i++)
         dsbc_add(argv, "%s", (const char *) words->pdata[i]);
     guint timeout_ms = facts.podman && !cli->timeout_given ? PODMAN_CREATE_MS : 0;
-    g_auto(dsbc_output) output = {.timeout_ms = timeout_ms};
+    g_auto(dsbc_output) output = {.timeout_ms = timeout_ms, .settle_ms = DSBE_CREATE_SETTLE_MS};
     g_autoptr(GError) local = NULL;
     g_autofree char *made = NULL;
     if (dsbc_call(cli, argv, "create", &output, &local)) {

@@ -197,8 +197,9 @@ static int milliseconds_left(gint64 deadline)
 static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 deadline, int cancel_fd,
                      struct dsbc_output *output, GError **error)
 {
+    gint64 end = 0;
     for (;;) {
-        if (dsbe_cancel_pending(&cancel_fd))
+        if (dsbe_cancel_due(&cancel_fd, output->settle_ms, &end))
             return dsbe_set_cancelled(error);
         struct pollfd fds[] = {
             {.fd = sources[0].fd, .events = POLLIN},
@@ -206,7 +207,10 @@ static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 
             {.fd = child->pidfd, .events = POLLIN},
             {.fd = cancel_fd, .events = POLLIN},
         };
-        if (poll_again(fds, G_N_ELEMENTS(fds), milliseconds_left(deadline)) == 0) {
+        gint64 until = end != 0 && (deadline < 0 || end < deadline) ? end : deadline;
+        if (poll_again(fds, G_N_ELEMENTS(fds), milliseconds_left(until)) == 0) {
+            if (until != deadline)
+                continue;
             g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT,
                                 "no answer in time (--engine-timeout gives it more)");
             return FALSE;

@@ -17,6 +17,15 @@ gboolean dsbe_cancel_pending(int *fd)
     return FALSE;
 }
 
+gboolean dsbe_cancel_due(int *fd, guint settle_ms, gint64 *end)
+{
+    if (*end == 0 && dsbe_cancel_pending(fd)) {
+        *end = g_get_monotonic_time() + (gint64) settle_ms * 1000;
+        *fd = -1; /* it stays readable */
+    }
+    return *end != 0 && g_get_monotonic_time() >= *end;
+}
+
 gboolean dsbe_set_cancelled(GError **error)
 {
     g_set_error_literal(error, DSB_ERROR, DSB_ERROR_CANCELLED, "cancelled by the caller");

@@ -312,6 +312,9 @@ gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, G
     }
     if (!check_word(spec->name, "_.-", "container name", error))
         return FALSE;
+    int cancel_fd = client->cancel_fd;
+    if (dsbe_cancel_pending(&cancel_fd)) /* what has begun is finished, but nothing new begins */
+        return dsbe_set_cancelled(error);
     g_autoptr(json_object) body = client->dialect->create_body(spec, &client->facts);
     g_autofree char *text = dsbe_json_text(body);
     g_autofree char *path = g_strconcat(client->prefix, "/containers/create",
@@ -326,6 +329,7 @@ gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, G
         .body_size = strlen(text),
         .content_type = "application/json",
         .timeout_ms = timeout_ms,
+        .settle_ms = DSBE_CREATE_SETTLE_MS,
     };
     if (client->route && !client->route(client->owner, spec, deadline_in(timeout_ms), &request.via, error))
         return FALSE;

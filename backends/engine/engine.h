@@ -18,6 +18,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(json_object, json_object_put)
 
 /** Whether the caller asked to stop. *fd becomes -1 when nobody can ask any more. */
 gboolean dsbe_cancel_pending(int *fd);
+/**
+ * The same for a call whose answer is worth a wait: TRUE from settle_ms after the caller asked. *end is 0 at first.
+ * A container that `create` is just making has to be known, or it could not be removed.
+ */
+gboolean dsbe_cancel_due(int *fd, guint settle_ms, gint64 *end);
+#define DSBE_CREATE_SETTLE_MS 3000
 /** Sets CANCELLED and returns FALSE. */
 gboolean dsbe_set_cancelled(GError **error);
 /** The member of params that only newer callers have; -1: none. */
@@ -131,6 +137,7 @@ struct dsbe_request {
     int64_t upload_size;    /**< -1: not known (chunked) */
     guint timeout_ms;       /**< 0: none */
     gboolean always;        /**< goes on when the caller cancelled: kill, remove, list */
+    guint settle_ms;        /**< goes on for so long when the caller cancelled: create */
     /** Gets the body of a 2xx answer line by line instead of collecting it; FALSE stops with *error. */
     gboolean (*line)(void *data, const char *line, gsize size, GError **error);
     void *line_data;

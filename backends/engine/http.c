@@ -129,14 +129,15 @@ static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_s
 }
 
 /* Until the transfer is over. The handle stays in the loop. FALSE: cancelled. */
-static gboolean run(struct channel *channel, int cancel_fd, CURLcode *result)
+static gboolean run(struct channel *channel, int cancel_fd, guint settle_ms, CURLcode *result)
 {
     int running = 1, left = 0;
+    gint64 end = 0;
     *result = CURLE_FAILED_INIT;
     if (curl_multi_add_handle(channel->multi, channel->easy) != CURLM_OK)
         return TRUE;
     for (;;) {
-        if (dsbe_cancel_pending(&cancel_fd))
+        if (dsbe_cancel_due(&cancel_fd, settle_ms, &end))
             return FALSE;
         if (curl_multi_perform(channel->multi, &running) != CURLM_OK)
             return TRUE;
@@ -374,7 +375,7 @@ static gboolean perform(struct channel *channel, const struct dsbe_http *http, s
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     struct dsbe_sigpipe guard;
     dsbe_sigpipe_block(&guard);
-    gboolean ended = run(channel, request->always ? -1 : http->cancel_fd, code);
+    gboolean ended = run(channel, request->always ? -1 : http->cancel_fd, request->settle_ms, code);
     curl_multi_remove_handle(channel->multi, curl);
     dsbe_sigpipe_restore(&guard);
     curl_slist_free_all(headers);
@@ -460,7 +461,7 @@ gboolean dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, struct dsbe
     dsbe_sigpipe_block(&guard);
     CURLcode code = CURLE_OK;
     curl_socket_t socket = CURL_SOCKET_BAD;
-    gboolean ended = run(channel, http->cancel_fd, &code);
+    gboolean ended = run(channel, http->cancel_fd, 0, &code);
     dsbe_sigpipe_restore(&guard);
     if (ended && code == CURLE_OK)
         code = curl_easy_getinfo(channel->easy, CURLINFO_ACTIVESOCKET, &socket);

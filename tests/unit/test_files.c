@@ -404,7 +404,8 @@ static gpointer swap(gpointer data)
 {
     (void) data;
     int done = 0; /* how often something worked: any of it may fail */
-    for (unsigned i = 0; !g_atomic_int_get(&stop_swapping); i++) {
+    unsigned i = 0;
+    do {
         done += mkdirat(top_fd, "a", 0700) == 0;
         done += mkdirat(top_fd, "a/b", 0700) == 0;
         done += mkdirat(top_fd, "a/b/c", 0700) == 0;
@@ -415,9 +416,9 @@ static gpointer swap(gpointer data)
         done += unlinkat(top_fd, "x", 0) == 0;
         done += symlinkat(out_dir, top_fd, "x") == 0;
         done += renameat2(top_fd, "x", top_fd, "a", RENAME_EXCHANGE) == 0;
-    }
-    assert_true(done > 0);
-    return NULL;
+        i++;
+    } while (!g_atomic_int_get(&stop_swapping));
+    return GINT_TO_POINTER(done);
 }
 
 static void nothing_outside_is_removed_however_it_moves(void **state)
@@ -439,7 +440,7 @@ static void nothing_outside_is_removed_however_it_moves(void **state)
         dsb_files_write(files, "a/b/.outside", "w", 1, 0, NULL);
     }
     g_atomic_int_set(&stop_swapping, 1);
-    g_thread_join(hostile);
+    assert_true(GPOINTER_TO_INT(g_thread_join(hostile)) > 0);
     g_autofree char *secret = NULL;
     assert_true(g_file_get_contents(outside, &secret, NULL, NULL));
     assert_string_equal(secret, "secret");
