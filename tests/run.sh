@@ -6,9 +6,10 @@
 #
 #   DSB_TEST_BUILD      build directory (build-test)
 #   DSB_TEST_MUST_RUN   set-ups that may not be skipped, "docker-api podman"
-#   DSB_TEST_ONLY       steps to run: "unit compilers install cli service python conformance"
+#   DSB_TEST_ONLY       steps to run: "unit compilers fuzz install cli service python conformance"
 #   DSB_TEST_RUNS       runs in the leak test of tests/cli (100)
 #   DSB_TEST_SESSIONS   sessions at once in tests/service (50), and DSB_TEST_EXECUTIONS of all of them (1000)
+#   DSB_TEST_FUZZ       seconds for each fuzz target (5)
 #   DSB_RIG_DIR         where tests/rig keeps its image cache
 #
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed and something passed.
@@ -19,7 +20,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 top=$PWD
 build=${DSB_TEST_BUILD:-build-test}
-only=${DSB_TEST_ONLY:-unit compilers install cli service python conformance}
+only=${DSB_TEST_ONLY:-unit compilers fuzz install cli service python conformance}
 must=${DSB_TEST_MUST_RUN:-}
 rig=tests/rig/rig.sh
 setups=${*:-docker-api docker-cli podman podman-rootless}
@@ -265,6 +266,16 @@ count = report["summary"]
 print(count["pass"], "passed,", count["fail"], "failed,", count["skipped"] + count["waived"], "skipped")
 sys.exit(count["fail"] != 0)'
 
+# Sessions through the C API.
+live() {
+	allow=$(unenforced)
+	mkdir -p "$DSB_TEST_WORK/live"
+	[ -z "$DSB_TEST_AS" ] || chown "$DSB_RIG_ROOTLESS_USER:" "$DSB_TEST_WORK/live"
+	suite "live-$1" 900 ${DSB_TEST_AS:+"$DSB_TEST_AS"} env DSB_TEST_BACKEND="$DSB_TEST_BACKEND" \
+		DSB_TEST_ENDPOINT="$DSB_TEST_ENDPOINT" DSB_TEST_IMAGE="$DSB_TEST_IMAGE" DSB_TEST_WORK="$DSB_TEST_WORK/live" \
+		DSB_TEST_ALLOW="$allow" "${DSB_TEST_PROGRAM%/cli/dsandbox}/tests/session/dsandbox-test-session"
+}
+
 conformance() {
 	json=$logs/conformance-$1.json
 	rm -f "$json"
@@ -328,7 +339,11 @@ if has service "$only"; then suite service 900 python3 tests/service/test_servic
 if has python "$only"; then
 	for t in package dolphin; do suite "python-$t" 600 python3 tests/python/test_$t.py; done
 fi
-if has install "$only"; then installation; fi
+if has install "$only"; then
+	installation
+	suite template 600 sh plugins/template/check.sh
+fi
+if has fuzz "$only"; then suite fuzz 900 sh tests/fuzz/run.sh "${DSB_TEST_FUZZ:-5}"; fi
 has cli "$only" || has service "$only" || has python "$only" || has conformance "$only" || exit 0
 
 # --- on real engines --------------------------------------------------------
@@ -368,7 +383,10 @@ for s in $setups; do
 		suite "faults-$s" 900 python3 tests/cli/test_faults.py
 		suite "cli-session-$s" 900 python3 tests/cli/test_session.py
 	fi
-	if has service "$only"; then suite "service-$s" 1800 python3 tests/service/test_service.py; fi
+	if has service "$only"; then
+		live "$s"
+		suite "service-$s" 1800 python3 tests/service/test_service.py
+	fi
 	if has python "$only"; then
 		for t in package dolphin; do
 			suite "python-$t-$s" 900 python3 "$copy/tests/python/test_$t.py"

@@ -232,6 +232,7 @@ struct dsbe_dialect {
     const char *start_hint;  /**< what to do when nobody answers */
     const char *denied_hint; /**< what to do about EACCES on the socket */
     guint create_timeout_ms; /**< unless the user gave a deadline: a first create can copy an image */
+    const char *passing; /**< words of a failure of create that passes when it is tried again; NULL: none */
     guint facts_seconds; /**< how long the engine's facts may be remembered in runtime_dir; 0: not */
     gboolean volumes_ignored; /**< create never makes a volume of an image's VOLUME */
 
