@@ -10,7 +10,8 @@
 
 static gboolean execute(dsb_session *session, const char *code)
 {
-    struct dsb_request request = {.struct_size = sizeof request, .code = code, .code_size = strlen(code), .stdin_fd = -1};
+    struct dsb_request request = {
+        .struct_size = sizeof request, .code = code, .code_size = strlen(code), .stdin_fd = -1};
     g_autoptr(dsb_result) result = dsb_session_execute(session, NULL, &request);
     if (dsb_result_status(result) == DSB_STATUS_OK)
         return TRUE;
@@ -26,8 +27,13 @@ int main(int argc, char **argv)
     g_autoptr(dsb_policy) policy = dsb_policy_new();
     if (argc != 6)
         return 2;
-    struct dsb_run_options options = {.struct_size = sizeof options, .backend = argv[1], .endpoint = argv[2],
-                                      .image = argv[3], .base_dir = argv[4], .session = "bench-c", .cancel_fd = -1};
+    struct dsb_run_options options = {.struct_size = sizeof options,
+                                      .backend = argv[1],
+                                      .endpoint = argv[2],
+                                      .image = argv[3],
+                                      .base_dir = argv[4],
+                                      .session = "bench-c",
+                                      .cancel_fd = -1};
     if (*argv[5] != '\0' && !dsb_controls_parse(argv[5], &options.allow_unenforced, &error)) {
         fprintf(stderr, "%s\n", error->message);
         return 2;

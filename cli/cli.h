@@ -34,8 +34,8 @@ int cli_fail(const struct cli *cli, const GError *error);
 gboolean cli_operands(const struct cli *cli, guint from, guint to, GError **error);
 
 /**
- * SIGINT, SIGTERM and SIGHUP make cli_cancel_fd() readable from now on, and so does cli_cancel(). The third signal kills,
- * for the case that ours does not end.
+ * SIGINT, SIGTERM and SIGHUP make cli_cancel_fd() readable from now on, and so does cli_cancel(). The third signal
+ * kills, for the case that ours does not end.
  */
 gboolean cli_catch_signals(GError **error);
 int cli_cancel_fd(void);

@@ -96,21 +96,18 @@ static gboolean from_dockerfile(const struct dsb_run_options *options, const cha
     g_autofree char *ours = helper(DOCKERFILE);
     g_autofree char *script = helper(SCRIPT);
     g_autofree char *dockerfile = g_build_filename(dir, DOCKERFILE, NULL);
-    return copy_to(given != NULL ? given : ours, dir, DOCKERFILE, error) && copy_to(script, dir, SCRIPT, error)
-           && dsb_image_make(options, NULL, dockerfile, dir, name, error);
+    return copy_to(given != NULL ? given : ours, dir, DOCKERFILE, error) && copy_to(script, dir, SCRIPT, error) &&
+           dsb_image_make(options, NULL, dockerfile, dir, name, error);
 }
 
 /* ---- from packages ---- */
 
-static gboolean is_cancelled(void)
-{
-    return cli_cancel_signal() != 0;
-}
+static gboolean is_cancelled(void) { return cli_cancel_signal() != 0; }
 
 /* A process group of its own, so that a signal can end all of it. */
 static int spawn_script(const char *script, const char *tarball, pid_t *pid)
 {
-    char *const argv[] = { (char *) "sh", (char *) script, (char *) tarball, NULL };
+    char *const argv[] = {(char *) "sh", (char *) script, (char *) tarball, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t usual;
@@ -134,7 +131,7 @@ static int wait_for_script(pid_t pid)
     int status = 0;
     gint64 kill_at = G_MAXINT64;
     while (waitpid(pid, &status, WNOHANG) == 0) {
-        struct pollfd fd = { cli_cancel_fd(), POLLIN, 0 };
+        struct pollfd fd = {cli_cancel_fd(), POLLIN, 0};
         if (kill_at != G_MAXINT64)
             fd.fd = -1;
         if (poll(&fd, 1, POLL_MS) > 0) {
@@ -216,8 +213,8 @@ int cli_gc(const struct cli *cli)
     g_autoptr(GError) error = NULL;
     struct dsb_run_options options;
     unsigned removed = 0;
-    if (!cli_options(cli, &options, &error) || !cli_operands(cli, 1, 1, &error)
-        || !dsb_gc(&options, cli->dry_run, &removed, &error)) {
+    if (!cli_options(cli, &options, &error) || !cli_operands(cli, 1, 1, &error) ||
+        !dsb_gc(&options, cli->dry_run, &removed, &error)) {
         if (removed > 0 && !cli->json)
             printf("%s %u\n", cli->dry_run ? "would remove" : "removed", removed);
         return cli_fail(cli, error);

@@ -36,8 +36,7 @@ static struct json_object *row_json(const struct dsb_backend_row *row)
     add(object, "path", row->path);
     json_object_object_add(object, "enforces", controls_json(row->enforces));
     json_object_object_add(object, "usable", json_object_new_boolean(row->usable));
-    json_object_object_add(object, "engine",
-                           row->engine_json != NULL ? json_tokener_parse(row->engine_json) : NULL);
+    json_object_object_add(object, "engine", row->engine_json != NULL ? json_tokener_parse(row->engine_json) : NULL);
     add(object, "problem", row->problem != NULL ? row->problem : (row->usable ? NULL : row->engine));
     return object;
 }
@@ -55,8 +54,8 @@ static void print_rows(const GPtrArray *rows)
 
 static void print_row(const struct dsb_backend_row *row)
 {
-    printf("name         %s\nversion      %s\ndescription  %s\nplugin       %s\nengine       %s\nenforces    ", row->name,
-           row->version != NULL ? row->version : "-", row->description != NULL ? row->description : "-",
+    printf("name         %s\nversion      %s\ndescription  %s\nplugin       %s\nengine       %s\nenforces    ",
+           row->name, row->version != NULL ? row->version : "-", row->description != NULL ? row->description : "-",
            row->path != NULL ? row->path : "-", row->problem != NULL ? row->problem : row->engine);
     for (unsigned control = 0; dsb_control_name(control) != NULL; control++)
         if (row->enforces & (UINT64_C(1) << control))
@@ -109,7 +108,8 @@ int cli_backend(const struct cli *cli)
             print_row(row);
         return 0;
     }
-    g_set_error(&error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "there is no backend '%s'; see 'dsandbox backend ls'", cli->args[2]);
+    g_set_error(&error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "there is no backend '%s'; see 'dsandbox backend ls'",
+                cli->args[2]);
     return cli_fail(cli, error);
 }
 
@@ -182,7 +182,11 @@ static void print_findings(const GPtrArray *findings)
 {
     for (guint i = 0; i < findings->len; i++) {
         const struct dsb_finding *finding = findings->pdata[i];
-        printf("%-16s %-5s %s\n", finding->name, finding->good ? "ok" : finding->needed ? "BAD" : "note", finding->found);
+        printf("%-16s %-5s %s\n", finding->name,
+               finding->good     ? "ok"
+               : finding->needed ? "BAD"
+                                 : "note",
+               finding->found);
         if (finding->remedy != NULL)
             printf("%-22s -> %s\n", "", finding->remedy);
     }

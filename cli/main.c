@@ -35,22 +35,22 @@ static const char usage_text[] =
 static const struct {
     const char *option, *key, *argument, *help;
 } policy_options[] = {
-    { "memory", "memory", "SIZE", "memory limit (512MiB)" },
-    { "swap", "swap", "SIZE", "swap beyond memory (0)" },
-    { "cpus", "cpus", "N", "CPUs (1)" },
-    { "pids", "pids", "N", "processes and threads (128)" },
-    { "tmp-size", "tmp_size", "SIZE", "size of /tmp (100MiB)" },
-    { "disk", "disk", "SIZE", "bytes in /sandbox (1GiB)" },
-    { "output-limit", "output_limit", "SIZE", "bytes kept of each stream (1MiB)" },
-    { "timeout", "timeout", "TIME", "time limit of the code (30s)" },
-    { "network", "network", "none|full", "network (none)" },
-    { "user", "user", "UID[:GID]", "user inside (auto)" },
-    { "idle-timeout", "idle_timeout", "TIME", "a session ends after this long without use (15m)" },
-    { "life-time", "life_time", "TIME", "a session ends after this long (24h)" },
-    { "runtime", "runtime", "NAME", "OCI runtime: runc, crun, runsc (the engine's default)" },
+    {"memory", "memory", "SIZE", "memory limit (512MiB)"},
+    {"swap", "swap", "SIZE", "swap beyond memory (0)"},
+    {"cpus", "cpus", "N", "CPUs (1)"},
+    {"pids", "pids", "N", "processes and threads (128)"},
+    {"tmp-size", "tmp_size", "SIZE", "size of /tmp (100MiB)"},
+    {"disk", "disk", "SIZE", "bytes in /sandbox (1GiB)"},
+    {"output-limit", "output_limit", "SIZE", "bytes kept of each stream (1MiB)"},
+    {"timeout", "timeout", "TIME", "time limit of the code (30s)"},
+    {"network", "network", "none|full", "network (none)"},
+    {"user", "user", "UID[:GID]", "user inside (auto)"},
+    {"idle-timeout", "idle_timeout", "TIME", "a session ends after this long without use (15m)"},
+    {"life-time", "life_time", "TIME", "a session ends after this long (24h)"},
+    {"runtime", "runtime", "NAME", "OCI runtime: runc, crun, runsc (the engine's default)"},
 };
 
-static struct cli cli = { 0 };
+static struct cli cli = {0};
 static GPtrArray *set_list;
 
 static gboolean on_policy_option(const char *name, const char *value, gpointer data, GError **error)
@@ -82,44 +82,57 @@ static GOptionContext *make_context(void)
 {
     /* FILENAME everywhere: bytes as they are. GLib would convert others from the locale, and fail in "C". */
     static const GOptionEntry entries[] = {
-        { "backend", 'b', 0, G_OPTION_ARG_FILENAME, &cli.backend, "backend: docker-api, docker-cli, podman, auto", "NAME" },
-        { "plugin", 0, 0, G_OPTION_ARG_FILENAME, &cli.plugin, "backend from this plugin file (absolute path)", "PATH" },
-        { "host", 'H', 0, G_OPTION_ARG_FILENAME, &cli.host, "engine address: unix:///…, tcp://…", "URL" },
-        { "code", 'c', G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer) (void (*)(void)) on_code, "run this code", "CODE" },
-        { "session", 's', 0, G_OPTION_ARG_FILENAME, &cli.session, "session id: keep variables and files", "ID" },
-        { "base-dir", 0, 0, G_OPTION_ARG_FILENAME, &cli.base_dir, "where session directories are (/tmp/sandboxes)", "DIR" },
-        { "image", 0, 0, G_OPTION_ARG_FILENAME, &cli.image, "image (dsandbox-sandbox:latest)", "REF" },
-        { "env", 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.env, "environment variable for the code", "K=V" },
-        { "stdin", 0, 0, G_OPTION_ARG_FILENAME, &cli.stdin_file, "standard input of the code (-: ours)", "FILE" },
-        { "policy", 0, 0, G_OPTION_ARG_FILENAME, &cli.policy_file, "policy file", "FILE" },
-        { "allow-unenforced", 0, 0, G_OPTION_ARG_FILENAME, &cli.allow, "controls that may be missing", "NAMES" },
-        { "engine-timeout", 0, 0, G_OPTION_ARG_FILENAME, &cli.engine_timeout, "deadline of one engine call (60)", "SECONDS" },
-        { "label", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.labels, "label of a session; ls, rm: only those with it", "K=V" },
-        { "interactive", 'i', 0, G_OPTION_ARG_NONE, &cli.interactive, "the code reads our standard input (as --stdin -)", NULL },
-        { "no-wait", 0, 0, G_OPTION_ARG_NONE, &cli.no_wait, "fail when the session is busy, instead of waiting", NULL },
-        { "no-checkpoint", 0, 0, G_OPTION_ARG_NONE, &cli.no_checkpoint, "no rollback points: less memory, a crash loses the variables", NULL },
-        { "no-service", 0, 0, G_OPTION_ARG_NONE, &cli.no_service, "do not use the per-user service", NULL },
-        { "json", 0, 0, G_OPTION_ARG_NONE, &cli.json, "one JSON object on standard output", NULL },
-        { "output", 'o', 0, G_OPTION_ARG_FILENAME, &cli.format, "table or json (as --json); session history: py or ipynb, too", "FORMAT" },
-        { "verbose", 'v', 0, G_OPTION_ARG_NONE, &cli.verbose, "say what is done and why", NULL },
-        { "exist-ok", 0, 0, G_OPTION_ARG_NONE, &cli.exist_ok, "session new: one that is there will do", NULL },
-        { "all", 'a', 0, G_OPTION_ARG_NONE, &cli.all, "session rm: all of them", NULL },
-        { "files", 0, 0, G_OPTION_ARG_NONE, &cli.files, "session rm: their files, too", NULL },
-        { "recursive", 'r', 0, G_OPTION_ARG_NONE, &cli.recursive, "cp: directories with what is in them", NULL },
-        { "from-packages", 0, 0, G_OPTION_ARG_NONE, &cli.from_packages, "image build: from the distribution's packages", NULL },
-        { "tag", 't', 0, G_OPTION_ARG_FILENAME, &cli.tag, "image build: name to give", "NAME" },
-        { "file", 'f', 0, G_OPTION_ARG_FILENAME, &cli.file, "image build: Dockerfile or root tarball", "FILE" },
-        { "dry-run", 'n', 0, G_OPTION_ARG_NONE, &cli.dry_run, "gc: only say what would go", NULL },
-        { "help", 'h', 0, G_OPTION_ARG_NONE, &cli.help, "this text", NULL },
-        { "version", 'V', 0, G_OPTION_ARG_NONE, &cli.version, "the version", NULL },
-        { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.args, NULL, NULL },
+        {"backend", 'b', 0, G_OPTION_ARG_FILENAME, &cli.backend, "backend: docker-api, docker-cli, podman, auto",
+         "NAME"},
+        {"plugin", 0, 0, G_OPTION_ARG_FILENAME, &cli.plugin, "backend from this plugin file (absolute path)", "PATH"},
+        {"host", 'H', 0, G_OPTION_ARG_FILENAME, &cli.host, "engine address: unix:///…, tcp://…", "URL"},
+        {"code", 'c', G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer) (void (*)(void)) on_code,
+         "run this code", "CODE"},
+        {"session", 's', 0, G_OPTION_ARG_FILENAME, &cli.session, "session id: keep variables and files", "ID"},
+        {"base-dir", 0, 0, G_OPTION_ARG_FILENAME, &cli.base_dir, "where session directories are (/tmp/sandboxes)",
+         "DIR"},
+        {"image", 0, 0, G_OPTION_ARG_FILENAME, &cli.image, "image (dsandbox-sandbox:latest)", "REF"},
+        {"env", 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.env, "environment variable for the code", "K=V"},
+        {"stdin", 0, 0, G_OPTION_ARG_FILENAME, &cli.stdin_file, "standard input of the code (-: ours)", "FILE"},
+        {"policy", 0, 0, G_OPTION_ARG_FILENAME, &cli.policy_file, "policy file", "FILE"},
+        {"allow-unenforced", 0, 0, G_OPTION_ARG_FILENAME, &cli.allow, "controls that may be missing", "NAMES"},
+        {"engine-timeout", 0, 0, G_OPTION_ARG_FILENAME, &cli.engine_timeout, "deadline of one engine call (60)",
+         "SECONDS"},
+        {"label", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.labels, "label of a session; ls, rm: only those with it",
+         "K=V"},
+        {"interactive", 'i', 0, G_OPTION_ARG_NONE, &cli.interactive, "the code reads our standard input (as --stdin -)",
+         NULL},
+        {"no-wait", 0, 0, G_OPTION_ARG_NONE, &cli.no_wait, "fail when the session is busy, instead of waiting", NULL},
+        {"no-checkpoint", 0, 0, G_OPTION_ARG_NONE, &cli.no_checkpoint,
+         "no rollback points: less memory, a crash loses the variables", NULL},
+        {"no-service", 0, 0, G_OPTION_ARG_NONE, &cli.no_service, "do not use the per-user service", NULL},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &cli.json, "one JSON object on standard output", NULL},
+        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &cli.format,
+         "table or json (as --json); session history: py or ipynb, too", "FORMAT"},
+        {"verbose", 'v', 0, G_OPTION_ARG_NONE, &cli.verbose, "say what is done and why", NULL},
+        {"exist-ok", 0, 0, G_OPTION_ARG_NONE, &cli.exist_ok, "session new: one that is there will do", NULL},
+        {"all", 'a', 0, G_OPTION_ARG_NONE, &cli.all, "session rm: all of them", NULL},
+        {"files", 0, 0, G_OPTION_ARG_NONE, &cli.files, "session rm: their files, too", NULL},
+        {"recursive", 'r', 0, G_OPTION_ARG_NONE, &cli.recursive, "cp: directories with what is in them", NULL},
+        {"from-packages", 0, 0, G_OPTION_ARG_NONE, &cli.from_packages, "image build: from the distribution's packages",
+         NULL},
+        {"tag", 't', 0, G_OPTION_ARG_FILENAME, &cli.tag, "image build: name to give", "NAME"},
+        {"file", 'f', 0, G_OPTION_ARG_FILENAME, &cli.file, "image build: Dockerfile or root tarball", "FILE"},
+        {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &cli.dry_run, "gc: only say what would go", NULL},
+        {"help", 'h', 0, G_OPTION_ARG_NONE, &cli.help, "this text", NULL},
+        {"version", 'V', 0, G_OPTION_ARG_NONE, &cli.version, "the version", NULL},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.args, NULL, NULL},
         G_OPTION_ENTRY_NULL,
     };
     static GOptionEntry keys[G_N_ELEMENTS(policy_options) + 1];
     for (gsize i = 0; i < G_N_ELEMENTS(policy_options); i++)
-        keys[i] = (GOptionEntry){ policy_options[i].option, 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
-                                  (gpointer) (void (*)(void)) on_policy_option, policy_options[i].help,
-                                  policy_options[i].argument };
+        keys[i] = (GOptionEntry){policy_options[i].option,
+                                 0,
+                                 G_OPTION_FLAG_FILENAME,
+                                 G_OPTION_ARG_CALLBACK,
+                                 (gpointer) (void (*)(void)) on_policy_option,
+                                 policy_options[i].help,
+                                 policy_options[i].argument};
     GOptionContext *context = g_option_context_new("VERB [OPERANDS]");
     g_option_context_add_main_entries(context, entries, NULL);
     g_option_context_add_main_entries(context, keys, NULL);
@@ -154,7 +167,8 @@ gboolean cli_operands(const struct cli *from, guint least, guint most, GError **
 /* -o json is --json; the others are for `session history`. */
 static gboolean check_format(GError **error)
 {
-    gboolean history = cli.args != NULL && strcmp(cli.args[0], "session") == 0 && g_strcmp0(cli.args[1], "history") == 0;
+    gboolean history =
+        cli.args != NULL && strcmp(cli.args[0], "session") == 0 && g_strcmp0(cli.args[1], "history") == 0;
     if (cli.format == NULL || strcmp(cli.format, "table") == 0)
         return TRUE;
     if (strcmp(cli.format, "json") == 0)
@@ -169,8 +183,8 @@ static gboolean check_format(GError **error)
 /* `dsandbox` and nothing to run, on a terminal. */
 static gboolean is_alone(void)
 {
-    return cli.code == NULL && cli.stdin_file == NULL && !cli.json && !cli.no_service && isatty(STDIN_FILENO)
-           && isatty(STDOUT_FILENO);
+    return cli.code == NULL && cli.stdin_file == NULL && !cli.json && !cli.no_service && isatty(STDIN_FILENO) &&
+           isatty(STDOUT_FILENO);
 }
 
 static int dispatch(GOptionContext *context)
@@ -179,10 +193,10 @@ static int dispatch(GOptionContext *context)
     static const struct {
         const char *verb;
         int (*run)(const struct cli *);
-    } verbs[] = { { "run", cli_run },     { "exec", cli_exec },       { "repl", cli_repl },
-                  { "cp", cli_cp },       { "session", cli_session }, { "backend", cli_backend },
-                  { "image", cli_image }, { "doctor", cli_doctor },   { "policy", cli_policy_verb },
-                  { "gc", cli_gc } };
+    } verbs[] = {{"run", cli_run},     {"exec", cli_exec},       {"repl", cli_repl},
+                 {"cp", cli_cp},       {"session", cli_session}, {"backend", cli_backend},
+                 {"image", cli_image}, {"doctor", cli_doctor},   {"policy", cli_policy_verb},
+                 {"gc", cli_gc}};
     if (cli.help) {
         g_autofree char *help = g_option_context_get_help(context, TRUE, NULL);
         const char *options = strstr(help, "\n\n");
@@ -201,7 +215,8 @@ static int dispatch(GOptionContext *context)
     for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
         if (strcmp(verb, verbs[i].verb) == 0)
             return verbs[i].run(&cli);
-    g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "there is no verb '%s'; to run a file: dsandbox run %s", verb, verb);
+    g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "there is no verb '%s'; to run a file: dsandbox run %s", verb,
+                verb);
     return cli_fail(&cli, error);
 }
 
@@ -240,8 +255,8 @@ int main(int argc, char **argv)
     set_list = g_ptr_array_new();
     g_auto(GStrv) args = g_strdupv(argv);
     cli.program_args = split_program_args(args);
-    gboolean json = g_strv_contains((const char *const *) args, "--json")
-                    || g_strv_contains((const char *const *) args, "--output=json");
+    gboolean json = g_strv_contains((const char *const *) args, "--json") ||
+                    g_strv_contains((const char *const *) args, "--output=json");
     GOptionContext *context = make_context();
     g_autoptr(GError) error = NULL;
     int status;

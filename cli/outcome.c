@@ -116,7 +116,8 @@ static void explain_restored(struct json_object *list, const char *what)
     g_autoptr(GString) names = g_string_new(NULL);
     for (size_t i = 0; i < n && i < NAMES_SHOWN; i++) {
         struct json_object *item = json_object_array_get_idx(list, i);
-        const char *name = json_object_is_type(item, json_type_string) ? json_object_get_string(item) : json_string(item, "name");
+        const char *name =
+            json_object_is_type(item, json_type_string) ? json_object_get_string(item) : json_string(item, "name");
         g_string_append_printf(names, "%s%s", i > 0 ? ", " : "", name);
     }
     g_autofree char *clean = clean_text(names->str, names->len, "");

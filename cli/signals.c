@@ -8,7 +8,7 @@
 
 #define PATIENCE 3 /* signals: the first asks, the second may be a double click */
 
-static int cancel_pipe[2] = { -1, -1 };
+static int cancel_pipe[2] = {-1, -1};
 static volatile sig_atomic_t cancel_signal, cancel_count;
 
 void cli_cancel(int number)
@@ -34,9 +34,9 @@ static void on_signal(int number)
 
 gboolean cli_catch_signals(GError **error)
 {
-    struct sigaction action = { .sa_handler = on_signal };
-    if (!g_unix_open_pipe(cancel_pipe, FD_CLOEXEC, error) || !g_unix_set_fd_nonblocking(cancel_pipe[0], TRUE, error)
-        || !g_unix_set_fd_nonblocking(cancel_pipe[1], TRUE, error))
+    struct sigaction action = {.sa_handler = on_signal};
+    if (!g_unix_open_pipe(cancel_pipe, FD_CLOEXEC, error) || !g_unix_set_fd_nonblocking(cancel_pipe[0], TRUE, error) ||
+        !g_unix_set_fd_nonblocking(cancel_pipe[1], TRUE, error))
         return FALSE;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
@@ -45,15 +45,9 @@ gboolean cli_catch_signals(GError **error)
     return TRUE;
 }
 
-int cli_cancel_fd(void)
-{
-    return cancel_pipe[0];
-}
+int cli_cancel_fd(void) { return cancel_pipe[0]; }
 
-int cli_cancel_signal(void)
-{
-    return cancel_signal;
-}
+int cli_cancel_signal(void) { return cancel_signal; }
 
 void cli_cancel_clear(void)
 {
@@ -63,7 +57,4 @@ void cli_cancel_clear(void)
         continue;
 }
 
-int cli_cancel_status(void)
-{
-    return 128 + (cancel_signal != 0 ? cancel_signal : SIGINT);
-}
+int cli_cancel_status(void) { return 128 + (cancel_signal != 0 ? cancel_signal : SIGINT); }

@@ -34,7 +34,8 @@ static void probe(struct dsb_backend_row *row, const struct dsb_run_options *opt
     struct json_object *facts = dsb_engine_json(&engine->info);
     row->usable = TRUE;
     row->engine = g_strdup_printf("%s %s at %s", engine->info.product, engine->info.version, engine->info.endpoint);
-    row->engine_json = g_strdup(json_object_to_json_string_ext(facts, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    row->engine_json =
+        g_strdup(json_object_to_json_string_ext(facts, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(facts);
     dsb_engine_close(engine);
 }
@@ -80,8 +81,8 @@ GPtrArray *dsb_backends(const struct dsb_run_options *options, gboolean try_engi
 gboolean dsb_image_make(const struct dsb_run_options *options, const char *tarball, const char *dockerfile,
                         const char *context, const char *name, GError **error)
 {
-    const struct dsb_image_source source = { .struct_size = sizeof source, .tarball = tarball,
-                                             .dockerfile = dockerfile, .context = context, .name = name };
+    const struct dsb_image_source source = {
+        .struct_size = sizeof source, .tarball = tarball, .dockerfile = dockerfile, .context = context, .name = name};
     struct dsb_run_options how;
     if (!dsb_take_options(options, &how, error))
         return FALSE;

@@ -103,25 +103,13 @@ void dsb_backend_close(struct dsb_backend *backend)
     g_free(backend);
 }
 
-const char *dsb_backend_name(const struct dsb_backend *backend)
-{
-    return backend->plugin.name;
-}
+const char *dsb_backend_name(const struct dsb_backend *backend) { return backend->plugin.name; }
 
-const char *dsb_backend_version(const struct dsb_backend *backend)
-{
-    return backend->plugin.version;
-}
+const char *dsb_backend_version(const struct dsb_backend *backend) { return backend->plugin.version; }
 
-const char *dsb_backend_description(const struct dsb_backend *backend)
-{
-    return backend->plugin.description;
-}
+const char *dsb_backend_description(const struct dsb_backend *backend) { return backend->plugin.description; }
 
-uint64_t dsb_backend_enforces(const struct dsb_backend *backend)
-{
-    return backend->plugin.enforces;
-}
+uint64_t dsb_backend_enforces(const struct dsb_backend *backend) { return backend->plugin.enforces; }
 
 /* ---- engine and image ---- */
 
@@ -129,8 +117,8 @@ uint64_t dsb_backend_enforces(const struct dsb_backend *backend)
  * Ends a call that fills a structure: `scratch` was given to the plugin, `blank` is what it held before.
  * A failed call must have left it alone.
  */
-static gboolean finish(struct dsb_backend *backend, const char *op, gboolean ok, const void *scratch,
-                       const void *blank, gsize size, GError **local)
+static gboolean finish(struct dsb_backend *backend, const char *op, gboolean ok, const void *scratch, const void *blank,
+                       gsize size, GError **local)
 {
     if (dsb_check_outcome(backend->plugin.name, op, ok, FALSE, local)) {
         if (*(const uint32_t *) scratch == *(const uint32_t *) blank)
@@ -139,7 +127,8 @@ static gboolean finish(struct dsb_backend *backend, const char *op, gboolean ok,
         return FALSE;
     }
     if (!ok && memcmp(scratch, blank, size) != 0)
-        dsb_check_breach(local, backend->plugin.name, op, "it failed and changed its out-parameter (%s)", (*local)->message);
+        dsb_check_breach(local, backend->plugin.name, op, "it failed and changed its out-parameter (%s)",
+                         (*local)->message);
     return FALSE;
 }
 
@@ -172,8 +161,8 @@ gboolean dsb_backend_describe(struct dsb_backend *backend, struct dsb_engine_inf
     return TRUE;
 }
 
-gboolean dsb_backend_prepare(struct dsb_backend *backend, const char *image, gboolean pull,
-                             struct dsb_image_info *info, GError **error)
+gboolean dsb_backend_prepare(struct dsb_backend *backend, const char *image, gboolean pull, struct dsb_image_info *info,
+                             GError **error)
 {
     g_return_val_if_fail(backend != NULL, FALSE);
 
@@ -233,8 +222,8 @@ gboolean dsb_backend_create(struct dsb_backend *backend, const struct dsb_spec *
     uint64_t lacking = spec->required & ~(backend->plugin.enforces | DSB_CONTROLS_CORE);
     if (lacking != 0) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_REFUSED,
-                    "backend %s cannot enforce required controls (bits %#" G_GINT64_MODIFIER "x)",
-                    backend->plugin.name, (guint64) lacking);
+                    "backend %s cannot enforce required controls (bits %#" G_GINT64_MODIFIER "x)", backend->plugin.name,
+                    (guint64) lacking);
         return FALSE;
     }
     const char *name = backend->plugin.name;
@@ -294,8 +283,8 @@ static gssize check_transfer(const struct gate_stream *stream, const char *op, g
                              GError **local)
 {
     if (n < -1 || (n > 0 && (gsize) n > size) || (n == 0 && size > 0 && !end_ok)) {
-        dsb_check_breach(local, stream->plugin_name, op, "it returned %" G_GSSIZE_FORMAT " for %" G_GSIZE_FORMAT " bytes", n,
-               size);
+        dsb_check_breach(local, stream->plugin_name, op,
+                         "it returned %" G_GSSIZE_FORMAT " for %" G_GSIZE_FORMAT " bytes", n, size);
         return -1;
     }
     return dsb_check_outcome(stream->plugin_name, op, n >= 0, TRUE, local) ? n : -1;
@@ -338,10 +327,7 @@ static void gate_close(void *state)
 }
 
 /** Whether `fd` is open; it must not reach child processes either. */
-static gboolean fd_ok(int fd)
-{
-    return fd >= 0 && fcntl(fd, F_GETFD) >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
-}
+static gboolean fd_ok(int fd) { return fd >= 0 && fcntl(fd, F_GETFD) >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0; }
 
 gboolean dsb_backend_start(struct dsb_backend *backend, const char *id, struct dsb_stream *stream, GError **error)
 {

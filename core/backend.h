@@ -34,8 +34,8 @@ uint64_t dsb_backend_enforces(const struct dsb_backend *backend);
 /* The operations, as in plugin.h. Out structures need their struct_size set by the caller. */
 
 gboolean dsb_backend_describe(struct dsb_backend *backend, struct dsb_engine_info *info, GError **error);
-gboolean dsb_backend_prepare(struct dsb_backend *backend, const char *image, gboolean pull,
-                             struct dsb_image_info *info, GError **error);
+gboolean dsb_backend_prepare(struct dsb_backend *backend, const char *image, gboolean pull, struct dsb_image_info *info,
+                             GError **error);
 
 /** Also REFUSED when a bit of spec.required is neither enforced by the plugin nor by the core. */
 gboolean dsb_backend_create(struct dsb_backend *backend, const struct dsb_spec *spec, char **id, GError **error);

@@ -74,10 +74,7 @@ gboolean dsb_check_id(const char *id)
     return length < 128;
 }
 
-gboolean dsb_check_terminated(const char *text, gsize size)
-{
-    return memchr(text, '\0', size) != NULL;
-}
+gboolean dsb_check_terminated(const char *text, gsize size) { return memchr(text, '\0', size) != NULL; }
 
 void dsb_check_printable(char *text)
 {
@@ -179,4 +176,3 @@ gboolean dsb_check_leftovers(const GPtrArray *array)
     }
     return TRUE;
 }
-

@@ -7,8 +7,7 @@
 /* The checks of the call gate, free of any call. */
 
 /** Replaces *error by PLUGIN "plugin NAME broke the contract of OP: ...". */
-void dsb_check_breach(GError **error, const char *plugin, const char *op, const char *format, ...)
-    G_GNUC_PRINTF(4, 5);
+void dsb_check_breach(GError **error, const char *plugin, const char *op, const char *format, ...) G_GNUC_PRINTF(4, 5);
 
 /**
  * What an operation returned (`ok`) against the error that it set (*local): one and only one of them, in

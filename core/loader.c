@@ -61,10 +61,7 @@ gboolean dsb_loader_name_ok(const char *name)
     return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(name);
 }
 
-static int compare_names(gconstpointer a, gconstpointer b)
-{
-    return strcmp(*(char *const *) a, *(char *const *) b);
-}
+static int compare_names(gconstpointer a, gconstpointer b) { return strcmp(*(char *const *) a, *(char *const *) b); }
 
 GPtrArray *dsb_loader_list(void)
 {
@@ -171,8 +168,7 @@ static gboolean open_trusted(const char *path, dsb_fd *out, GError **error)
 static gboolean check_elf(const char *path, int fd, const struct stat *st, GError **error)
 {
     Elf64_Ehdr header;
-    if (pread(fd, &header, sizeof header, 0) != (ssize_t) sizeof header ||
-        memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+    if (pread(fd, &header, sizeof header, 0) != (ssize_t) sizeof header || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
         return fail(error, path, "is not a shared object (no ELF header)");
     if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
         header.e_machine != OUR_MACHINE)
@@ -245,8 +241,8 @@ static gboolean check_versions(const char *path, const struct dsb_plugin *plugin
         return fail(error, path, "was built for plugin ABI %u, this dsandbox has %u; rebuild the plugin",
                     plugin->abi_major, DSB_PLUGIN_ABI_MAJOR);
     if (plugin->abi_minor > DSB_PLUGIN_ABI_MINOR)
-        return fail(error, path, "needs plugin ABI %u.%u, this dsandbox has %u.%u; update dsandbox",
-                    plugin->abi_major, plugin->abi_minor, DSB_PLUGIN_ABI_MAJOR, DSB_PLUGIN_ABI_MINOR);
+        return fail(error, path, "needs plugin ABI %u.%u, this dsandbox has %u.%u; update dsandbox", plugin->abi_major,
+                    plugin->abi_minor, DSB_PLUGIN_ABI_MAJOR, DSB_PLUGIN_ABI_MINOR);
     if (plugin->struct_size < MANDATORY_END || plugin->struct_size > STRUCT_SIZE_MAX)
         return fail(error, path, "struct_size is %u, must be %zu to %u; use DSB_PLUGIN_HEADER", plugin->struct_size,
                     MANDATORY_END, STRUCT_SIZE_MAX);
@@ -262,10 +258,10 @@ static gboolean check_operations(const char *path, const struct dsb_plugin *plug
         const char *name;
         gboolean present;
     } mandatory[] = {
-        {"open", plugin->open != NULL},       {"close", plugin->close != NULL},
+        {"open", plugin->open != NULL},         {"close", plugin->close != NULL},
         {"describe", plugin->describe != NULL}, {"create", plugin->create != NULL},
-        {"inspect", plugin->inspect != NULL}, {"start", plugin->start != NULL},
-        {"kill", plugin->kill != NULL},       {"destroy", plugin->destroy != NULL},
+        {"inspect", plugin->inspect != NULL},   {"start", plugin->start != NULL},
+        {"kill", plugin->kill != NULL},         {"destroy", plugin->destroy != NULL},
         {"list", plugin->list != NULL},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(mandatory); i++) {

@@ -10,7 +10,7 @@
 struct dsb_mount {
     const char *target, *fstype, *options, *super_options;
     uint64_t dev, ino; /**< of what is mounted; 0: not told */
-    uint64_t size; /**< of a tmpfs; DSB_UNLIMITED: not told, or without limit */
+    uint64_t size;     /**< of a tmpfs; DSB_UNLIMITED: not told, or without limit */
 };
 
 /** The mount at a place: the last one covers those before it. NULL: none. */

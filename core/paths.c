@@ -22,17 +22,8 @@ static const char *pick(const char *built, const char *installed)
     return built_tree ? built : installed;
 }
 
-const char *dsb_plugin_dir(void)
-{
-    return pick(DSB_BUILD_DIR "/backends", DSB_PLUGIN_DIR);
-}
+const char *dsb_plugin_dir(void) { return pick(DSB_BUILD_DIR "/backends", DSB_PLUGIN_DIR); }
 
-const char *dsb_guest_dir(void)
-{
-    return pick(DSB_BUILD_DIR "/guest/payload", DSB_GUEST_DIR);
-}
+const char *dsb_guest_dir(void) { return pick(DSB_BUILD_DIR "/guest/payload", DSB_GUEST_DIR); }
 
-const char *dsb_version(void)
-{
-    return DSB_VERSION;
-}
+const char *dsb_version(void) { return DSB_VERSION; }

@@ -77,8 +77,7 @@ static gboolean has_text(const char *text) { return text != NULL && text[0] != '
 static gboolean check_input(const struct dsb_resolve_input *input, GError **error)
 {
     if (!check_path("session directory", input->workdir, error) ||
-        !check_path("guest directory", input->guest_dir, error) ||
-        !dsb_check_image_name(input->image, error) ||
+        !check_path("guest directory", input->guest_dir, error) || !dsb_check_image_name(input->image, error) ||
         !dsb_check_word("container name", input->name, "._-", error) ||
         !dsb_check_word("owner", input->owner, "._-:/@", error))
         return FALSE;
@@ -147,7 +146,8 @@ static void add_bind(struct dsb_resolved *resolved, const char *source, const ch
     g_array_append_val(resolved->store->binds, bind);
 }
 
-/* The bind that `target` is equal to, inside or around, or NULL. The first three are checked as fixed targets already. */
+/* The bind that `target` is equal to, inside or around, or NULL. The first three are checked as fixed targets already.
+ */
 static const struct dsb_bind *crossing(const struct dsb_resolved *resolved, const char *target)
 {
     const GArray *binds = resolved->store->binds;
@@ -192,7 +192,8 @@ static gboolean add_binds(struct dsb_resolved *resolved, const dsb_policy *polic
 {
     add_bind(resolved, input->workdir, SANDBOX_DIR, FALSE);
     add_bind(resolved, input->guest_dir, GUEST_DIR, TRUE);
-    /* The same names on every engine, and none of the host's: some engines write theirs into it, some leave it empty. */
+    /* The same names on every engine, and none of the host's: some engines write theirs into it, some leave it empty.
+     */
     g_autofree char *hosts = g_build_filename(input->guest_dir, "hosts", NULL);
     add_bind(resolved, hosts, "/etc/hosts", TRUE);
     const GPtrArray *extra = dsb_policy_value(policy, DSB_FIELD_BINDS)->binds;

@@ -6,11 +6,16 @@
 const char *dsb_status_name(enum dsb_status status)
 {
     static const char *const names[] = {
-        [DSB_STATUS_OK] = "ok",           [DSB_STATUS_ERROR] = "error",
-        [DSB_STATUS_TIMEOUT] = "timeout", [DSB_STATUS_OOM] = "oom",
-        [DSB_STATUS_SIGNAL] = "signal",   [DSB_STATUS_OUTPUT_LIMIT] = "output_limit",
-        [DSB_STATUS_DISK_LIMIT] = "disk_limit", [DSB_STATUS_CANCELLED] = "cancelled",
-        [DSB_STATUS_LOST] = "lost",       [DSB_STATUS_REFUSED] = "refused",
+        [DSB_STATUS_OK] = "ok",
+        [DSB_STATUS_ERROR] = "error",
+        [DSB_STATUS_TIMEOUT] = "timeout",
+        [DSB_STATUS_OOM] = "oom",
+        [DSB_STATUS_SIGNAL] = "signal",
+        [DSB_STATUS_OUTPUT_LIMIT] = "output_limit",
+        [DSB_STATUS_DISK_LIMIT] = "disk_limit",
+        [DSB_STATUS_CANCELLED] = "cancelled",
+        [DSB_STATUS_LOST] = "lost",
+        [DSB_STATUS_REFUSED] = "refused",
     };
     return (gsize) status < G_N_ELEMENTS(names) ? names[status] : "error";
 }
@@ -18,14 +23,22 @@ const char *dsb_status_name(enum dsb_status status)
 const char *dsb_error_code_name(int code)
 {
     static const char *const names[] = {
-        [DSB_ERROR_FAILED] = "failed",           [DSB_ERROR_INVALID] = "invalid",
-        [DSB_ERROR_NOT_FOUND] = "not_found",     [DSB_ERROR_UNAVAILABLE] = "unavailable",
-        [DSB_ERROR_DENIED] = "denied",           [DSB_ERROR_REFUSED] = "refused",
-        [DSB_ERROR_PLUGIN] = "plugin",           [DSB_ERROR_PROTOCOL] = "protocol",
-        [DSB_ERROR_TIMEOUT] = "engine_timeout",  [DSB_ERROR_CANCELLED] = "cancelled",
-        [DSB_ERROR_BUSY] = "busy",               [DSB_ERROR_LOST] = "lost",
-        [DSB_ERROR_LIMIT] = "limit",             [DSB_ERROR_UNSUPPORTED] = "unsupported",
-        [DSB_ERROR_CONFLICT] = "conflict",       [DSB_ERROR_WOULD_BLOCK] = "would_block",
+        [DSB_ERROR_FAILED] = "failed",
+        [DSB_ERROR_INVALID] = "invalid",
+        [DSB_ERROR_NOT_FOUND] = "not_found",
+        [DSB_ERROR_UNAVAILABLE] = "unavailable",
+        [DSB_ERROR_DENIED] = "denied",
+        [DSB_ERROR_REFUSED] = "refused",
+        [DSB_ERROR_PLUGIN] = "plugin",
+        [DSB_ERROR_PROTOCOL] = "protocol",
+        [DSB_ERROR_TIMEOUT] = "engine_timeout",
+        [DSB_ERROR_CANCELLED] = "cancelled",
+        [DSB_ERROR_BUSY] = "busy",
+        [DSB_ERROR_LOST] = "lost",
+        [DSB_ERROR_LIMIT] = "limit",
+        [DSB_ERROR_UNSUPPORTED] = "unsupported",
+        [DSB_ERROR_CONFLICT] = "conflict",
+        [DSB_ERROR_WOULD_BLOCK] = "would_block",
     };
     return code >= 0 && (gsize) code < G_N_ELEMENTS(names) ? names[code] : "failed";
 }
@@ -68,7 +81,7 @@ struct dsb_result *dsb_result_new(void)
     result->created = g_ptr_array_new_with_free_func(free_changed);
     result->modified = g_ptr_array_new_with_free_func(free_changed);
     result->deleted = g_ptr_array_new_with_free_func(free_changed);
-    result->usage = (struct dsb_usage){ sizeof result->usage, DSB_UNLIMITED, DSB_UNLIMITED, DSB_UNLIMITED };
+    result->usage = (struct dsb_usage){sizeof result->usage, DSB_UNLIMITED, DSB_UNLIMITED, DSB_UNLIMITED};
     result->state.to = -1;
     result->pids_peak = -1;
     result->wall_ms = -1;
@@ -135,24 +148,15 @@ struct dsb_result *dsb_result_from_error(const GError *error)
 void dsb_result_add_file(GPtrArray *to, const char *path, uint64_t size)
 {
     struct dsb_changed_file *file = g_new(struct dsb_changed_file, 1);
-    *file = (struct dsb_changed_file){ g_strdup(path), size };
+    *file = (struct dsb_changed_file){g_strdup(path), size};
     g_ptr_array_add(to, file);
 }
 
-enum dsb_status dsb_result_status(const struct dsb_result *result)
-{
-    return result->status;
-}
+enum dsb_status dsb_result_status(const struct dsb_result *result) { return result->status; }
 
-const GError *dsb_result_failure(const struct dsb_result *result)
-{
-    return result->failure;
-}
+const GError *dsb_result_failure(const struct dsb_result *result) { return result->failure; }
 
-const char *dsb_result_reason(const struct dsb_result *result)
-{
-    return result->reason;
-}
+const char *dsb_result_reason(const struct dsb_result *result) { return result->reason; }
 
 int dsb_result_exit_status(const struct dsb_result *result)
 {
@@ -215,7 +219,8 @@ static void add_stream(struct json_object *to, const char *name, const struct ds
     gboolean utf8 = is_utf8(data, size, &valid_end);
     /* A cap may have cut the last character: leave its first bytes out rather than call all of it binary. */
     gsize rest = size - (gsize) (valid_end - data);
-    if (!utf8 && stream->truncated && rest < 4 && g_utf8_get_char_validated(valid_end, (gssize) rest) == (gunichar) -2) {
+    if (!utf8 && stream->truncated && rest < 4 &&
+        g_utf8_get_char_validated(valid_end, (gssize) rest) == (gunichar) -2) {
         utf8 = TRUE;
         size -= rest;
     }
@@ -293,15 +298,14 @@ static void add_report(struct json_object *to, const struct dsb_result *result)
     struct json_object *value = NULL, *displays = NULL, *error = NULL;
     struct json_object *results = json_object_new_array();
     if (result->report != NULL) {
-        if (json_object_object_get_ex(result->report, "displays", &displays)
-            && json_object_is_type(displays, json_type_array))
+        if (json_object_object_get_ex(result->report, "displays", &displays) &&
+            json_object_is_type(displays, json_type_array))
             for (gsize i = 0; i < json_object_array_length(displays); i++)
                 json_object_array_add(results, json_object_get(json_object_array_get_idx(displays, i)));
-        if (json_object_object_get_ex(result->report, "result", &value)
-            && json_object_is_type(value, json_type_object))
+        if (json_object_object_get_ex(result->report, "result", &value) && json_object_is_type(value, json_type_object))
             json_object_array_add(results, json_object_get(value));
-        if (!json_object_object_get_ex(result->report, "error", &error)
-            || !json_object_is_type(error, json_type_object))
+        if (!json_object_object_get_ex(result->report, "error", &error) ||
+            !json_object_is_type(error, json_type_object))
             error = NULL;
     }
     json_object_object_add(to, "error", json_object_get(error));
@@ -321,8 +325,8 @@ static struct json_object *state_json(const struct dsb_result *result)
     add_count(object, "execution", state->execution > 0 ? state->execution : DSB_UNLIMITED);
     add_count(object, "to", state->to >= 0 ? (uint64_t) state->to : DSB_UNLIMITED);
     add_text(object, "point", state->point);
-    if (result->report == NULL || !json_object_object_get_ex(result->report, "vars", &vars)
-        || !json_object_is_type(vars, json_type_object))
+    if (result->report == NULL || !json_object_object_get_ex(result->report, "vars", &vars) ||
+        !json_object_is_type(vars, json_type_object))
         vars = NULL;
     json_object_object_add(object, "vars", json_object_get(vars));
     return object;

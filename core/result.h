@@ -31,16 +31,16 @@ struct dsb_state {
 
 struct dsb_result {
     enum dsb_status status;
-    int exit_code;  /**< -1: none */
-    int signal;     /**< 0: none */
-    char *reason;   /**< of a status that does not explain itself: which limit of the disk; NULL: none */
+    int exit_code;   /**< -1: none */
+    int signal;      /**< 0: none */
+    char *reason;    /**< of a status that does not explain itself: which limit of the disk; NULL: none */
     GError *failure; /**< ours or the engine's */
     struct dsb_output out, err;
     struct dsb_state state;
-    struct json_object *report; /**< from the user's process, untrusted; NULL: none */
+    struct json_object *report;              /**< from the user's process, untrusted; NULL: none */
     GPtrArray *created, *modified, *deleted; /**< struct dsb_changed_file * */
     gboolean files_truncated;
-    gboolean ran; /**< user code was started */
+    gboolean ran;     /**< user code was started */
     gboolean leaving; /**< pid 1 has our acknowledgement and ends by itself */
     struct dsb_usage usage;
     int64_t wall_ms, pids_peak;

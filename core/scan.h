@@ -12,14 +12,14 @@ struct dsb_file_entry {
 };
 
 struct dsb_scan {
-    GHashTable *files;  /**< char * relative path -> struct dsb_file_entry *; NULL when only totals were asked */
-    GHashTable *dirs;   /**< char * relative path -> int64_t * ctime in ns; "" is the top */
-    GHashTable *linked; /**< inodes with several names, so that they count once */
-    uint64_t bytes;     /**< allocated (st_blocks) */
-    uint64_t inodes;    /**< names */
-    gboolean truncated; /**< files and dirs are not all */
-    gboolean hidden;    /**< something could not be looked into */
-    gboolean cut;       /**< hidden, or a bound was reached: totals are a lower bound */
+    GHashTable *files;    /**< char * relative path -> struct dsb_file_entry *; NULL when only totals were asked */
+    GHashTable *dirs;     /**< char * relative path -> int64_t * ctime in ns; "" is the top */
+    GHashTable *linked;   /**< inodes with several names, so that they count once */
+    uint64_t bytes;       /**< allocated (st_blocks) */
+    uint64_t inodes;      /**< names */
+    gboolean truncated;   /**< files and dirs are not all */
+    gboolean hidden;      /**< something could not be looked into */
+    gboolean cut;         /**< hidden, or a bound was reached: totals are a lower bound */
     struct dsb_walk walk; /**< while it goes on */
 };
 

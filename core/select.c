@@ -152,11 +152,12 @@ gboolean dsb_engine_check_local(const struct dsb_engine *engine, GError **error)
 {
     if (engine->info.local)
         return TRUE;
-    g_set_error(error, DSB_ERROR, DSB_ERROR_REFUSED,
-                "the engine at %s is not on this host, so it cannot see the session directory: give an engine of this host "
-                "(--host unix:///PATH, or another --backend; see DOCKER_HOST, CONTAINER_HOST and the Docker context), or "
-                "run dsandbox where the engine is",
-                engine->info.endpoint);
+    g_set_error(
+        error, DSB_ERROR, DSB_ERROR_REFUSED,
+        "the engine at %s is not on this host, so it cannot see the session directory: give an engine of this host "
+        "(--host unix:///PATH, or another --backend; see DOCKER_HOST, CONTAINER_HOST and the Docker context), or "
+        "run dsandbox where the engine is",
+        engine->info.endpoint);
     return FALSE;
 }
 

@@ -100,8 +100,8 @@ static gboolean is_key(const GArray *levels, const char *text, gsize size, gsize
     gsize after = end + 1;
     while (after < size && strchr(" \t\r\n", text[after]) != NULL)
         after++;
-    return levels->len > 0 && g_array_index(levels, struct level, levels->len - 1).keys != NULL && after < size
-           && text[after] == ':';
+    return levels->len > 0 && g_array_index(levels, struct level, levels->len - 1).keys != NULL && after < size &&
+           text[after] == ':';
 }
 
 /* FALSE: it is a key that its object has already. */

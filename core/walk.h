@@ -20,8 +20,8 @@ struct dsb_walk {
     void *data;
     /* results */
     gsize entries;
-    gboolean truncated; /**< a limit was reached */
-    gboolean hidden;    /**< something could not be looked into: unreadable, a mount, moved away meanwhile */
+    gboolean truncated;           /**< a limit was reached */
+    gboolean hidden;              /**< something could not be looked into: unreadable, a mount, moved away meanwhile */
     struct dsb_walk_state *state; /**< private */
 };
 

@@ -17,7 +17,7 @@ struct dsb_workdir {
     char *name;
     int base_fd, fd, lock_fd;
     gboolean ephemeral; /**< removed by close */
-    gboolean stale;   /**< the last holder did not close it: its container may still be there. Close keeps it so */
+    gboolean stale;     /**< the last holder did not close it: its container may still be there. Close keeps it so */
     uint64_t dev, ino;
 };
 

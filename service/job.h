@@ -47,17 +47,17 @@ struct job {
     guint64 dropped[2];
 
     /* set by the worker */
-    GError *error;               /**< nothing ran, and why */
-    char *text;                  /**< the result object, or the answer of a control operation */
-    char *status;                /**< of an execution: "ok" … */
-    struct json_object *summary; /**< what history and audit log want to know */
-    gboolean alive;              /**< the session's sandbox, afterwards */
-    gboolean opened;             /**< a sandbox was made */
-    char *info;                  /**< dsb_session_info, when opened */
+    GError *error;                /**< nothing ran, and why */
+    char *text;                   /**< the result object, or the answer of a control operation */
+    char *status;                 /**< of an execution: "ok" … */
+    struct json_object *summary;  /**< what history and audit log want to know */
+    gboolean alive;               /**< the session's sandbox, afterwards */
+    gboolean opened;              /**< a sandbox was made */
+    char *info;                   /**< dsb_session_info, when opened */
     struct json_object *restored; /**< what came back from saved variables, when the former interpreter is gone */
-    char *ended;                 /**< why the sandbox is gone, when it is */
-    int fd;                      /**< dsb_session_fd */
-    gint64 began;                /**< real time */
+    char *ended;                  /**< why the sandbox is gone, when it is */
+    int fd;                       /**< dsb_session_fd */
+    gint64 began;                 /**< real time */
 };
 
 /** A new job; `request` may be NULL. */

@@ -82,7 +82,8 @@ static struct json_object *names_of(struct json_object *list, gboolean with_reas
         struct json_object *item = json_object_array_get_idx(list, i);
         struct json_object *name = with_reason ? member(item, "name") : item;
         struct json_object *why = with_reason ? member(item, "why") : NULL;
-        if (!json_object_is_type(name, json_type_string) || (with_reason && !json_object_is_type(why, json_type_string)))
+        if (!json_object_is_type(name, json_type_string) ||
+            (with_reason && !json_object_is_type(why, json_type_string)))
             continue;
         struct json_object *row = with_reason ? json_object_new_object() : json_object_get(name);
         if (with_reason) {
@@ -100,9 +101,8 @@ static struct json_object *names_of(struct json_object *list, gboolean with_reas
  */
 static void restore(struct job *job)
 {
-    g_autofree char *text = job->lost != NULL
-                                ? dsb_session_control(job->session->handle, "{\"op\":\"restore\"}", RESTORE_MS, NULL)
-                                : NULL;
+    g_autofree char *text =
+        job->lost != NULL ? dsb_session_control(job->session->handle, "{\"op\":\"restore\"}", RESTORE_MS, NULL) : NULL;
     struct json_object *answer = text != NULL ? json_tokener_parse(text) : NULL;
     if (member(answer, "restored") != NULL) {
         job->restored = json_object_new_object();

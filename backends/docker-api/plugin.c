@@ -37,7 +37,4 @@ static const struct dsb_plugin plugin = {
 
 DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void);
 
-const struct dsb_plugin *dsb_plugin_entry(void)
-{
-    return &plugin;
-}
+const struct dsb_plugin *dsb_plugin_entry(void) { return &plugin; }

@@ -26,19 +26,19 @@ struct dsbc_facts {
 };
 
 struct dsbc_cli {
-    char *program;        /**< absolute path */
-    char *host;           /**< for --host, NULL: the program's own choice */
-    char *endpoint;       /**< what that choice is, for people and for the cache's key */
-    char *state_dir;      /**< private; the cache and the program's configuration directory are in it */
-    gboolean own_state;   /**< remove it at the end */
-    GStrv env;            /**< of every call but those that need the user's configuration */
-    GStrv user_env;       /**< pull and build: the user's credentials and plugins */
+    char *program;      /**< absolute path */
+    char *host;         /**< for --host, NULL: the program's own choice */
+    char *endpoint;     /**< what that choice is, for people and for the cache's key */
+    char *state_dir;    /**< private; the cache and the program's configuration directory are in it */
+    gboolean own_state; /**< remove it at the end */
+    GStrv env;          /**< of every call but those that need the user's configuration */
+    GStrv user_env;     /**< pull and build: the user's credentials and plugins */
     guint timeout_ms;
     gboolean timeout_given; /**< by the user */
     int cancel_fd;          /**< readable: calls end with CANCELLED; -1 */
     void (*log)(void *log_data, const char *line);
     void *log_data;
-    GMutex lock;          /**< of the members below */
+    GMutex lock; /**< of the members below */
     gboolean identified;
     struct dsbc_facts facts;
 };
@@ -85,8 +85,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsbc_output, dsbc_output_clear)
  * Runs to the end with an empty stdin; any status is success. TIMEOUT (0: none), CANCELLED when cancel_fd (-1: none)
  * is readable, LIMIT, FAILED.
  */
-gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd,
-                      struct dsbc_output *output, GError **error);
+gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd, struct dsbc_output *output,
+                      GError **error);
 
 /* --- call.c: one call of the program ------------------------------------------------------------ */
 

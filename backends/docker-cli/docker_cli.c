@@ -290,8 +290,7 @@ static gboolean op_start(void *backend, const char *id, struct dsb_stream *strea
 
 static gboolean op_kill(void *backend, const char *id, GError **error)
 {
-    static const char *const harmless[] = {"is not running", "can only kill running", "state improper",
-                                           "not running"};
+    static const char *const harmless[] = {"is not running", "can only kill running", "state improper", "not running"};
     struct dsbc_cli *cli = backend;
     GPtrArray *argv = dsbc_argv(cli);
     dsbc_add(argv, "kill");
@@ -410,7 +409,4 @@ static const struct dsb_plugin plugin = {
 
 DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void);
 
-const struct dsb_plugin *dsb_plugin_entry(void)
-{
-    return &plugin;
-}
+const struct dsb_plugin *dsb_plugin_entry(void) { return &plugin; }

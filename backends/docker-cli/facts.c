@@ -171,9 +171,8 @@ static gboolean cache_load(const struct dsbc_cli *cli, const char *key, struct d
     g_autofree char *path = cache_path(cli);
     g_autoptr(json_object) root = cache_read(path);
     int64_t saved = 0, cgroup = 0, limits = 0;
-    if (root == NULL || !g_str_equal(dsbe_json_string(root, "key", ""), key) ||
-        !dsbe_json_int(root, "saved", &saved) || !dsbe_json_int(root, "cgroup_version", &cgroup) ||
-        !dsbe_json_int(root, "limits", &limits))
+    if (root == NULL || !g_str_equal(dsbe_json_string(root, "key", ""), key) || !dsbe_json_int(root, "saved", &saved) ||
+        !dsbe_json_int(root, "cgroup_version", &cgroup) || !dsbe_json_int(root, "limits", &limits))
         return FALSE;
     int64_t age = g_get_real_time() / G_USEC_PER_SEC - saved;
     if (age < 0 || age > CACHE_SECONDS)

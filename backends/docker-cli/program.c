@@ -187,8 +187,7 @@ gboolean dsbc_setup(struct dsbc_cli *cli, const struct dsb_open_params *params, 
     cli->timeout_ms = params->call_timeout_ms > 0 ? params->call_timeout_ms : DEFAULT_TIMEOUT_MS;
     cli->timeout_given = params->call_timeout_ms > 0;
     cli->cancel_fd = dsbe_cancel_of(params);
-    if (!choose_program(cli, params->endpoint, path_list, error) ||
-        !make_state_dir(cli, params->runtime_dir, error))
+    if (!choose_program(cli, params->endpoint, path_list, error) || !make_state_dir(cli, params->runtime_dir, error))
         return FALSE;
 
     gboolean host_given = params->endpoint != NULL && *params->endpoint != '\0' && *params->endpoint != '/';

@@ -237,8 +237,8 @@ static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 
     }
 }
 
-gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd,
-                      struct dsbc_output *output, GError **error)
+gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd, struct dsbc_output *output,
+                      GError **error)
 {
     int out[2], err[2];
     g_auto(dsbc_fd) null = open("/dev/null", O_RDONLY | O_CLOEXEC);

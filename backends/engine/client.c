@@ -179,10 +179,7 @@ gboolean dsbe_client_identify(struct dsbe_client *client, GError **error)
     return TRUE;
 }
 
-void dsbe_op_close(void *backend)
-{
-    dsbe_client_free(backend);
-}
+void dsbe_op_close(void *backend) { dsbe_client_free(backend); }
 
 gboolean dsbe_op_describe(void *backend, struct dsb_engine_info *info, GError **error)
 {
@@ -246,8 +243,7 @@ static gsize count_volumes(const struct dsbe_client *client, json_object *root)
         return 0;
     gsize count = 0;
     static const char *const covered[] = {"/sandbox", "/tmp", "/run", "/var/tmp", NULL};
-    json_object_object_foreach(volumes, target, value)
-    {
+    json_object_object_foreach (volumes, target, value) {
         (void) value;
         count += !g_strv_contains(covered, target);
     }
@@ -336,11 +332,11 @@ gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, G
         return dsbe_set_cancelled(error);
     g_autoptr(json_object) body = client->dialect->create_body(spec, &client->facts);
     g_autofree char *text = dsbe_json_text(body);
-    g_autofree char *path = g_strconcat(client->prefix, "/containers/create",
-                                        client->dialect->name_in_query ? "?name=" : "",
-                                        client->dialect->name_in_query ? spec->name : "", NULL);
-    guint timeout_ms = client->timeout_given ? client->timeout_ms
-                                             : MAX(client->timeout_ms, client->dialect->create_timeout_ms);
+    g_autofree char *path =
+        g_strconcat(client->prefix, "/containers/create", client->dialect->name_in_query ? "?name=" : "",
+                    client->dialect->name_in_query ? spec->name : "", NULL);
+    guint timeout_ms =
+        client->timeout_given ? client->timeout_ms : MAX(client->timeout_ms, client->dialect->create_timeout_ms);
     struct dsbe_request request = {
         .method = "POST",
         .path = path,

@@ -11,8 +11,8 @@
 static char *negotiate(const struct dsbe_response *ping, struct dsb_engine_info *info, GError **error)
 {
     if (ping->libpod_version) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED,
-                    "this is Podman %s, not Docker: use --backend podman", ping->libpod_version);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED, "this is Podman %s, not Docker: use --backend podman",
+                    ping->libpod_version);
         return NULL;
     }
     guint64 minor = 0;
@@ -212,8 +212,8 @@ static void observe(json_object *root, const struct dsb_spec *spec, struct dsb_o
     observe_seccomp(root, spec, observed);
     if (dsbe_json_at(root, "HostConfig.CapDrop")) {
         observed->known |= DSB_BIT(DSB_CONTROL_CAPABILITIES);
-        gboolean dropped = dsbe_json_has(root, "HostConfig.CapDrop", "ALL") ||
-                           dsbe_json_has(root, "HostConfig.CapDrop", "CAP_ALL");
+        gboolean dropped =
+            dsbe_json_has(root, "HostConfig.CapDrop", "ALL") || dsbe_json_has(root, "HostConfig.CapDrop", "CAP_ALL");
         gboolean none = dropped && dsbe_json_count(root, "HostConfig.CapAdd") == 0 && !observed->privileged;
         observed->capabilities = none ? 0 : UINT64_MAX;
     }

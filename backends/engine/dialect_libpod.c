@@ -41,8 +41,8 @@ static void parse_info(json_object *root, struct dsb_engine_info *info)
     info->cgroup_version = strcmp(cgroups, "v1") == 0 ? 1 : strcmp(cgroups, "v2") == 0 ? 2 : 0;
     info->limits_available = 0;
     /* Rootless without cgroup v2 and systemd, Podman drops every limit and says nothing. */
-    gboolean delegated = info->cgroup_version == 2 &&
-                         strcmp(dsbe_json_string(root, "host.cgroupManager", ""), "systemd") == 0;
+    gboolean delegated =
+        info->cgroup_version == 2 && strcmp(dsbe_json_string(root, "host.cgroupManager", ""), "systemd") == 0;
     if (info->rootless && !delegated)
         return;
     if (dsbe_json_has(root, "host.cgroupControllers", "memory"))
@@ -193,7 +193,7 @@ static json_object *create_body(const struct dsb_spec *spec, const struct dsbe_f
     put_process(body, spec);
     put_namespaces(body, spec);
     dsbe_put_bool(body, "remove", spec->auto_remove);
-    dsbe_put_bool(body, "use_image_hosts", TRUE); /* nothing of the host's /etc/hosts */
+    dsbe_put_bool(body, "use_image_hosts", TRUE);  /* nothing of the host's /etc/hosts */
     dsbe_put_bool(body, "manage_password", FALSE); /* no /etc/passwd and /etc/group of the engine's making */
     dsbe_put(body, "mask", dsbe_masked_paths());
     dsbe_put_bool(body, "read_only_filesystem", spec->rootfs_read_only);

@@ -82,8 +82,8 @@ gboolean dsbe_address_is_local(const char *text)
             host = text + strlen(schemes[i]);
     if (!host)
         return FALSE;
-    g_autofree char *name = host[0] == '[' ? g_strndup(host + 1, strcspn(host + 1, "]"))
-                                           : g_strndup(host, strcspn(host, ":/"));
+    g_autofree char *name =
+        host[0] == '[' ? g_strndup(host + 1, strcspn(host + 1, "]")) : g_strndup(host, strcspn(host, ":/"));
     if (g_ascii_strcasecmp(name, "localhost") == 0)
         return TRUE;
     struct in_addr four;

@@ -68,10 +68,10 @@ enum dsbe_scheme { DSBE_UNIX, DSBE_HTTP, DSBE_HTTPS };
 /** Where an engine listens. */
 struct dsbe_endpoint {
     enum dsbe_scheme scheme;
-    const char *engine; /**< "Docker", "Podman", for messages; static */
-    char *text;        /**< as the user knows it, for messages */
-    char *socket_path; /**< unix only */
-    char *base_url;    /**< `http://localhost`, `https://host:port`; no slash at the end */
+    const char *engine;    /**< "Docker", "Podman", for messages; static */
+    char *text;            /**< as the user knows it, for messages */
+    char *socket_path;     /**< unix only */
+    char *base_url;        /**< `http://localhost`, `https://host:port`; no slash at the end */
     char *ca, *cert, *key; /**< PEM files, https only, may be NULL */
     gboolean skip_verify;
 };
@@ -132,12 +132,12 @@ struct dsbe_request {
     const char *body; /**< NULL: an empty body for POST */
     gsize body_size;
     const char *content_type;
-    int upload_fd;          /**< when `upload`: the body is read from here until its end */
+    int upload_fd; /**< when `upload`: the body is read from here until its end */
     gboolean upload;
-    int64_t upload_size;    /**< -1: not known (chunked) */
-    guint timeout_ms;       /**< 0: none */
-    gboolean always;        /**< goes on when the caller cancelled: kill, remove, list */
-    guint settle_ms;        /**< goes on for so long when the caller cancelled: create */
+    int64_t upload_size; /**< -1: not known (chunked) */
+    guint timeout_ms;    /**< 0: none */
+    gboolean always;     /**< goes on when the caller cancelled: kill, remove, list */
+    guint settle_ms;     /**< goes on for so long when the caller cancelled: create */
     /** Gets the body of a 2xx answer line by line instead of collecting it; FALSE stops with *error. */
     gboolean (*line)(void *data, const char *line, gsize size, GError **error);
     void *line_data;
@@ -228,12 +228,12 @@ struct dsbe_facts {
 
 struct dsbe_dialect {
     const char *product;
-    const char *title;       /**< product, as people write it */
-    const char *start_hint;  /**< what to do when nobody answers */
-    const char *denied_hint; /**< what to do about EACCES on the socket */
-    guint create_timeout_ms; /**< unless the user gave a deadline: a first create can copy an image */
-    const char *passing; /**< words of a failure of create that passes when it is tried again; NULL: none */
-    guint facts_seconds; /**< how long the engine's facts may be remembered in runtime_dir; 0: not */
+    const char *title;        /**< product, as people write it */
+    const char *start_hint;   /**< what to do when nobody answers */
+    const char *denied_hint;  /**< what to do about EACCES on the socket */
+    guint create_timeout_ms;  /**< unless the user gave a deadline: a first create can copy an image */
+    const char *passing;      /**< words of a failure of create that passes when it is tried again; NULL: none */
+    guint facts_seconds;      /**< how long the engine's facts may be remembered in runtime_dir; 0: not */
     gboolean volumes_ignored; /**< create never makes a volume of an image's VOLUME */
 
     /** Check the `_ping` headers and give the path prefix (new). */
@@ -288,8 +288,7 @@ struct dsbe_client {
     /** Bring the engine back when it does not answer, by the deadline (monotonic, us); NULL: it cannot. */
     gboolean (*revive)(void *data, gint64 deadline, int cancel_fd, GError **error);
     /** Where to create this container, when not here; NULL: always here. */
-    gboolean (*route)(void *data, const struct dsb_spec *spec, gint64 deadline, struct dsbe_http **via,
-                      GError **error);
+    gboolean (*route)(void *data, const struct dsb_spec *spec, gint64 deadline, struct dsbe_http **via, GError **error);
     void *owner; /**< data of revive and route */
     void (*owner_free)(void *owner);
 };

@@ -97,8 +97,8 @@ gboolean dsbe_program_ok(const char *path)
     char resolved[PATH_MAX];
     struct stat info;
     g_autofree char *directory = g_path_get_dirname(path);
-    if (!directory_ok(directory) || !realpath(path, resolved) || stat(resolved, &info) != 0 ||
-        !S_ISREG(info.st_mode) || !is_ours(&info, FALSE) || access(path, X_OK) != 0)
+    if (!directory_ok(directory) || !realpath(path, resolved) || stat(resolved, &info) != 0 || !S_ISREG(info.st_mode) ||
+        !is_ours(&info, FALSE) || access(path, X_OK) != 0)
         return FALSE;
     g_autofree char *real_directory = g_path_get_dirname(resolved);
     return chain_ok(real_directory);

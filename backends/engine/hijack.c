@@ -142,8 +142,8 @@ static gboolean refuse(struct hijack *hijack, const struct dsbe_head *head, gint
         want = MIN(want, (gsize) head->content_length);
     gboolean ended = FALSE;
     while (!ended && hijack->raw_end < head->size + want) {
-        if (head->chunked && g_strstr_len((const char *) hijack->raw + head->size,
-                                          (gssize) (hijack->raw_end - head->size), "\r\n0\r\n"))
+        if (head->chunked &&
+            g_strstr_len((const char *) hijack->raw + head->size, (gssize) (hijack->raw_end - head->size), "\r\n0\r\n"))
             break;
         if (!receive_some(hijack, head->size + want, deadline, &ended, error))
             return FALSE;

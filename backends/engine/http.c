@@ -93,10 +93,7 @@ void dsbe_http_free(struct dsbe_http *http)
     g_free(http);
 }
 
-const struct dsbe_endpoint *dsbe_http_endpoint(const struct dsbe_http *http)
-{
-    return http->endpoint;
-}
+const struct dsbe_endpoint *dsbe_http_endpoint(const struct dsbe_http *http) { return http->endpoint; }
 
 static struct channel *take_channel(struct dsbe_http *http, GError **error)
 {
@@ -290,9 +287,9 @@ static gboolean feed_lines(struct transfer *transfer, const char *data, gsize si
             g_string_append_c(transfer->line, data[i]);
             continue;
         }
-        gboolean fine = transfer->line->len == 0 ||
-                        transfer->request->line(transfer->request->line_data, transfer->line->str,
-                                                transfer->line->len, &transfer->error);
+        gboolean fine =
+            transfer->line->len == 0 || transfer->request->line(transfer->request->line_data, transfer->line->str,
+                                                                transfer->line->len, &transfer->error);
         g_string_truncate(transfer->line, 0);
         if (!fine)
             return FALSE;

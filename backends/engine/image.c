@@ -103,10 +103,8 @@ static gboolean build_alone(struct dsbe_client *client, const char *dockerfile, 
         return FALSE;
     g_autoptr(GByteArray) tar = make_tar("Dockerfile", text, size);
     g_autofree char *path = g_strconcat(client->prefix, client->dialect->build_path, "&t=", name, NULL);
-    struct dsbe_request request = {.path = path,
-                                   .content_type = "application/x-tar",
-                                   .body = (const char *) tar->data,
-                                   .body_size = tar->len};
+    struct dsbe_request request = {
+        .path = path, .content_type = "application/x-tar", .body = (const char *) tar->data, .body_size = tar->len};
     return send_request(client, &request, error);
 }
 
@@ -154,11 +152,8 @@ static gboolean build_context(struct dsbe_client *client, const char *dockerfile
     g_autofree char *file = g_uri_escape_string(dockerfile + length + 1, NULL, FALSE);
     g_autofree char *path =
         g_strconcat(client->prefix, client->dialect->build_path, "&t=", name, "&dockerfile=", file, NULL);
-    struct dsbe_request request = {.path = path,
-                                   .content_type = "application/x-tar",
-                                   .upload = TRUE,
-                                   .upload_fd = fd,
-                                   .upload_size = -1};
+    struct dsbe_request request = {
+        .path = path, .content_type = "application/x-tar", .upload = TRUE, .upload_fd = fd, .upload_size = -1};
     gboolean done = send_request(client, &request, error);
     close(fd);
     int status = 0;

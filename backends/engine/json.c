@@ -97,10 +97,7 @@ gboolean dsbe_json_has(json_object *root, const char *path, const char *word)
     return FALSE;
 }
 
-void dsbe_put(json_object *object, const char *key, json_object *value)
-{
-    json_object_object_add(object, key, value);
-}
+void dsbe_put(json_object *object, const char *key, json_object *value) { json_object_object_add(object, key, value); }
 
 void dsbe_put_string(json_object *object, const char *key, const char *value)
 {
@@ -135,7 +132,7 @@ char *dsbe_json_text(json_object *object)
 
 json_object *dsbe_masked_paths(void)
 {
-    return dsbe_strings("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-                        "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
-                        "/sys/devices/virtual/powercap", "/sys/firmware", NULL);
+    return dsbe_strings("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+                        "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
+                        "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware", NULL);
 }

@@ -7,10 +7,7 @@
 
 #include <string.h>
 
-static void know(struct dsb_observed *observed, enum dsb_control control)
-{
-    observed->known |= DSB_BIT(control);
-}
+static void know(struct dsb_observed *observed, enum dsb_control control) { observed->known |= DSB_BIT(control); }
 
 static gboolean same_path(const char *a, const char *b)
 {
@@ -95,8 +92,7 @@ void dsbe_observe_tmpfs(json_object *root, struct dsb_observed *observed)
     know(observed, DSB_CONTROL_TMP);
     observed->tmp_bytes = tmpfs_size(tmpfs, "/tmp");
     observed->small_tmp_bytes = MAX(tmpfs_size(tmpfs, "/run"), tmpfs_size(tmpfs, "/var/tmp"));
-    json_object_object_foreach(tmpfs, target, value)
-    {
+    json_object_object_foreach (tmpfs, target, value) {
         (void) value;
         if (!is_our_tmpfs(target))
             observed->foreign_mounts++;
@@ -139,7 +135,7 @@ void dsbe_observe_limits(json_object *root, struct dsb_observed *observed)
     if ((observed->known & DSB_BIT(DSB_CONTROL_MEMORY)) && dsbe_json_int(root, "HostConfig.MemorySwap", &swap)) {
         know(observed, DSB_CONTROL_SWAP);
         gboolean bounded = swap > 0 && observed->memory_bytes != DSB_UNLIMITED;
-        observed->swap_bytes = !bounded                                  ? DSB_UNLIMITED
+        observed->swap_bytes = !bounded                                   ? DSB_UNLIMITED
                                : (uint64_t) swap < observed->memory_bytes ? 0
                                                                           : (uint64_t) swap - observed->memory_bytes;
     }
@@ -178,8 +174,8 @@ static void observe_namespaces(json_object *root, struct dsb_observed *observed)
         const char *path;
         uint32_t bit;
     } table[] = {
-        {"HostConfig.PidMode", DSB_NS_PID},       {"HostConfig.IpcMode", DSB_NS_IPC},
-        {"HostConfig.UTSMode", DSB_NS_UTS},       {"HostConfig.NetworkMode", DSB_NS_NET},
+        {"HostConfig.PidMode", DSB_NS_PID},         {"HostConfig.IpcMode", DSB_NS_IPC},
+        {"HostConfig.UTSMode", DSB_NS_UTS},         {"HostConfig.NetworkMode", DSB_NS_NET},
         {"HostConfig.CgroupnsMode", DSB_NS_CGROUP}, {"HostConfig.CgroupMode", DSB_NS_CGROUP},
     };
     gboolean ipc = FALSE, cgroup = FALSE;

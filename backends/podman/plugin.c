@@ -112,8 +112,8 @@ static dsbe_client *connect_to_own(const struct dsb_open_params *params, const c
 {
     struct dsb_podman_service *service = dsb_podman_service_new(params->runtime_dir, runtime, error);
     struct dsbe_endpoint *endpoint = NULL;
-    gint64 deadline = params->call_timeout_ms ? g_get_monotonic_time() + (gint64) params->call_timeout_ms * 1000
-                                              : G_MAXINT64;
+    gint64 deadline =
+        params->call_timeout_ms ? g_get_monotonic_time() + (gint64) params->call_timeout_ms * 1000 : G_MAXINT64;
     if (service && dsb_podman_service_ensure(service, deadline, dsbe_cancel_of(params), error))
         endpoint = dsbe_endpoint_parse(dsb_podman_service_socket(service), FALSE, error);
     if (!endpoint) {
@@ -177,7 +177,4 @@ static const struct dsb_plugin plugin = {
 
 DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void);
 
-const struct dsb_plugin *dsb_plugin_entry(void)
-{
-    return &plugin;
-}
+const struct dsb_plugin *dsb_plugin_entry(void) { return &plugin; }

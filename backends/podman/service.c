@@ -43,10 +43,12 @@ struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir, const
     if (!program || !runtime_dir) {
         g_autofree char *unsafe = g_find_program_in_path("podman");
         g_autofree char *why =
-            unsafe ? g_strdup_printf(" (%s is not run: it, or a directory above it, is somebody else's to change)", unsafe)
-                   : g_strdup("");
+            unsafe
+                ? g_strdup_printf(" (%s is not run: it, or a directory above it, is somebody else's to change)", unsafe)
+                : g_strdup("");
         g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
-                    "no Podman answers, and there is no podman program to start%s: install podman, or give --host", why);
+                    "no Podman answers, and there is no podman program to start%s: install podman, or give --host",
+                    why);
         return NULL;
     }
     if (runtime && !is_plain_name(runtime)) {
@@ -79,10 +81,7 @@ void dsb_podman_service_free(void *data)
     g_free(service);
 }
 
-const char *dsb_podman_service_socket(const struct dsb_podman_service *service)
-{
-    return service->socket;
-}
+const char *dsb_podman_service_socket(const struct dsb_podman_service *service) { return service->socket; }
 
 static gboolean answers(const char *path)
 {
@@ -99,11 +98,27 @@ static gboolean answers(const char *path)
 /* What Podman needs of our environment, and nothing else. */
 static GStrv make_environment(void)
 {
-    static const char *const names[] = {
-        "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME",
-        "XDG_DATA_HOME", "XDG_CACHE_HOME", "DBUS_SESSION_BUS_ADDRESS", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF",
-        "CONTAINERS_REGISTRIES_CONF", "REGISTRY_AUTH_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy",
-        "https_proxy", "no_proxy"};
+    static const char *const names[] = {"HOME",
+                                        "USER",
+                                        "LOGNAME",
+                                        "LANG",
+                                        "LC_ALL",
+                                        "TMPDIR",
+                                        "XDG_RUNTIME_DIR",
+                                        "XDG_CONFIG_HOME",
+                                        "XDG_DATA_HOME",
+                                        "XDG_CACHE_HOME",
+                                        "DBUS_SESSION_BUS_ADDRESS",
+                                        "CONTAINERS_CONF",
+                                        "CONTAINERS_STORAGE_CONF",
+                                        "CONTAINERS_REGISTRIES_CONF",
+                                        "REGISTRY_AUTH_FILE",
+                                        "HTTP_PROXY",
+                                        "HTTPS_PROXY",
+                                        "NO_PROXY",
+                                        "http_proxy",
+                                        "https_proxy",
+                                        "no_proxy"};
     const char *path_list = g_getenv("PATH");
     g_autofree char *safe = dsbe_safe_path(path_list ? path_list : DSBE_DEFAULT_PATH);
     GStrv environment = g_environ_setenv(NULL, "PATH", safe, TRUE);
@@ -139,8 +154,8 @@ static int spawn_service(const struct dsb_podman_service *service, pid_t *pid)
     posix_spawnattr_init(&attributes);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, service->log,
-                                     O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, service->log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
+                                     0600);
     posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     posix_spawn_file_actions_addchdir_np(&actions, "/");
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -186,8 +201,7 @@ static gboolean start_and_wait(struct dsb_podman_service *service, gint64 deadli
     pid_t pid = 0;
     int failed = spawn_service(service, &pid);
     if (failed) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "cannot run %s: %s", service->program,
-                    g_strerror(failed));
+        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "cannot run %s: %s", service->program, g_strerror(failed));
         return FALSE;
     }
     service->child = pid;
@@ -200,8 +214,8 @@ static gboolean start_and_wait(struct dsb_podman_service *service, gint64 deadli
             return FALSE;
         }
         gint64 now = g_get_monotonic_time();
-        enum dsbe_wait wait = now < deadline ? dsbe_wait(-1, 0, MIN(deadline, now + POLL_US), cancel_fd)
-                                             : DSBE_WAIT_READY;
+        enum dsbe_wait wait =
+            now < deadline ? dsbe_wait(-1, 0, MIN(deadline, now + POLL_US), cancel_fd) : DSBE_WAIT_READY;
         if (wait == DSBE_WAIT_TIMEOUT)
             continue;
         end_child(service);

@@ -19,11 +19,11 @@ G_BEGIN_DECLS
  * LIMIT (a bound was passed), CONFLICT (directory in the way), FAILED (disk full, input/output error).
  */
 #define DSB_FILES_PATH_MAX 4095
-#define DSB_FILES_DEPTH_MAX 64            /**< levels that a list goes down */
-#define DSB_FILES_LIST_MAX 100000         /**< entries of one list */
-#define DSB_FILES_LIST_MS 2000            /**< time of one list */
-#define DSB_FILES_REMOVE_MAX 4000000      /**< entries that one removal takes away */
-#define DSB_FILES_REMOVE_MS 60000         /**< time of one removal */
+#define DSB_FILES_DEPTH_MAX 64                 /**< levels that a list goes down */
+#define DSB_FILES_LIST_MAX 100000              /**< entries of one list */
+#define DSB_FILES_LIST_MS 2000                 /**< time of one list */
+#define DSB_FILES_REMOVE_MAX 4000000           /**< entries that one removal takes away */
+#define DSB_FILES_REMOVE_MS 60000              /**< time of one removal */
 #define DSB_FILES_SIZE_MAX (UINT64_C(1) << 40) /**< apparent size above which a file is not read */
 
 /** An opened session directory. Calls on it from several threads at once are allowed. */
@@ -41,7 +41,7 @@ const char *dsb_file_type_name(enum dsb_file_type type);
 struct dsb_file_info {
     char *path; /**< relative, as bytes (it may not be UTF-8) */
     enum dsb_file_type type;
-    uint32_t mode; /**< permission bits */
+    uint32_t mode;      /**< permission bits */
     uint64_t size;      /**< apparent */
     uint64_t allocated; /**< bytes on disk */
     int64_t mtime_ns;   /**< since the epoch, clamped to int64 */

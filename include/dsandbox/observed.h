@@ -31,7 +31,7 @@ struct dsb_observed {
     /* VOLUME */
     gboolean volume_present; /**< the session directory is at /sandbox and writable */
     gboolean guest_read_only;
-    uint32_t foreign_mounts; /**< binds and volumes that the spec does not have, or with weaker flags */
+    uint32_t foreign_mounts;         /**< binds and volumes that the spec does not have, or with weaker flags */
     uint64_t volume_dev, volume_ino; /**< of /sandbox, measured inside; 0 in an engine's claim */
     /* TMP, SHM */
     uint64_t tmp_bytes;

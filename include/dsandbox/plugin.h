@@ -52,16 +52,16 @@ struct dsb_engine_info {
     char api[32];
     char endpoint[256];
     gboolean rootless;
-    uint32_t cgroup_version;       /**< 1, 2; 0 unknown */
-    uint64_t limits_available;     /**< bits among MEMORY, SWAP, CPU, PIDS that the engine can limit */
-    char runtime[64];              /**< default OCI runtime */
-    gboolean local;                /**< the engine sees this host's files */
+    uint32_t cgroup_version;   /**< 1, 2; 0 unknown */
+    uint64_t limits_available; /**< bits among MEMORY, SWAP, CPU, PIDS that the engine can limit */
+    char runtime[64];          /**< default OCI runtime */
+    gboolean local;            /**< the engine sees this host's files */
 };
 
 /** What `prepare` found out about an image. */
 struct dsb_image_info {
     uint32_t struct_size;
-    char id[128]; /**< what to create from: id or digest */
+    char id[128];       /**< what to create from: id or digest */
     uint64_t n_volumes; /**< VOLUME entries that the backend masks or the core must refuse */
 };
 

@@ -41,7 +41,7 @@ char *dsb_policy_sha256(const dsb_policy *policy);
 /** One line of `policy show`. Strings belong to the policy or are static. */
 struct dsb_policy_row {
     const char *key;
-    char *value; /**< g_free */
+    char *value;        /**< g_free */
     const char *origin; /**< "default", a file's name, an option */
     gboolean locked;
     const char *description;

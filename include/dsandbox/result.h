@@ -35,7 +35,8 @@ enum dsb_status dsb_result_status(const dsb_result *result);
 int dsb_result_exit_status(const dsb_result *result);
 /** Our or the engine's failure, or the refusal, as an error; NULL when the code itself ran. Owned by the result. */
 const GError *dsb_result_failure(const dsb_result *result);
-/** What a status that does not explain itself means here, for people: which limit on disk it was. NULL: nothing to add. */
+/** What a status that does not explain itself means here, for people: which limit on disk it was. NULL: nothing to add.
+ */
 const char *dsb_result_reason(const dsb_result *result);
 /** The object of schema dsandbox.result/1 as JSON text (g_free). */
 char *dsb_result_json(const dsb_result *result, gboolean pretty);

@@ -10,13 +10,13 @@ G_BEGIN_DECLS
 /** Where and how to run. All strings may be NULL (default); they belong to the caller for the call. */
 struct dsb_run_options {
     uint32_t struct_size;
-    const char *backend;     /**< plugin name, "auto" */
-    const char *plugin_path; /**< absolute path of a plugin file instead of a name */
-    const char *endpoint;    /**< engine address */
-    const char *base_dir;    /**< NULL: /tmp/sandboxes */
-    const char *session;     /**< session id; NULL: a fresh directory, removed afterwards */
-    const char *image;       /**< NULL: dsandbox-sandbox:latest */
-    uint64_t allow_unenforced; /**< control bits that may be missing; the result lists them */
+    const char *backend;        /**< plugin name, "auto" */
+    const char *plugin_path;    /**< absolute path of a plugin file instead of a name */
+    const char *endpoint;       /**< engine address */
+    const char *base_dir;       /**< NULL: /tmp/sandboxes */
+    const char *session;        /**< session id; NULL: a fresh directory, removed afterwards */
+    const char *image;          /**< NULL: dsandbox-sandbox:latest */
+    uint64_t allow_unenforced;  /**< control bits that may be missing; the result lists them */
     uint32_t engine_timeout_ms; /**< deadline of one engine call; 0: the backend's default, 60 000 for ours */
     /**
      * Readable: stop, remove the container, status cancelled; -1 none. It must stay readable. Engine calls end too;
@@ -106,12 +106,13 @@ char *dsb_session_info(const dsb_session *session);
 struct dsb_backend_row {
     char *name, *path, *version, *description;
     uint64_t enforces;
-    char *problem; /**< why it cannot be loaded, or NULL */
-    gboolean usable; /**< an engine answers */
-    char *engine;    /**< "docker 20.10.24 at unix:///…", or the reason */
+    char *problem;     /**< why it cannot be loaded, or NULL */
+    gboolean usable;   /**< an engine answers */
+    char *engine;      /**< "docker 20.10.24 at unix:///…", or the reason */
     char *engine_json; /**< all engine facts, or NULL */
 };
-/** All installed backends, or the one of options->plugin_path; each tried when `probe`. NULL: options->struct_size is not valid. */
+/** All installed backends, or the one of options->plugin_path; each tried when `probe`. NULL: options->struct_size is
+ * not valid. */
 GPtrArray *dsb_backends(const struct dsb_run_options *options, gboolean probe);
 
 /**
@@ -126,8 +127,8 @@ gboolean dsb_gc(const struct dsb_run_options *options, gboolean dry_run, unsigne
 struct dsb_finding {
     const char *name; /**< "base directory"; static */
     gboolean good;
-    gboolean needed; /**< without it nothing runs; others are for rootless engines only */
-    char *found;     /**< g_free'd with the array */
+    gboolean needed;    /**< without it nothing runs; others are for rootless engines only */
+    char *found;        /**< g_free'd with the array */
     const char *remedy; /**< what to do, static; NULL when it is good */
 };
 /** Check this machine for a run with these options. Changes nothing. NULL: options->struct_size is not valid. */

@@ -40,8 +40,7 @@ enum dsb_control {
 #define DSB_CONTROLS_ALL (DSB_BIT(DSB_N_CONTROLS) - 1)
 
 /** Controls that the core enforces by itself, whatever the backend; a plugin need not list them. */
-#define DSB_CONTROLS_CORE                                                                                              \
-    (DSB_BIT(DSB_CONTROL_DISK) | DSB_BIT(DSB_CONTROL_TIME) | DSB_BIT(DSB_CONTROL_OUTPUT))
+#define DSB_CONTROLS_CORE (DSB_BIT(DSB_CONTROL_DISK) | DSB_BIT(DSB_CONTROL_TIME) | DSB_BIT(DSB_CONTROL_OUTPUT))
 
 enum dsb_network { DSB_NETWORK_NONE, DSB_NETWORK_FULL };
 

@@ -15,10 +15,7 @@
 #define TEMPLATE_LEAK "" /* check.sh builds templates that leak, to see them caught */
 #endif
 
-static gboolean leaks(const char *what)
-{
-    return g_str_equal(TEMPLATE_LEAK, what);
-}
+static gboolean leaks(const char *what) { return g_str_equal(TEMPLATE_LEAK, what); }
 
 /* What the engine knows about one container. */
 struct container {
@@ -54,8 +51,8 @@ static gboolean template_open(const struct dsb_open_params *params, void **backe
 {
     /* YOURS: connect. Say in one line what is wrong and what to do: the user sees it. */
     if (params->endpoint != NULL) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
-                    "the template has no engine at \"%s\": leave --host out", params->endpoint);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "the template has no engine at \"%s\": leave --host out",
+                    params->endpoint);
         return FALSE;
     }
     struct engine *engine = g_new0(struct engine, 1);
@@ -83,8 +80,8 @@ static gboolean template_describe(void *backend, struct dsb_engine_info *info, G
     g_strlcpy(info->version, "1", sizeof info->version);
     g_strlcpy(info->endpoint, "memory", sizeof info->endpoint);
     info->cgroup_version = 2;
-    info->limits_available = DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) |
-                             DSB_BIT(DSB_CONTROL_PIDS);
+    info->limits_available =
+        DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS);
     info->local = TRUE;
     return TRUE;
 }
@@ -354,7 +351,4 @@ static const struct dsb_plugin plugin = {
 
 const struct dsb_plugin *dsb_plugin_entry(void);
 
-DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void)
-{
-    return &plugin;
-}
+DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void) { return &plugin; }

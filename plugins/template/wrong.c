@@ -17,10 +17,7 @@ static gboolean wrong_open(const struct dsb_open_params *params, void **backend,
     return no(error);
 }
 
-static void wrong_close(void *backend)
-{
-    (void) backend;
-}
+static void wrong_close(void *backend) { (void) backend; }
 
 static gboolean wrong_describe(void *backend, struct dsb_engine_info *info, GError **error)
 {
@@ -37,8 +34,8 @@ static gboolean wrong_create(void *backend, const struct dsb_spec *spec, char **
     return no(error);
 }
 
-static gboolean wrong_inspect(void *backend, const char *id, const struct dsb_spec *spec,
-                              struct dsb_observed *observed, GError **error)
+static gboolean wrong_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                              GError **error)
 {
     (void) backend;
     (void) id;

@@ -112,8 +112,7 @@ static char *read_file(const char *dir, const char *name, GError **error)
 }
 
 /* One line of a group's file; *row is the case that it belongs to. */
-static gboolean case_line(GPtrArray *cases, const char *group, const char *line, struct conf_case **row,
-                          GError **error)
+static gboolean case_line(GPtrArray *cases, const char *group, const char *line, struct conf_case **row, GError **error)
 {
     if (g_str_has_prefix(line, "#: case ")) {
         if (*row != NULL && !case_complete(*row, error))
@@ -168,10 +167,7 @@ static gboolean distinct(GPtrArray *cases, GError **error)
     return TRUE;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *) a, *(char *const *) b);
-}
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *) a, *(char *const *) b); }
 
 static GPtrArray *group_names(const char *dir, const char *only, GError **error)
 {

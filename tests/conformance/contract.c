@@ -52,20 +52,36 @@ static void wish_init(struct contract *c, struct wish *wish)
     wish->labels[2] = (struct dsb_pair){DSB_LABEL_DEADLINE, "4102444800"};
     wish->binds[0] = (struct dsb_bind){c->volume, "/sandbox", FALSE};
     wish->binds[1] = (struct dsb_bind){c->volume, "/opt/dsandbox", TRUE};
-    wish->spec = (struct dsb_spec){
-        .struct_size = sizeof wish->spec, .required = c->plugin->enforces,
-        .name = wish->name, .image = c->image, .labels = wish->labels, .n_labels = 3, .argv = argv,
-        .workdir = "/sandbox", .hostname = "sandbox", .binds = wish->binds, .n_binds = 2,
-        .tmp_bytes = 64 << 20, .small_tmp_bytes = 64 << 10, .shm_bytes = 64 << 20, .memory_bytes = 256 << 20,
-        .cpu_quota_us = 100000, .cpu_period_us = 100000, .pids = 64, .nofile = 512, .fsize = 1 << 20,
-        .network = DSB_NETWORK_NONE, .uid = 1000, .gid = 1000, .rootfs_read_only = TRUE, .no_new_privs = TRUE,
-        .seccomp_json = profile, .seccomp_path = c->seccomp};
+    wish->spec = (struct dsb_spec){.struct_size = sizeof wish->spec,
+                                   .required = c->plugin->enforces,
+                                   .name = wish->name,
+                                   .image = c->image,
+                                   .labels = wish->labels,
+                                   .n_labels = 3,
+                                   .argv = argv,
+                                   .workdir = "/sandbox",
+                                   .hostname = "sandbox",
+                                   .binds = wish->binds,
+                                   .n_binds = 2,
+                                   .tmp_bytes = 64 << 20,
+                                   .small_tmp_bytes = 64 << 10,
+                                   .shm_bytes = 64 << 20,
+                                   .memory_bytes = 256 << 20,
+                                   .cpu_quota_us = 100000,
+                                   .cpu_period_us = 100000,
+                                   .pids = 64,
+                                   .nofile = 512,
+                                   .fsize = 1 << 20,
+                                   .network = DSB_NETWORK_NONE,
+                                   .uid = 1000,
+                                   .gid = 1000,
+                                   .rootfs_read_only = TRUE,
+                                   .no_new_privs = TRUE,
+                                   .seccomp_json = profile,
+                                   .seccomp_path = c->seccomp};
 }
 
-static void wish_clear(struct wish *wish)
-{
-    g_free(wish->name);
-}
+static void wish_clear(struct wish *wish) { g_free(wish->name); }
 typedef struct wish wish;
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(wish, wish_clear)
 
@@ -443,7 +459,8 @@ static char *leaves_no_memory(struct contract *c)
     wrong = lives(c, MEMORY_LIVES);
     gsize after = mallinfo2().uordblks;
     if (wrong == NULL && after > before && (after - before) / MEMORY_LIVES >= 16)
-        wrong = g_strdup_printf("leaked memory: %" G_GSIZE_FORMAT " bytes in each life", (after - before) / MEMORY_LIVES);
+        wrong =
+            g_strdup_printf("leaked memory: %" G_GSIZE_FORMAT " bytes in each life", (after - before) / MEMORY_LIVES);
     return wrong;
 }
 
@@ -462,8 +479,7 @@ static char *states_no_weaker(struct contract *c)
         static const char *const keys[] = {"verdict", "name", "asked", "measured"};
         const char *value[G_N_ELEMENTS(keys)];
         for (gsize k = 0; k < G_N_ELEMENTS(keys); k++)
-            value[k] = json_object_get_string(
-                json_object_object_get(json_object_array_get_idx(rows, i), keys[k]));
+            value[k] = json_object_get_string(json_object_object_get(json_object_array_get_idx(rows, i), keys[k]));
         if (g_strcmp0(value[0], "refused") == 0)
             g_string_append_printf(weak, "%s%s (asked: %s, there is: %s)", weak->len > 0 ? ", " : "", value[1],
                                    value[2] != NULL ? value[2] : "-", value[3] != NULL ? value[3] : "-");
@@ -511,7 +527,7 @@ static const struct dsb_plugin *load(const char *path, GError **error)
     return NULL;
 }
 
-static char *run_one(struct contract *c, char *(*run)(struct contract *))
+static char *run_one(struct contract *c, char *(*run)(struct contract *) )
 {
     g_autoptr(GError) error = NULL;
     alarm(HANG_SECONDS); /* an operation that never returns ends the program */
@@ -557,9 +573,13 @@ gboolean conf_contract(const struct dsb_run_options *options, const char *only, 
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "%s: %s", runtime, g_strerror(errno));
         return FALSE;
     }
-    c.params = (struct dsb_open_params){.struct_size = sizeof c.params, .endpoint = options->endpoint,
-                                        .runtime_dir = runtime, .call_timeout_ms = 60000, .log = options->log,
-                                        .log_data = options->data, .cancel_fd = -1};
+    c.params = (struct dsb_open_params){.struct_size = sizeof c.params,
+                                        .endpoint = options->endpoint,
+                                        .runtime_dir = runtime,
+                                        .call_timeout_ms = 60000,
+                                        .log = options->log,
+                                        .log_data = options->data,
+                                        .cancel_fd = -1};
     g_autofree char *image = c.image = find_image(&c, options->image);
     c.volume = runtime;
     g_autofree char *seccomp = c.seccomp = g_build_filename(runtime, "seccomp.json", NULL);

@@ -25,15 +25,9 @@ struct conf_host {
     int port, listeners[3]; /* IPv4, IPv6 (or -1), abstract */
 };
 
-const char *conf_host_base_dir(const struct conf_host *host)
-{
-    return host->base_dir;
-}
+const char *conf_host_base_dir(const struct conf_host *host) { return host->base_dir; }
 
-const char *conf_host_canary(const struct conf_host *host)
-{
-    return host->canary;
-}
+const char *conf_host_canary(const struct conf_host *host) { return host->canary; }
 
 static gboolean system_error(GError **error, const char *what)
 {
@@ -100,8 +94,8 @@ static gboolean listeners_work(const struct conf_host *host, GError **error)
 /* The canary in the environment and in a file; variables that a careless child process would obey. */
 static gboolean plant(struct conf_host *host, GError **error)
 {
-    static const char *const names[] = {"DSBX_CANARY", "AWS_SECRET_ACCESS_KEY", "PYTHONSTARTUP", "PYTHONPATH",
-                                        "HTTP_PROXY", "https_proxy"};
+    static const char *const names[] = {
+        "DSBX_CANARY", "AWS_SECRET_ACCESS_KEY", "PYTHONSTARTUP", "PYTHONPATH", "HTTP_PROXY", "https_proxy"};
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         g_setenv(names[i], host->canary, TRUE);
     host->canary_file = g_build_filename(g_get_tmp_dir(), host->tag, NULL);

@@ -40,10 +40,7 @@ static char *text_of(json_object *object, const char *key)
     return g_strdup(json_object_get_string(value));
 }
 
-static gboolean is_date(const char *text)
-{
-    return g_regex_match_simple("^20[0-9]{2}-[0-9]{2}-[0-9]{2}$", text, 0, 0);
-}
+static gboolean is_date(const char *text) { return g_regex_match_simple("^20[0-9]{2}-[0-9]{2}-[0-9]{2}$", text, 0, 0); }
 
 static gboolean add_waiver(GPtrArray *rows, json_object *object, GError **error)
 {
@@ -53,8 +50,8 @@ static gboolean add_waiver(GPtrArray *rows, json_object *object, GError **error)
     row->setup = text_of(object, "setup");
     row->reason = text_of(object, "reason");
     row->expires = text_of(object, "expires");
-    if (row->id != NULL && row->setup != NULL && row->reason != NULL && *row->reason != '\0' &&
-        row->expires != NULL && is_date(row->expires))
+    if (row->id != NULL && row->setup != NULL && row->reason != NULL && *row->reason != '\0' && row->expires != NULL &&
+        is_date(row->expires))
         return TRUE;
     g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
                 "waiver %u needs the texts case, setup, reason and expires (a date)", rows->len);
@@ -97,8 +94,7 @@ const char *conf_waiver(const struct conf_waivers *waivers, const char *id, cons
     g_autofree char *today = g_date_time_format(now, "%Y-%m-%d");
     for (guint i = 0; i < waivers->rows->len; i++) {
         const struct waiver *row = waivers->rows->pdata[i];
-        if (strcmp(row->id, id) == 0 && g_pattern_match_simple(row->setup, setup) &&
-            strcmp(today, row->expires) <= 0)
+        if (strcmp(row->id, id) == 0 && g_pattern_match_simple(row->setup, setup) && strcmp(today, row->expires) <= 0)
             return row->reason;
     }
     return NULL;
@@ -244,7 +240,8 @@ static json_object *difference(GPtrArray *columns, const char *id, const struct 
         g_autofree char *answer = answer_of(column, id);
         add_text(answers, column->setup, answer);
         equal = equal && (i == 0 || strcmp(json_object_get_string(json_object_object_get(
-                                               answers, ((struct column *) columns->pdata[0])->setup)), answer) == 0);
+                                               answers, ((struct column *) columns->pdata[0])->setup)),
+                                           answer) == 0);
         if (conf_waiver(waivers, id, column->setup) != NULL)
             continue;
         explained = explained && (first == NULL || strcmp(first, answer) == 0);
@@ -266,7 +263,7 @@ static void print_difference(json_object *row)
 {
     gboolean explained = json_object_get_boolean(json_object_object_get(row, "explained"));
     g_print("%s%s\n", json_object_get_string(json_object_object_get(row, "case")), explained ? " (waived)" : "");
-    json_object_object_foreach(json_object_object_get(row, "answers"), setup, answer)
+    json_object_object_foreach (json_object_object_get(row, "answers"), setup, answer)
         g_print("    %-28s %s\n", setup, json_object_get_string(answer));
 }
 
@@ -332,8 +329,8 @@ int conf_compare(char *const *files, const struct conf_waivers *waivers, gboolea
     if (json)
         print_json(result);
     else
-        g_print("%u cases, %u set-ups: %zu differences, %u of them unexplained\n", ids->len, columns->len,
-                differences, open);
+        g_print("%u cases, %u set-ups: %zu differences, %u of them unexplained\n", ids->len, columns->len, differences,
+                open);
     json_object_put(result);
     return open == 0 && ids->len > 0 ? 0 : 1;
 }

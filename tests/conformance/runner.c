@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-
 #define MARK "@case "
 #define READY "@ready\n"
 #define READY_SECONDS 60
@@ -52,9 +51,9 @@ struct suite {
     struct conf_waivers *waivers;
     uint64_t allow;
     const char *cases_dir;
-    json_object *about;   /* backend and engine, from the first answer */
-    char *dead;           /* why nothing can be asked here, or NULL */
-    GPtrArray *outcomes;  /* struct conf_outcome * */
+    json_object *about;  /* backend and engine, from the first answer */
+    char *dead;          /* why nothing can be asked here, or NULL */
+    GPtrArray *outcomes; /* struct conf_outcome * */
 };
 
 /* One sandbox: in, and out. */
@@ -66,10 +65,10 @@ struct run {
     GMutex lock;
     GCond changed;
     gboolean ready, over;
-    gboolean failed; /* the sandbox itself, not the code in it */
-    GString *out; /* complete standard output, from the stream */
+    gboolean failed;     /* the sandbox itself, not the code in it */
+    GString *out;        /* complete standard output, from the stream */
     GHashTable *answers; /* id -> char * */
-    char *trouble; /* why there may be no answer */
+    char *trouble;       /* why there may be no answer */
 };
 
 static void outcome_free(void *data)
@@ -180,8 +179,8 @@ static void *run_sandbox(void *data)
     struct run *run = data;
     g_autoptr(dsb_policy) policy = dsb_policy_copy(run->suite->policy);
     g_autoptr(GError) error = NULL;
-    if (run->own == NULL || apply_settings(policy, (char *const *) run->own->policy->pdata, run->own->policy->len,
-                                           run->own->id, &error)) {
+    if (run->own == NULL ||
+        apply_settings(policy, (char *const *) run->own->policy->pdata, run->own->policy->len, run->own->id, &error)) {
         g_autoptr(dsb_result) result = run_with(run, policy);
         g_autofree char *text = dsb_result_json(result, FALSE);
         json_object *json = json_tokener_parse(text);
@@ -394,8 +393,8 @@ static gboolean run_beside(struct suite *suite, const struct conf_case *which, G
 static void plant_neighbour(struct suite *suite)
 {
     g_autofree char *session = conf_host_session(suite->host, "neighbour");
-    g_autofree char *code = g_strdup_printf("open('/sandbox/secret', 'w').write('%s')\n",
-                                            conf_host_canary(suite->host));
+    g_autofree char *code =
+        g_strdup_printf("open('/sandbox/secret', 'w').write('%s')\n", conf_host_canary(suite->host));
     struct run run;
     run_init(&run, suite, session, code, NULL);
     run_sandbox(&run);

@@ -47,8 +47,14 @@ static void talk(struct dsb_wire *wire, gboolean session, int dir_fd, struct dsb
 {
     const struct dsb_run_options options = {.struct_size = sizeof options, .cancel_fd = -1, .output = take};
     const struct dsb_request request = {.struct_size = sizeof request, .code = "pass", .code_size = 4, .stdin_fd = -1};
-    struct dsb_exec exec = {.wire = wire, .limits = fuzz_resolved(), .dir_fd = dir_fd, .number = 1, .session = session,
-                            .timeout_ms = 1000, .disk_bytes = UINT64_MAX, .disk_inodes = UINT64_MAX};
+    struct dsb_exec exec = {.wire = wire,
+                            .limits = fuzz_resolved(),
+                            .dir_fd = dir_fd,
+                            .number = 1,
+                            .session = session,
+                            .timeout_ms = 1000,
+                            .disk_bytes = UINT64_MAX,
+                            .disk_inodes = UINT64_MAX};
     g_autofree char *hello = NULL;
     GError *error = NULL;
     gboolean ok = dsb_exec_hello(wire, -1, g_get_monotonic_time() + 10 * G_USEC_PER_SEC, &hello, &error);
@@ -89,8 +95,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fake fake = {.input = {data, size}};
     uint8_t how = fuzz_byte(&fake.input);
     fake.step = 1 + (gsize) how * 16;
-    struct dsb_stream stream = {.struct_size = sizeof stream, .state = &fake, .read_fd = always_ready,
-                                .write_fd = always_ready, .read = fake_read, .write = fake_write};
+    struct dsb_stream stream = {.struct_size = sizeof stream,
+                                .state = &fake,
+                                .read_fd = always_ready,
+                                .write_fd = always_ready,
+                                .read = fake_read,
+                                .write = fake_write};
     struct dsb_wire wire;
     dsb_wire_init(&wire, &stream);
     g_autoptr(dsb_result) result = dsb_result_new();

@@ -27,10 +27,7 @@ gboolean __wrap_dsbe_http_connect(struct dsbe_http *http, guint timeout_ms, stru
     return TRUE;
 }
 
-void __wrap_dsbe_line_close(struct dsbe_line *line)
-{
-    PROMISE(line->fd == always_ready);
-}
+void __wrap_dsbe_line_close(struct dsbe_line *line) { PROMISE(line->fd == always_ready); }
 
 CURLcode __wrap_curl_easy_send(CURL *curl, const void *buffer, size_t size, size_t *done)
 {

@@ -101,7 +101,7 @@ static gboolean compact(struct dsbc_cli *cli, GError **error)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static gboolean (*const questions[])(struct dsbc_cli *, GError **) = {facts,   identify, prepare, create,
-                                                                         inspect, list,     end,     compact};
+                                                                          inspect, list,     end,     compact};
     answers = (struct fuzz_input){data, size};
     uint8_t what = fuzz_byte(&answers), how = fuzz_byte(&answers);
     status = how & 1 ? 125 : 0;

@@ -106,10 +106,10 @@ static void take_line(void *data, const char *line)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static gboolean (*const operations[])(struct dsbe_client *, GError **) = {identify, prepare, create, inspect,
-                                                                             list,     usage,   end};
+                                                                              list,     usage,   end};
     static const long statuses[] = {200, 404, 500, 409, 400, 304, 503};
-    const struct dsb_open_params params = {.struct_size = sizeof params, .call_timeout_ms = 1000, .log = take_line,
-                                           .cancel_fd = -1};
+    const struct dsb_open_params params = {
+        .struct_size = sizeof params, .call_timeout_ms = 1000, .log = take_line, .cancel_fd = -1};
     answers = (struct fuzz_input){data, size};
     uint8_t what = fuzz_byte(&answers);
     status = statuses[fuzz_byte(&answers) % G_N_ELEMENTS(statuses)];

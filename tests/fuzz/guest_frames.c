@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames from the host as pid 1 reads them, cut anywhere. Processes are left out: what would start one only notes it. */
+/* Frames from the host as pid 1 reads them, cut anywhere. Processes are left out: what would start one only notes it.
+ */
 #include "state.h"
 
 #include "fuzz.h"
@@ -28,10 +29,7 @@ static void *fuzz_realloc(void *old, size_t size)
     return made;
 }
 
-static void fuzz_free(void *old)
-{
-    g_hash_table_remove(allocations, old);
-}
+static void fuzz_free(void *old) { g_hash_table_remove(allocations, old); }
 
 struct state g;
 static jmp_buf gone;
@@ -39,21 +37,12 @@ static jmp_buf gone;
 pid_t __wrap_getpid(void);
 
 /* A pid 1 that leaves would end everything around it, and us. */
-void kill_everything(void)
-{
-    longjmp(gone, 1);
-}
+void kill_everything(void) { longjmp(gone, 1); }
 
 /* Where we are pid 1, leaving would not pass by here. */
-pid_t __wrap_getpid(void)
-{
-    return 2;
-}
+pid_t __wrap_getpid(void) { return 2; }
 
-int64_t now_ms(void)
-{
-    return 1000000;
-}
+int64_t now_ms(void) { return 1000000; }
 
 bool kernel_start(struct kernel *k, int socket_type, const char *python, const char *script)
 {
@@ -93,10 +82,7 @@ void session_on_control(uint32_t id, const unsigned char *data, size_t n)
         PROMISE(op.text > data && op.text + op.length < data + n);
 }
 
-void kill_execution(enum reason reason)
-{
-    g.reason = reason;
-}
+void kill_execution(enum reason reason) { g.reason = reason; }
 
 void start_execution(void)
 {
@@ -105,15 +91,9 @@ void start_execution(void)
     g.phase = RUNNING;
 }
 
-void stop_execution(enum reason reason)
-{
-    g.reason = reason;
-}
+void stop_execution(enum reason reason) { g.reason = reason; }
 
-void relay_stdin(void)
-{
-    buf_consume(&g.in_data, buf_len(&g.in_data));
-}
+void relay_stdin(void) { buf_consume(&g.in_data, buf_len(&g.in_data)); }
 
 static void feed(struct fuzz_input *input, gsize step, int to)
 {

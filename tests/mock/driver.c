@@ -11,11 +11,16 @@
 #define SECCOMP "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[]}"
 
 const struct driver_step driver_steps[N_OPS] = {
-    [OP_OPEN] = {"open", {"ping", "info"}},     [OP_PREPARE] = {"prepare", {"image"}},
-    [OP_CREATE] = {"create", {"create"}},       [OP_INSPECT] = {"inspect", {"inspect"}},
-    [OP_START] = {"start", {"attach", "start"}}, [OP_USAGE] = {"usage", {"inspect", "stats"}},
-    [OP_KILL] = {"kill", {"kill"}},             [OP_DESTROY] = {"destroy", {"remove"}},
-    [OP_LIST] = {"list", {"list"}},             [OP_IMPORT] = {"import", {"import"}},
+    [OP_OPEN] = {"open", {"ping", "info"}},
+    [OP_PREPARE] = {"prepare", {"image"}},
+    [OP_CREATE] = {"create", {"create"}},
+    [OP_INSPECT] = {"inspect", {"inspect"}},
+    [OP_START] = {"start", {"attach", "start"}},
+    [OP_USAGE] = {"usage", {"inspect", "stats"}},
+    [OP_KILL] = {"kill", {"kill"}},
+    [OP_DESTROY] = {"destroy", {"remove"}},
+    [OP_LIST] = {"list", {"list"}},
+    [OP_IMPORT] = {"import", {"import"}},
 };
 
 static struct dsb_resolved *make_spec(const char *session, const char *guest, gboolean rootless)

@@ -6,7 +6,19 @@
 #include "backend.h"
 #include "resolve.h"
 
-enum driver_op { OP_OPEN, OP_PREPARE, OP_CREATE, OP_INSPECT, OP_START, OP_USAGE, OP_KILL, OP_DESTROY, OP_LIST, OP_IMPORT, N_OPS };
+enum driver_op {
+    OP_OPEN,
+    OP_PREPARE,
+    OP_CREATE,
+    OP_INSPECT,
+    OP_START,
+    OP_USAGE,
+    OP_KILL,
+    OP_DESTROY,
+    OP_LIST,
+    OP_IMPORT,
+    N_OPS
+};
 
 /** Names, and the exchanges that each consists of (NULL-terminated). */
 struct driver_step {
@@ -34,7 +46,7 @@ struct driver {
     struct dsb_usage usage;
     struct dsb_image_info image;
     GPtrArray *leftovers;
-    GByteArray *stream; /**< what START read until the end, or what was wanted */
+    GByteArray *stream;  /**< what START read until the end, or what was wanted */
     gsize stream_wanted; /**< 0: until the end */
     char *diagnostic;
     gboolean stream_failed; /**< it ended with an error */

@@ -23,7 +23,7 @@ struct mock {
     enum mock_kind kind;
     gsize size;
     GBytes *answer;
-    GArray *held;      /* int */
+    GArray *held;       /* int */
     GPtrArray *streams; /* GThread: attached connections, which others come beside */
     guint unknown;
     GHashTable *counts;
@@ -192,7 +192,8 @@ static void send_bytes(int fd, const char *data, gsize size, gsize step)
 }
 
 /* Under the lock. Whether the connection is to be closed. */
-static gboolean spoil(struct mock *mock, int fd, char *request, gsize request_bytes, const struct mock_exchange *exchange)
+static gboolean spoil(struct mock *mock, int fd, char *request, gsize request_bytes,
+                      const struct mock_exchange *exchange)
 {
     gboolean is_target = !mock->target || strcmp(mock->target, exchange->name) == 0;
     enum mock_kind kind = is_target ? mock->kind : MOCK_PLAIN;
@@ -259,7 +260,8 @@ static void take(struct mock *mock, int fd)
 {
     char start[256] = "";
     struct pollfd entry = {.fd = fd, .events = POLLIN};
-    if (poll(&entry, 1, WAIT_MS) <= 0 || recv(fd, start, sizeof start - 1, MSG_PEEK) <= 0 || !strstr(start, "/attach?")) {
+    if (poll(&entry, 1, WAIT_MS) <= 0 || recv(fd, start, sizeof start - 1, MSG_PEEK) <= 0 ||
+        !strstr(start, "/attach?")) {
         serve(mock, fd);
         return;
     }

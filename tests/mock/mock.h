@@ -20,11 +20,11 @@ enum mock_kind {
 
 struct mock_exchange {
     char *name, *method, *path;
-    char *status;        /**< the first line, without its end */
-    GPtrArray *headers;  /**< "Name: value" */
-    char *framing;       /**< "length", "chunked", "none", "upgrade" */
+    char *status;       /**< the first line, without its end */
+    GPtrArray *headers; /**< "Name: value" */
+    char *framing;      /**< "length", "chunked", "none", "upgrade" */
     GBytes *body;
-    json_object *json;   /**< the body, when it is JSON; else NULL */
+    json_object *json; /**< the body, when it is JSON; else NULL */
 };
 
 struct mock;

@@ -65,10 +65,7 @@ void for_each_exchange(visit_fn visit)
         must_work(op);
 }
 
-gboolean is_named(const struct mock_exchange *exchange, const char *name)
-{
-    return strcmp(exchange->name, name) == 0;
-}
+gboolean is_named(const struct mock_exchange *exchange, const char *name) { return strcmp(exchange->name, name) == 0; }
 
 void plan(const struct mock_exchange *exchange, GBytes *answer)
 {
@@ -142,4 +139,3 @@ int replay_tear_down(void **state)
     g_free(endpoint);
     return rmdir(work);
 }
-

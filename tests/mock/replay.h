@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests against a recorded engine share. Whatever it answers, an operation ends within its deadline with success
- * or an error of the contract, and leaks nothing. DSB_MOCK_FIXTURE and DSB_MOCK_PLUGIN say what to test.
+ * What the tests against a recorded engine share. Whatever it answers, an operation ends within its deadline with
+ * success or an error of the contract, and leaks nothing. DSB_MOCK_FIXTURE and DSB_MOCK_PLUGIN say what to test.
  */
 #ifndef DSB_TEST_REPLAY_H
 #define DSB_TEST_REPLAY_H

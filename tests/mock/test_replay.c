@@ -70,15 +70,9 @@ static void end_everywhere(enum driver_op op, const struct mock_exchange *exchan
     }
 }
 
-static void cut(enum driver_op op, const struct mock_exchange *exchange)
-{
-    end_everywhere(op, exchange, MOCK_CUT);
-}
+static void cut(enum driver_op op, const struct mock_exchange *exchange) { end_everywhere(op, exchange, MOCK_CUT); }
 
-static void reset(enum driver_op op, const struct mock_exchange *exchange)
-{
-    end_everywhere(op, exchange, MOCK_RESET);
-}
+static void reset(enum driver_op op, const struct mock_exchange *exchange) { end_everywhere(op, exchange, MOCK_RESET); }
 
 static void test_cuts(void **state)
 {
@@ -118,8 +112,8 @@ static gboolean status_is_fine(const struct mock_exchange *exchange, int status)
 
 static void statuses(enum driver_op op, const struct mock_exchange *exchange)
 {
-    static const int codes[] = {200, 201, 202, 204, 206, 299, 300, 301, 302, 304, 307, 400, 401,
-                                403, 404, 407, 409, 410, 418, 429, 500, 502, 503, 504, 599, 600, 999};
+    static const int codes[] = {200, 201, 202, 204, 206, 299, 300, 301, 302, 304, 307, 400, 401, 403,
+                                404, 407, 409, 410, 418, 429, 500, 502, 503, 504, 599, 600, 999};
     static const char body[] = "{\"message\":\"not \\u0007 \\u001b[31mtoday\",\"cause\":\"x\",\"response\":500}";
     for (gsize i = 0; i < G_N_ELEMENTS(codes); i++) {
         for (int location = 0; location < 2; location++) {
@@ -149,11 +143,11 @@ static void test_status_codes_have_meaning(void **state)
         const char *exchange;
         int status, code;
     } cases[] = {
-        {OP_PREPARE, "image", 404, DSB_ERROR_NOT_FOUND},   {OP_CREATE, "create", 409, DSB_ERROR_CONFLICT},
-        {OP_CREATE, "create", 400, DSB_ERROR_INVALID},     {OP_INSPECT, "inspect", 404, DSB_ERROR_NOT_FOUND},
-        {OP_START, "attach", 404, DSB_ERROR_NOT_FOUND},    {OP_START, "attach", 409, DSB_ERROR_CONFLICT},
-        {OP_START, "start", 500, DSB_ERROR_FAILED},        {OP_LIST, "list", 403, DSB_ERROR_DENIED},
-        {OP_DESTROY, "remove", 500, DSB_ERROR_FAILED},     {OP_OPEN, "ping", 503, DSB_ERROR_UNAVAILABLE},
+        {OP_PREPARE, "image", 404, DSB_ERROR_NOT_FOUND}, {OP_CREATE, "create", 409, DSB_ERROR_CONFLICT},
+        {OP_CREATE, "create", 400, DSB_ERROR_INVALID},   {OP_INSPECT, "inspect", 404, DSB_ERROR_NOT_FOUND},
+        {OP_START, "attach", 404, DSB_ERROR_NOT_FOUND},  {OP_START, "attach", 409, DSB_ERROR_CONFLICT},
+        {OP_START, "start", 500, DSB_ERROR_FAILED},      {OP_LIST, "list", 403, DSB_ERROR_DENIED},
+        {OP_DESTROY, "remove", 500, DSB_ERROR_FAILED},   {OP_OPEN, "ping", 503, DSB_ERROR_UNAVAILABLE},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         const struct mock_exchange *exchange = mock_exchange(mock, cases[i].exchange);
@@ -175,9 +169,30 @@ static void test_status_codes_have_meaning(void **state)
 /* ---- wrong types ---- */
 
 static const char *const strange[] = {
-    "null", "true", "false", "0", "-1", "1", "9223372036854775807", "-9223372036854775808", "18446744073709551616",
-    "1e308", "0.5", "\"\"", "\"x\"", "\"-1\"", "\"\\u0000\"", "\"\\n\\u001b\"", "[]", "{}", "[null]", "[[]]", "[{}]",
-    "[1]", "[\"x\"]", "{\"x\":null}",
+    "null",
+    "true",
+    "false",
+    "0",
+    "-1",
+    "1",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "18446744073709551616",
+    "1e308",
+    "0.5",
+    "\"\"",
+    "\"x\"",
+    "\"-1\"",
+    "\"\\u0000\"",
+    "\"\\n\\u001b\"",
+    "[]",
+    "{}",
+    "[null]",
+    "[[]]",
+    "[{}]",
+    "[1]",
+    "[\"x\"]",
+    "{\"x\":null}",
 };
 
 static void send_json(enum driver_op op, const struct mock_exchange *exchange)
@@ -229,8 +244,7 @@ static void mutate(enum driver_op op, const struct mock_exchange *exchange, json
     if (!json_object_is_type(node, json_type_object))
         return;
     g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
-    json_object_object_foreach(node, key, value)
-    {
+    json_object_object_foreach (node, key, value) {
         (void) value;
         g_ptr_array_add(keys, g_strdup(key));
     }
@@ -264,14 +278,22 @@ static void test_answers_without_what_matters(void **state)
         enum driver_op op;
         const char *exchange, *body;
     } cases[] = {
-        {OP_PREPARE, "image", "{}"},         {OP_PREPARE, "image", "{\"Id\":\"x\"}"},
-        {OP_PREPARE, "image", "[]"},         {OP_PREPARE, "image", "{\"Id\":\"sha256:../../x y z 0123456789\"}"},
-        {OP_CREATE, "create", "{}"},         {OP_CREATE, "create", "{\"Id\":\"../../../../etc/passwd\"}"},
-        {OP_CREATE, "create", "[]"},         {OP_CREATE, "create", "{\"Id\":\"0123456789ab\\u0000\"}"},
-        {OP_LIST, "list", "{}"},             {OP_LIST, "list", "[{}]"},
-        {OP_LIST, "list", "[{\"Id\":\"a b\"}]"}, {OP_LIST, "list", "[null]"},
-        {OP_INSPECT, "inspect", "[]"},       {OP_INSPECT, "inspect", "\"x\""},
-        {OP_OPEN, "info", "[]"},             {OP_OPEN, "info", "null"},
+        {OP_PREPARE, "image", "{}"},
+        {OP_PREPARE, "image", "{\"Id\":\"x\"}"},
+        {OP_PREPARE, "image", "[]"},
+        {OP_PREPARE, "image", "{\"Id\":\"sha256:../../x y z 0123456789\"}"},
+        {OP_CREATE, "create", "{}"},
+        {OP_CREATE, "create", "{\"Id\":\"../../../../etc/passwd\"}"},
+        {OP_CREATE, "create", "[]"},
+        {OP_CREATE, "create", "{\"Id\":\"0123456789ab\\u0000\"}"},
+        {OP_LIST, "list", "{}"},
+        {OP_LIST, "list", "[{}]"},
+        {OP_LIST, "list", "[{\"Id\":\"a b\"}]"},
+        {OP_LIST, "list", "[null]"},
+        {OP_INSPECT, "inspect", "[]"},
+        {OP_INSPECT, "inspect", "\"x\""},
+        {OP_OPEN, "info", "[]"},
+        {OP_OPEN, "info", "null"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         const struct mock_exchange *exchange = mock_exchange(mock, cases[i].exchange);

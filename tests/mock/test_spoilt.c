@@ -18,17 +18,32 @@ static char *long_text(const char *begin, char fill, gsize size, const char *end
 static void garbage(enum driver_op op, const struct mock_exchange *exchange)
 {
     static const char *const texts[] = {
-        "\n", "\r\n\r\n", "HTTP/1.1", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/0.9 200 OK\r\n\r\n",
-        "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 OK\r\n\r\n{}", "HTTP/9.9 200 OK\r\n\r\n{}", "{\"Id\":\"0123456789ab\"}",
-        "SSH-2.0-OpenSSH_9.2p1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "+PONG\r\n", "220 mail ESMTP\r\n",
-        "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}", "HTTP/1.1 200 OK\r\nContent-Length: 1e3\r\n\r\n{}",
+        "\n",
+        "\r\n\r\n",
+        "HTTP/1.1",
+        "HTTP/1.1 200 OK",
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/0.9 200 OK\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 OK\r\n\r\n{}",
+        "HTTP/9.9 200 OK\r\n\r\n{}",
+        "{\"Id\":\"0123456789ab\"}",
+        "SSH-2.0-OpenSSH_9.2p1\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "+PONG\r\n",
+        "220 mail ESMTP\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1e3\r\n\r\n{}",
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n{}",
         "HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n{}",
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\n{}",
         "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x01",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\n\x1f\x8b\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\n: x\r\n\r\n{}", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n{}", "HTTP/1.1 200 OK\n\n{}",
+        "HTTP/1.1 200 OK\r\n: x\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n{}",
+        "HTTP/1.1 200 OK\n\n{}",
     };
     for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
         plan_text(exchange, texts[i], -1);
@@ -59,10 +74,24 @@ static void chunks(enum driver_op op, const struct mock_exchange *exchange)
     static const char head[] = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nLibpod-Api-Version: 4.3.1\r\n"
                                "Transfer-Encoding: chunked\r\n\r\n";
     static const char *const bodies[] = {
-        "", "\r\n", "x\r\n", "-1\r\n{}\r\n0\r\n\r\n", "0x2\r\n{}\r\n0\r\n\r\n", " 2\r\n{}\r\n0\r\n\r\n",
-        "2;ext=\"x\"\r\n{}\r\n0\r\n\r\n", "2\r\n{}\r\n0\r\nTrailer: x\r\n\r\n", "2\r\n{}\r\n", "2\r\n{}0\r\n\r\n",
-        "2\n{}\n0\n\n", "00000000000000000000000000002\r\n{}\r\n0\r\n\r\n", "ffffffffffffffff\r\n{}",
-        "7fffffffffffffff\r\n{}", "10000000000000000\r\n{}", "1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", "0\r\n\r\n", "0\r\n\r\n{}",
+        "",
+        "\r\n",
+        "x\r\n",
+        "-1\r\n{}\r\n0\r\n\r\n",
+        "0x2\r\n{}\r\n0\r\n\r\n",
+        " 2\r\n{}\r\n0\r\n\r\n",
+        "2;ext=\"x\"\r\n{}\r\n0\r\n\r\n",
+        "2\r\n{}\r\n0\r\nTrailer: x\r\n\r\n",
+        "2\r\n{}\r\n",
+        "2\r\n{}0\r\n\r\n",
+        "2\n{}\n0\n\n",
+        "00000000000000000000000000002\r\n{}\r\n0\r\n\r\n",
+        "ffffffffffffffff\r\n{}",
+        "7fffffffffffffff\r\n{}",
+        "10000000000000000\r\n{}",
+        "1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+        "0\r\n\r\n",
+        "0\r\n\r\n{}",
         "2\r\n{}x\r\n0\r\n\r\n",
     };
     for (gsize i = 0; i < G_N_ELEMENTS(bodies); i++) {
@@ -129,14 +158,21 @@ static void test_progress_lines(void **state)
 {
     (void) state;
     const struct mock_exchange *import = mock_exchange(mock, "import");
-    static const char *const fine[] = {"", "\n\n", "{}", "not json\n{}", "{\"error\":null}", "{\"error\":7}", "[]",
+    static const char *const fine[] = {"",
+                                       "\n\n",
+                                       "{}",
+                                       "not json\n{}",
+                                       "{\"error\":null}",
+                                       "{\"error\":7}",
+                                       "[]",
                                        "{\"status\":{}}\r\n{\"stream\":[]}"};
     for (gsize i = 0; i < G_N_ELEMENTS(fine); i++) {
         g_autoptr(GBytes) answer = mock_answer(import, NULL, fine[i], -1);
         plan(import, answer);
         must_work(OP_IMPORT);
     }
-    static const char *const bad[] = {"{\"error\":\"no space\"}", "{\"status\":\"x\"}\r\n{\"error\":\"no space\"}\r\n{}"};
+    static const char *const bad[] = {"{\"error\":\"no space\"}",
+                                      "{\"status\":\"x\"}\r\n{\"error\":\"no space\"}\r\n{}"};
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autoptr(GBytes) answer = mock_answer(import, NULL, bad[i], -1);
         plan(import, answer);
@@ -168,8 +204,10 @@ static void test_frames(void **state)
     stream_of(endless, sizeof endless);
     assert_int_equal(driver->stream->len, 3);
     assert_false(driver->stream_failed);
-    static const guint8 odd[][12] = {{0, 0, 0, 0, 0, 0, 0, 1, 'x'}, {4, 0, 0, 0, 0, 0, 0, 1, 'x'},
-                                     {1, 1, 0, 0, 0, 0, 0, 1, 'x'}, {255, 255, 255, 255, 255, 255, 255, 255, 'x'},
+    static const guint8 odd[][12] = {{0, 0, 0, 0, 0, 0, 0, 1, 'x'},
+                                     {4, 0, 0, 0, 0, 0, 0, 1, 'x'},
+                                     {1, 1, 0, 0, 0, 0, 0, 1, 'x'},
+                                     {255, 255, 255, 255, 255, 255, 255, 255, 'x'},
                                      {'H', 'T', 'T', 'P', '/', '1', '.', '1', ' '}};
     for (gsize i = 0; i < G_N_ELEMENTS(odd); i++) {
         stream_of(odd[i], sizeof odd[i]);

@@ -14,10 +14,7 @@ static gboolean bad_open(const struct dsb_open_params *params, void **backend, G
     return FALSE;
 }
 
-static void bad_close(void *backend)
-{
-    (void) backend;
-}
+static void bad_close(void *backend) { (void) backend; }
 
 static gboolean bad_describe(void *backend, struct dsb_engine_info *info, GError **error)
 {
@@ -63,22 +60,16 @@ static gboolean bad_start(void *backend, const char *id, struct dsb_stream *stre
 #endif
 
 static struct dsb_plugin plugin = {
-    DSB_PLUGIN_HEADER,
-    .thread_model = DSB_THREADS_SERIAL,
-    .enforces = UINT64_MAX,
-    .name = "bad",
-    .version = "0",
-    .description = "test: a descriptor with a flaw",
-    .open = bad_open,
-    .close = bad_close,
-    .describe = bad_describe,
-    .create = bad_create,
+    DSB_PLUGIN_HEADER,        .thread_model = DSB_THREADS_SERIAL,
+    .enforces = UINT64_MAX,   .name = "bad",
+    .version = "0",           .description = "test: a descriptor with a flaw",
+    .open = bad_open,         .close = bad_close,
+    .describe = bad_describe, .create = bad_create,
     .inspect = bad_inspect,
 #ifndef BAD_OPERATION
     .start = bad_start,
 #endif
-    .kill = bad_by_id,
-    .destroy = bad_by_id,
+    .kill = bad_by_id,        .destroy = bad_by_id,
     .list = bad_list,
 };
 

@@ -61,8 +61,8 @@ static gboolean fault_create(void *backend, const struct dsb_spec *spec, char **
     return wrap_create(backend, spec, &made, error) ? inject("create", error) : FALSE;
 }
 
-static gboolean fault_inspect(void *backend, const char *id, const struct dsb_spec *spec,
-                              struct dsb_observed *observed, GError **error)
+static gboolean fault_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                              GError **error)
 {
     BEFORE("inspect");
     return wrap_inspect(backend, id, spec, observed, error);
@@ -182,7 +182,4 @@ static const struct dsb_plugin plugin = {
     .image_make = wrap_image_make,
 };
 
-DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void)
-{
-    return &plugin;
-}
+DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void) { return &plugin; }

@@ -62,7 +62,8 @@ static const char *extra_argument(int control)
     }
 }
 
-/** A stand-in for the docker program that adds one argument behind `create`, in place of the same option if there is one. */
+/** A stand-in for the docker program that adds one argument behind `create`, in place of the same option if there is
+ * one. */
 static char *make_program(const struct dsb_open_params *params, const char *argument, GError **error)
 {
     const char *host = params->endpoint != NULL && *params->endpoint != '/' ? params->endpoint : NULL;
@@ -259,7 +260,4 @@ static const struct dsb_plugin plugin = {
     .image_make = wrap_image_make,
 };
 
-DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void)
-{
-    return &plugin;
-}
+DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void) { return &plugin; }

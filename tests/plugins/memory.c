@@ -71,8 +71,8 @@ static gboolean memory_describe(void *backend, struct dsb_engine_info *info, GEr
     g_strlcpy(info->version, "1", sizeof info->version);
     g_strlcpy(info->endpoint, engine->endpoint, sizeof info->endpoint);
     info->cgroup_version = 2;
-    info->limits_available = DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) |
-                             DSB_BIT(DSB_CONTROL_PIDS);
+    info->limits_available =
+        DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS);
     info->local = TRUE;
     return TRUE;
 }
@@ -166,8 +166,7 @@ static gssize echo_result(gssize n, GError **error)
 {
     if (n >= 0)
         return n;
-    g_set_error_literal(error, DSB_ERROR, errno == EAGAIN ? DSB_ERROR_WOULD_BLOCK : DSB_ERROR_LOST,
-                        g_strerror(errno));
+    g_set_error_literal(error, DSB_ERROR, errno == EAGAIN ? DSB_ERROR_WOULD_BLOCK : DSB_ERROR_LOST, g_strerror(errno));
     return -1;
 }
 
@@ -200,7 +199,8 @@ static gboolean connect_pid1(const char *path, int fds[2])
     if (fds[0] < 0)
         return FALSE;
     fds[1] = connect(fds[0], (const struct sockaddr *) &address, sizeof address) == 0
-                 ? fcntl(fds[0], F_DUPFD_CLOEXEC, 3) : -1;
+                 ? fcntl(fds[0], F_DUPFD_CLOEXEC, 3)
+                 : -1;
     if (fds[1] >= 0)
         return TRUE;
     close(fds[0]);
@@ -303,7 +303,4 @@ static const struct dsb_plugin plugin = {
     .prepare = memory_prepare,
 };
 
-DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void)
-{
-    return &plugin;
-}
+DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void) { return &plugin; }

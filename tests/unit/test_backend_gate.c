@@ -57,10 +57,7 @@ static struct dsb_backend *open_loaded(struct dsb_loaded *loaded)
     return backend;
 }
 
-static struct dsb_backend *open_memory(void)
-{
-    return open_loaded(load_memory());
-}
+static struct dsb_backend *open_memory(void) { return open_loaded(load_memory()); }
 
 static void assert_code(GError **error, int code, const char *word)
 {
@@ -444,8 +441,8 @@ static gboolean wrong_create(void *backend, const struct dsb_spec *spec, char **
     return TRUE;
 }
 
-static gboolean wrong_inspect(void *backend, const char *id, const struct dsb_spec *spec,
-                              struct dsb_observed *observed, GError **error)
+static gboolean wrong_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                              GError **error)
 {
     (void) backend;
     (void) id;
@@ -713,12 +710,12 @@ static void lies_and_confesses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(passes_a_whole_life),        cmocka_unit_test(passes_open_errors),
-        cmocka_unit_test(refuses_bad_arguments),      cmocka_unit_test(refuses_bad_specs),
+        cmocka_unit_test(passes_a_whole_life),          cmocka_unit_test(passes_open_errors),
+        cmocka_unit_test(refuses_bad_arguments),        cmocka_unit_test(refuses_bad_specs),
         cmocka_unit_test(refuses_what_is_not_enforced), cmocka_unit_test(catches_broken_errors),
-        cmocka_unit_test(catches_wrong_results),      cmocka_unit_test(catches_wrong_streams),
-        cmocka_unit_test(serialises_serial_backends), cmocka_unit_test(injects_the_nth_fault),
-        cmocka_unit_test(lies_and_confesses),         cmocka_unit_test(makes_texts_printable),
+        cmocka_unit_test(catches_wrong_results),        cmocka_unit_test(catches_wrong_streams),
+        cmocka_unit_test(serialises_serial_backends),   cmocka_unit_test(injects_the_nth_fault),
+        cmocka_unit_test(lies_and_confesses),           cmocka_unit_test(makes_texts_printable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,12 +4,12 @@
 
 #include "engine.h"
 
+#include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,7 +23,8 @@ static const struct dsb_bind binds[] = {
     {"/data/models", "/models", TRUE},
 };
 static const struct dsb_pair env[] = {{"HOME", "/tmp"}, {"TEXT", "a=b, \"c\" $d\n"}};
-static const struct dsb_pair labels[] = {{DSB_LABEL_OWNER, "o1"}, {DSB_LABEL_SESSION, "s1"}, {DSB_LABEL_DEADLINE, "17"}};
+static const struct dsb_pair labels[] = {
+    {DSB_LABEL_OWNER, "o1"}, {DSB_LABEL_SESSION, "s1"}, {DSB_LABEL_DEADLINE, "17"}};
 
 static const struct dsb_spec base_spec = {
     .struct_size = sizeof(struct dsb_spec),
@@ -239,7 +240,8 @@ static void reads_facts(void **state)
         "{\"ServerVersion\":\"20.10.24\",\"DefaultRuntime\":\"runc\",\"CgroupVersion\":\"2\",\"CgroupDriver\":"
         "\"systemd\",\"MemoryLimit\":true,\"SwapLimit\":true,\"CpuCfsQuota\":true,\"PidsLimit\":true,"
         "\"SecurityOptions\":[\"name=seccomp,profile=default\",\"name=selinux\",\"name=rootless\"]}";
-    static const char docker_version[] = "{\"Server\":{\"ApiVersion\":\"1.41\",\"Components\":[{\"Name\":\"Engine\"}]}}";
+    static const char docker_version[] =
+        "{\"Server\":{\"ApiVersion\":\"1.41\",\"Components\":[{\"Name\":\"Engine\"}]}}";
     static const char podman_version[] = "{\"Server\":{\"Components\":[{\"Name\":\"Podman Engine\"}]}}";
     static const char podman_info[] =
         "{\"host\":{\"cgroupVersion\":\"v2\",\"cgroupManager\":\"systemd\",\"cgroupControllers\":[\"memory\",\"cpu\","
@@ -458,10 +460,7 @@ static void limits_output(void **state)
     assert_true(g_str_has_suffix(output.errors->str + output.errors->len - 4, "end\n"));
 }
 
-static void notes_line(void *data, const char *line)
-{
-    g_string_append_printf(data, "[%s]", line);
-}
+static void notes_line(void *data, const char *line) { g_string_append_printf(data, "[%s]", line); }
 
 static void passes_lines(void **state)
 {
@@ -475,11 +474,20 @@ static void passes_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(translates),     cmocka_unit_test(loses_no_field),     cmocka_unit_test(refuses_what_the_engine_cannot),
-        cmocka_unit_test(can_be_cancelled), cmocka_unit_test(survives_a_closed_pipe),
-        cmocka_unit_test(keeps_the_callers_signal), cmocka_unit_test(compacts_json),  cmocka_unit_test(classifies),         cmocka_unit_test(reads_facts),
-        cmocka_unit_test(finds_programs), cmocka_unit_test(captures),           cmocka_unit_test(keeps_the_deadline),
-        cmocka_unit_test(limits_output),  cmocka_unit_test(passes_lines),
+        cmocka_unit_test(translates),
+        cmocka_unit_test(loses_no_field),
+        cmocka_unit_test(refuses_what_the_engine_cannot),
+        cmocka_unit_test(can_be_cancelled),
+        cmocka_unit_test(survives_a_closed_pipe),
+        cmocka_unit_test(keeps_the_callers_signal),
+        cmocka_unit_test(compacts_json),
+        cmocka_unit_test(classifies),
+        cmocka_unit_test(reads_facts),
+        cmocka_unit_test(finds_programs),
+        cmocka_unit_test(captures),
+        cmocka_unit_test(keeps_the_deadline),
+        cmocka_unit_test(limits_output),
+        cmocka_unit_test(passes_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,8 +21,9 @@
 
 static const struct dsb_pair labels[] = {{DSB_LABEL_OWNER, "owner-1"}, {DSB_LABEL_SESSION, "s1"}};
 static const struct dsb_pair env[] = {{"HOME", "/tmp"}, {"A", "b=\"c\""}};
-static const struct dsb_bind binds[] = {
-    {"/srv/session/sb", "/sandbox", FALSE}, {"/srv/session/guest", "/opt/dsandbox", TRUE}, {"/srv/data", "/data", TRUE}};
+static const struct dsb_bind binds[] = {{"/srv/session/sb", "/sandbox", FALSE},
+                                        {"/srv/session/guest", "/opt/dsandbox", TRUE},
+                                        {"/srv/data", "/data", TRUE}};
 static const char *const argv[] = {"/opt/dsandbox/dsb-init", "--one", NULL};
 
 static struct dsb_spec base_spec(void)
@@ -89,10 +90,10 @@ static void check_create(const struct dsbe_dialect *dialect, const struct dsb_sp
 {
     struct dsbe_facts facts = {.info = {.limits_available = available}, .nproc = 4096};
     g_autoptr(json_object) body = dialect->create_body(spec, &facts);
-    g_autofree char *text = g_strconcat(
-        json_object_to_json_string_ext(body, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                 JSON_C_TO_STRING_NOSLASHESCAPE),
-        "\n", NULL);
+    g_autofree char *text =
+        g_strconcat(json_object_to_json_string_ext(body, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                             JSON_C_TO_STRING_NOSLASHESCAPE),
+                    "\n", NULL);
     if (g_getenv("DSB_GOLDEN_UPDATE")) {
         g_autofree char *path = golden_path(name);
         assert_true(g_file_set_contents(path, text, -1, NULL));
@@ -413,13 +414,13 @@ static void test_negotiate(void **state)
         const struct dsbe_dialect *dialect;
         const char *api, *libpod, *prefix;
     } cases[] = {
-        {&dsbe_docker, "1.39", NULL, NULL},      {&dsbe_docker, "1.40", NULL, "/v1.40"},
-        {&dsbe_docker, "1.41", NULL, "/v1.41"},  {&dsbe_docker, "1.55", NULL, "/v1.44"},
-        {&dsbe_docker, "1.x", NULL, NULL},       {&dsbe_docker, "2.0", NULL, NULL},
-        {&dsbe_docker, NULL, NULL, NULL},        {&dsbe_docker, "1.41", "4.3.1", NULL},
-        {&dsbe_libpod, "1.41", NULL, NULL},      {&dsbe_libpod, "1.41", "4.3.1", "/v4.0.0/libpod"},
-        {&dsbe_libpod, "1.40", "4.2.0", NULL},   {&dsbe_libpod, "1.44", "6.0.0-dev", "/v4.0.0/libpod"},
-        {&dsbe_libpod, "1.44", "3.9.9", NULL},   {&dsbe_libpod, "1.44", "x", NULL},
+        {&dsbe_docker, "1.39", NULL, NULL},     {&dsbe_docker, "1.40", NULL, "/v1.40"},
+        {&dsbe_docker, "1.41", NULL, "/v1.41"}, {&dsbe_docker, "1.55", NULL, "/v1.44"},
+        {&dsbe_docker, "1.x", NULL, NULL},      {&dsbe_docker, "2.0", NULL, NULL},
+        {&dsbe_docker, NULL, NULL, NULL},       {&dsbe_docker, "1.41", "4.3.1", NULL},
+        {&dsbe_libpod, "1.41", NULL, NULL},     {&dsbe_libpod, "1.41", "4.3.1", "/v4.0.0/libpod"},
+        {&dsbe_libpod, "1.40", "4.2.0", NULL},  {&dsbe_libpod, "1.44", "6.0.0-dev", "/v4.0.0/libpod"},
+        {&dsbe_libpod, "1.44", "3.9.9", NULL},  {&dsbe_libpod, "1.44", "x", NULL},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         struct dsbe_response ping = {.api_version = (char *) cases[i].api, .libpod_version = (char *) cases[i].libpod};
@@ -436,10 +437,14 @@ static void test_negotiate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_create_docker),   cmocka_unit_test(test_create_podman),
-        cmocka_unit_test(test_required_limits_stay), cmocka_unit_test(test_observe),
-        cmocka_unit_test(test_observe_notices), cmocka_unit_test(test_observe_nothing),
-        cmocka_unit_test(test_info),            cmocka_unit_test(test_negotiate),
+        cmocka_unit_test(test_create_docker),
+        cmocka_unit_test(test_create_podman),
+        cmocka_unit_test(test_required_limits_stay),
+        cmocka_unit_test(test_observe),
+        cmocka_unit_test(test_observe_notices),
+        cmocka_unit_test(test_observe_nothing),
+        cmocka_unit_test(test_info),
+        cmocka_unit_test(test_negotiate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,8 +26,8 @@ static char *run_demux(struct dsbe_demux *demux, const GByteArray *wire, gsize s
         while (used < size) {
             guint8 buffer[64];
             gsize consumed = 0, produced = 0;
-            assert_true(dsbe_demux_run(demux, wire->data + at + used, size - used, &consumed, buffer, room, &produced,
-                                       NULL));
+            assert_true(
+                dsbe_demux_run(demux, wire->data + at + used, size - used, &consumed, buffer, room, &produced, NULL));
             assert_true(consumed > 0 || produced > 0);
             g_string_append_len(out, (const char *) buffer, (gssize) produced);
             used += consumed;
@@ -75,8 +75,11 @@ static void test_demux_refuses(void **state)
 {
     (void) state;
     static const guint8 heads[][8] = {
-        {0, 0, 0, 0, 0, 0, 0, 1}, {4, 0, 0, 0, 0, 0, 0, 1},         {1, 1, 0, 0, 0, 0, 0, 1},
-        {1, 0, 0, 9, 0, 0, 0, 1}, {'H', 'T', 'T', 'P', '/', '1', '.', '1'},
+        {0, 0, 0, 0, 0, 0, 0, 1},
+        {4, 0, 0, 0, 0, 0, 0, 1},
+        {1, 1, 0, 0, 0, 0, 0, 1},
+        {1, 0, 0, 9, 0, 0, 0, 1},
+        {'H', 'T', 'T', 'P', '/', '1', '.', '1'},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(heads); i++) {
         struct dsbe_demux demux = {0};
@@ -193,12 +196,18 @@ static void test_endpoint(void **state)
 static void test_local_addresses(void **state)
 {
     (void) state;
-    static const char *const here[] = {"/run/x.sock",          "unix:///run/x.sock", "tcp://127.0.0.1:2375",
-                                       "tcp://127.8.9.10",     "http://[::1]:2375",  "https://localhost:2376/base",
+    static const char *const here[] = {"/run/x.sock",         "unix:///run/x.sock", "tcp://127.0.0.1:2375",
+                                       "tcp://127.8.9.10",    "http://[::1]:2375",  "https://localhost:2376/base",
                                        "tcp://LOCALHOST:2376"};
-    static const char *const elsewhere[] = {"tcp://10.0.0.1:2375", "tcp://localhost.example.org:2375", "http://[::2]:1",
-                                            "tcp://0.0.0.0:2375",  "https://127.0.0.1.nip.io",         "ssh://localhost",
-                                            "context:x",           "tcp://1270.0.0.1",                 ""};
+    static const char *const elsewhere[] = {"tcp://10.0.0.1:2375",
+                                            "tcp://localhost.example.org:2375",
+                                            "http://[::2]:1",
+                                            "tcp://0.0.0.0:2375",
+                                            "https://127.0.0.1.nip.io",
+                                            "ssh://localhost",
+                                            "context:x",
+                                            "tcp://1270.0.0.1",
+                                            ""};
     for (gsize i = 0; i < G_N_ELEMENTS(here); i++)
         if (!dsbe_address_is_local(here[i]))
             fail_msg("not local: %s", here[i]);
@@ -247,7 +256,7 @@ int main(void)
         cmocka_unit_test(test_demux_refuses),     cmocka_unit_test(test_head_every_split),
         cmocka_unit_test(test_head_fields),       cmocka_unit_test(test_head_refuses),
         cmocka_unit_test(test_endpoint),          cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_messages),      cmocka_unit_test(test_local_addresses),
+        cmocka_unit_test(test_messages),          cmocka_unit_test(test_local_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@
     "\"cpu_quota\":100000,\"cpu_period\":100000,\"pids\":128},\"mounts\":[" mounts "],\"interfaces\":[" LO "],"        \
     "\"rlimits\":{\"nofile\":[1024,1024],\"core\":[0,0],\"fsize\":[1073741824,1073741824]},"                           \
     "\"volume\":{\"dev\":2049,\"ino\":77},\"namespaces\":{\"pid\":11,\"ipc\":12,\"uts\":13,\"net\":14,\"mnt\":15,"     \
-    "\"cgroup\":16,\"user\":17},\"devices\":[" DEVICES "],"  \
+    "\"cgroup\":16,\"user\":17},\"devices\":[" DEVICES "],"                                                            \
     "\"hostname\":\"sandbox\",\"python\":\"/usr/bin/python3\"}"
 
 static const struct dsb_host_facts host = {
@@ -150,11 +150,16 @@ static void test_podman(void **state)
 {
     const struct dsb_resolved *resolved = *state;
     static const char *const more[] = {
-        MOUNT("/dev/null", "devtmpfs", "rw,nosuid"),    MOUNT("/dev/zero", "devtmpfs", "rw,nosuid"),
-        MOUNT("/dev/full", "tmpfs", "rw,nosuid"),       MOUNT("/dev/random", "devtmpfs", "rw"),
-        MOUNT("/dev/urandom", "devtmpfs", "rw"),        MOUNT("/dev/tty", "devtmpfs", "rw"),
-        MOUNT("/dev/console", "devpts", "rw"),          MOUNT("/run/.containerenv", "tmpfs", "ro,nosuid,nodev"),
-        MOUNT("/etc/passwd", "ext4", "ro,nosuid,nodev"), MOUNT("/etc/group", "ext4", "ro"),
+        MOUNT("/dev/null", "devtmpfs", "rw,nosuid"),
+        MOUNT("/dev/zero", "devtmpfs", "rw,nosuid"),
+        MOUNT("/dev/full", "tmpfs", "rw,nosuid"),
+        MOUNT("/dev/random", "devtmpfs", "rw"),
+        MOUNT("/dev/urandom", "devtmpfs", "rw"),
+        MOUNT("/dev/tty", "devtmpfs", "rw"),
+        MOUNT("/dev/console", "devpts", "rw"),
+        MOUNT("/run/.containerenv", "tmpfs", "ro,nosuid,nodev"),
+        MOUNT("/etc/passwd", "ext4", "ro,nosuid,nodev"),
+        MOUNT("/etc/group", "ext4", "ro"),
         MOUNT("/proc/timer_list", "devtmpfs", "rw,nosuid"),
     };
     for (gsize i = 0; i < G_N_ELEMENTS(more); i++) {
@@ -258,8 +263,8 @@ static const struct {
     {ZERO, DEVICE("sda", "b", "8", "0"), DSB_CONTROL_DEVICES},
     {ZERO, DEVICE("fuse", "c", "10", "229"), DSB_CONTROL_DEVICES},
     {ZERO, DEVICE("net/tun", "c", "10", "200"), DSB_CONTROL_DEVICES},
-    {ZERO, DEVICE("zero", "b", "1", "5"), DSB_CONTROL_DEVICES},   /* a RAM disk by that name */
-    {ZERO, DEVICE("zero", "c", "1", "1"), DSB_CONTROL_DEVICES},   /* the machine's memory by that name */
+    {ZERO, DEVICE("zero", "b", "1", "5"), DSB_CONTROL_DEVICES},    /* a RAM disk by that name */
+    {ZERO, DEVICE("zero", "c", "1", "1"), DSB_CONTROL_DEVICES},    /* the machine's memory by that name */
     {ZERO, DEVICE("console", "c", "4", "1"), DSB_CONTROL_DEVICES}, /* the machine's own console */
     {ZERO, "{\"name\":\"zero\"}", DSB_CONTROL_DEVICES},
     /* mounts */
@@ -453,7 +458,8 @@ static void test_bad_text(void **state)
         "{\"protocol\":1,\"mounts\":[1]}",
         "{\"protocol\":1,\"mounts\":[{\"target\":\"/\"}]}",
         "{\"protocol\":1,\"mounts\":[{\"target\":1,\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
-        "{\"protocol\":1,\"mounts\":[{\"target\":\"/\\u0000\",\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
+        "{\"protocol\":1,\"mounts\":[{\"target\":\"/"
+        "\\u0000\",\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
         "{\"protocol\":1,\"interfaces\":[1]}",
         "{\"protocol\":1,\"interfaces\":[\"lo\"]}",
         "{\"protocol\":1,\"interfaces\":[{\"name\":\"tunl0\",\"up\":0}]}",

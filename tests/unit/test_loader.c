@@ -137,18 +137,10 @@ static void refuses_flawed_descriptors(void **state)
     static const struct {
         const char *flaw, *word;
     } table[] = {
-        {"magic", "magic"},
-        {"major", "plugin ABI"},
-        {"minor", "update dsandbox"},
-        {"short", "struct_size"},
-        {"long", "struct_size"},
-        {"half", "inside a member"},
-        {"name", "valid name"},
-        {"threads", "thread_model"},
-        {"version", "version"},
-        {"null", "returned NULL"},
-        {"operation", "\"start\""},
-        {"symbol", "does not export dsb_plugin_entry"},
+        {"magic", "magic"},        {"major", "plugin ABI"},     {"minor", "update dsandbox"},
+        {"short", "struct_size"},  {"long", "struct_size"},     {"half", "inside a member"},
+        {"name", "valid name"},    {"threads", "thread_model"}, {"version", "version"},
+        {"null", "returned NULL"}, {"operation", "\"start\""},  {"symbol", "does not export dsb_plugin_entry"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(table); i++) {
         g_autofree char *name = g_strconcat("bad-", table[i].flaw, NULL);
@@ -203,7 +195,8 @@ static void wants_a_name_that_fits(void **state)
 static void refuses_bad_names_and_paths(void **state)
 {
     (void) state;
-    static const char *const names[] = {"", "../x", "a/b", "Docker", "a b", "x.so", "abcdefghijklmnopqrstuvwxyz0123456"};
+    static const char *const names[] = {
+        "", "../x", "a/b", "Docker", "a b", "x.so", "abcdefghijklmnopqrstuvwxyz0123456"};
     struct dsb_loaded *loaded = NULL;
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autoptr(GError) error = NULL;

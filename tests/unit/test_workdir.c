@@ -43,8 +43,8 @@ static int remove_base(void **state)
 static void ids(void **state)
 {
     (void) state;
-    static const char *const good[] = { "a", "A.b-c_9", "0", "a..b" };
-    static const char *const bad[] = { "", ".", "..", ".a", "-a", "a/b", "a b", "a\n", "\xc3\xa9", "_x" };
+    static const char *const good[] = {"a", "A.b-c_9", "0", "a..b"};
+    static const char *const bad[] = {"", ".", "..", ".a", "-a", "a/b", "a b", "a\n", "\xc3\xa9", "_x"};
     for (gsize i = 0; i < G_N_ELEMENTS(good); i++)
         assert_true(dsb_session_id_valid(good[i]));
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++)
