@@ -64,7 +64,7 @@ image_tools() {
 	for c in mmdebstrap gpg curl; do
 		command -v $c >/dev/null && continue
 		say "installing the packages for making the image"
-		quiet "could not install them (root or sudo is needed)" sh tests/rig/install.sh engines
+		quiet "could not install them (root or sudo is needed)" sh tests/rig/install.sh image
 		return
 	done
 }

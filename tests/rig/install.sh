@@ -6,6 +6,7 @@
 #     build    compiler, meson and the libraries dsandbox is built with
 #     check    what the test suite needs besides (analysers, test tools)
 #     engine   Docker, enough to try dsandbox out
+#     image    the image maker, and what a private Docker daemon needs
 #     engines  Docker, Podman, both runtimes and the image maker: the test rig
 #
 # apt-get runs only when dpkg says that something is missing. Engine services
@@ -31,11 +32,14 @@ group() {
 	engine)
 		echo docker.io
 		;;
+	image)
+		echo mmdebstrap debian-archive-keyring gpg curl util-linux iproute2 iptables
+		;;
 	engines)
 		echo docker.io podman runc crun conmon uidmap catatonit netavark slirp4netns \
 			mmdebstrap debian-archive-keyring gpg curl util-linux passwd iproute2 iptables
 		;;
-	*) die "unknown group '$1' (build, check, engine, engines)" ;;
+	*) die "unknown group '$1' (build, check, engine, image, engines)" ;;
 	esac
 }
 
@@ -73,13 +77,13 @@ install_quietly() {
 		apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@"' sh "$@"
 }
 
-[ $# -gt 0 ] || die "usage: install.sh GROUP... (build, check, engine, engines)"
+[ $# -gt 0 ] || die "usage: install.sh GROUP... (build, check, engine, image, engines)"
 command -v dpkg >/dev/null && command -v apt-get >/dev/null ||
 	die "this script knows Debian and Ubuntu only; see README.md for the list"
 
 quiet=no wanted=
 for g in "$@"; do
-	[ "$g" != engines ] || quiet=yes
+	case $g in engines | image) quiet=yes ;; esac
 	wanted="$wanted $(group "$g")"
 done
 
