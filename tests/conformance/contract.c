@@ -208,7 +208,7 @@ static char *refuses_the_unknown(struct contract *c)
     g_autofree char *id = NULL;
     g_autoptr(GError) error = NULL;
     if (c->plugin->create(c->backend, &wish.spec, &id, &error)) {
-        g_autofree char *gone = call("destroy", c->plugin->destroy, c->backend, id);
+        g_autofree G_GNUC_UNUSED char *gone = call("destroy", c->plugin->destroy, c->backend, id);
         return g_strdup("create: it succeeded although a control is required that nobody knows");
     }
     return error != NULL ? left_behind(c, "a create that failed") : said("create", error);
@@ -580,7 +580,7 @@ gboolean conf_contract(const struct dsb_run_options *options, const char *only, 
                                         .log = options->log,
                                         .log_data = options->data,
                                         .cancel_fd = -1};
-    g_autofree char *image = c.image = find_image(&c, options->image);
+    g_autofree G_GNUC_UNUSED char *image = c.image = find_image(&c, options->image);
     c.volume = runtime;
     g_autofree char *seccomp = c.seccomp = g_build_filename(runtime, "seccomp.json", NULL);
     if (!g_file_set_contents(seccomp, profile, -1, error))

@@ -1,0 +1,374 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+What code, callers and machines do wrong, one case each: output, input, signals, time, exits, hostile files, disk,
+concurrency. The names begin with the probe's number; conformance/README.md says where the other probes are.
+Environment and last line as in test_cli.py.
+"""
+import hashlib
+import json
+import os
+import pty
+import signal
+import stat
+import subprocess
+import threading
+import time
+
+import test_cli
+from test_cli import BACKEND, EngineCase, command, dsandbox, environment, wait_until
+
+MIB = 1 << 20
+
+
+class Output(EngineCase):
+    def test_ou02_streams_are_counted_apart(self):
+        result = self.run_ok("import sys\nsys.stdout.write('o' * 10)\nfor i in range(3000): sys.stderr.write('e' * 1000)")
+        self.assertEqual((result["stdout_bytes"], result["stdout_truncated"]), (10, False))
+        self.assertEqual((result["stderr_bytes"], result["stderr_truncated"], len(result["stderr"])), (3000000, True, MIB))
+
+    def test_ou03_one_line_of_64_mib(self):
+        result = self.run_ok("print('x' * (64 << 20))")
+        self.assertEqual(result["stdout_bytes"], (64 << 20) + 1)
+        self.assertEqual(result["stdout"], "x" * MIB)
+
+    def test_ou04_around_the_cap(self):
+        for more, truncated in ((-1, False), (0, False), (1, True)):
+            result = self.run_ok(f"import os\nos.write(1, b'x' * (100 + {more}))", "--output-limit", "100")
+            self.assertEqual((result["stdout_bytes"], result["stdout_truncated"]), (100 + more, truncated))
+
+    def test_ou06_character_in_two_writes(self):
+        result = self.run_ok("import os, time\nos.write(1, b'\\xe2\\x98'); time.sleep(0.05); os.write(1, b'\\x83')")
+        self.assertEqual((result["stdout"], result["stdout_encoding"]), ("\u2603", "utf-8"))
+
+    def test_ou07_control_characters(self):
+        text = "\x1b[2J\x1b]0;t\x07\r\u2028\x00\x7f\x9b"
+        done = self.dsb("-c", f"import os\nos.write(1, {text.encode()!r})")
+        self.assertEqual(self.result(done)["stdout"], text)
+        self.assertNotIn(b"\x1b", done.out, "JSON escapes it")
+
+    def test_ou07_lone_surrogate(self):
+        result = self.run_ok("import os\nos.write(1, b'a\\xed\\xa0\\x80')")
+        self.assertEqual(result["stdout_encoding"], "base64")
+
+    def test_ou09_looks_like_the_engines_framing(self):
+        data = b"\x02\0\0\0\0\0\0\x10" * 100 + b"\x01\0\0\0\xff\xff\xff\xff"
+        result = self.run_ok(f"import os\nos.write(1, {data!r})")
+        self.assertEqual(result["stdout_bytes"], len(data))
+        self.assertEqual(result["stderr_bytes"], 0)
+
+    def test_ou10_output_then_error(self):
+        done = self.dsb("-c", "print('before')\nraise ValueError('after')")
+        result = self.result(done)
+        self.assertEqual(result["stdout"], "before\n")
+        self.assertRegex(result["stderr"], "ValueError: after\n$")
+
+    def test_ou11_closed_streams_are_not_the_end(self):
+        done = self.dsb("-c", "import os, time\nos.close(1); os.close(2); time.sleep(1); os._exit(7)")
+        self.assertEqual((done.status, self.result(done)["exit_code"]), (7, 7), done)
+        self.assertGreater(self.result(done)["usage"]["wall_ms"], 950)
+
+    def test_ou12_closed_streams_and_no_end(self):
+        done = self.dsb("--timeout", "1s", "-c", "import os, time\nfor f in range(3): os.close(f)\nwhile True: time.sleep(9)")
+        self.assertEqual((done.status, self.result(done)["status"]), (124, "timeout"), done)
+
+    def test_ou13_output_and_a_hard_exit(self):
+        for _ in range(20):
+            result = self.run_ok("import os\nos.write(1, b'y' * 102400)\nos._exit(0)")
+            self.assertEqual((result["stdout_bytes"], len(result["stdout"])), (102400, 102400))
+
+    def test_ou14_nothing(self):
+        for _ in range(20):
+            result = self.run_ok("pass")
+            self.assertEqual((result["stdout"], result["stderr"], result["exit_code"]), ("", "", 0))
+
+    def test_ou17_ways_around_the_pipe(self):
+        result = self.run_ok("for n in ('/proc/1/fd/1', '/proc/1/fd/10', '/dev/stdout', '/proc/self/fd/1'):\n"
+                             "  try:\n    f = open(n, 'w'); f.write('z' * 300); f.close(); print('wrote', n)\n"
+                             "  except OSError as e: print(n, e.errno)", "--output-limit", "400")
+        self.assertLessEqual(len(result["stdout"]), 400)
+        self.assertIn("/proc/1/fd/1 13", result["stdout"])
+
+    def test_ou18_no_gap(self):
+        result = self.run_ok("for i in range(200000): print(i)")
+        lines = result["stdout"].split("\n")[:-1]
+        self.assertGreater(len(lines), 100000)
+        self.assertEqual(lines, [str(i) for i in range(len(lines))])
+
+
+class Input(EngineCase):
+    def test_si01_no_input(self):
+        done = self.dsb("-c", "input()")
+        self.assertEqual(self.result(done)["error"]["name"], "EOFError", done)
+
+    def test_si03_ten_mib(self):
+        data = os.urandom(10 * MIB)
+        path = test_cli.WORK.file(data)
+        result = self.run_ok("import sys, hashlib\nprint(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())", "--stdin", path)
+        self.assertEqual(result["stdout"].strip(), hashlib.sha256(data).hexdigest())
+
+    def test_si05_closed_by_the_code(self):
+        path = test_cli.WORK.file(b"i" * (4 * MIB))
+        result = self.run_ok("import os\nos.close(0)\nprint('x' * 1000000)", "--stdin", path)
+        self.assertEqual(result["stdout_bytes"], 1000001)
+
+    def test_si06_slow_input_and_its_end(self):
+        process = self.popen_with_input("import sys\nprint(sys.stdin.read())")
+        for part in (b"a", b"b"):
+            time.sleep(0.3)
+            process.stdin.write(part)
+            process.stdin.flush()
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(json.loads(out)["stdout"], "ab\n", err)
+
+    def popen_with_input(self, code):
+        options = ["--backend", BACKEND, "run", "--no-service", "--json", "--base-dir", test_cli.WORK.base, "--stdin", "-"]
+        if self.allow:
+            options.append("--allow-unenforced=" + ",".join(self.allow))
+        return test_cli.start(*options, "-c", code, stdin=subprocess.PIPE)
+
+    def test_si07_no_terminal_inside(self):
+        main, side = pty.openpty()
+        try:
+            done = self.dsb("-c", "import os\nprint([os.isatty(f) for f in range(3)])", stdin=side)
+        finally:
+            os.close(main)
+            os.close(side)
+        self.assertEqual(self.result(done)["stdout"], "[False, False, False]\n", done)
+
+    def test_si08_kinds_of_files(self):
+        good = {b"\xef\xbb\xbfprint('bom')": "bom\n", b"if 1:\r\n  print('crlf')\r\n": "crlf\n", b"print('end')": "end\n",
+                b"# only a comment": "", "print('\u2603')".encode(): "\u2603\n"}
+        for code, out in good.items():
+            with self.subTest(code):
+                self.assertEqual(self.result(self.dsb(test_cli.WORK.file(code)))["stdout"], out)
+        for code in (b"print('\xe9')", b"pass\0"):
+            with self.subTest(code):
+                self.assert_failure(self.dsb(test_cli.WORK.file(code)), "invalid", "utf-8")
+
+    def test_si09_nothing_is_a_shell(self):
+        result = self.run_ok("print('$(id) `id` \" \\' ; | & \\n$HOME')", "--env", "A=$(id);`id`")
+        self.assertEqual(result["stdout"], "$(id) `id` \" ' ; | & \n$HOME\n")
+        for name in ("-c.py", "--privileged", "-v", "a b;c$(id).py"):
+            path = test_cli.WORK.file("import sys; print(sys.argv)", name)
+            with self.subTest(name):
+                self.assertIn(name, self.result(self.dsb(path, "--", "-v", "--rm", "$(id)"))["stdout"])
+
+
+class Signals(EngineCase):
+    def test_sg02_every_handler(self):
+        done = self.dsb("--timeout", "1s", "-c",
+                        "import signal, time\nfor n in signal.valid_signals() - {9, 19}: signal.signal(n, signal.SIG_IGN)\n"
+                        "print('up', flush=True)\nwhile True: time.sleep(9)")
+        result = self.result(done)
+        self.assertEqual((done.status, result["status"], result["stdout"]), (124, "timeout", "up\n"), done)
+        self.assertLess(result["usage"]["wall_ms"], 4000)
+
+    def test_sg03_each_signal(self):
+        for number in (1, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 31):
+            with self.subTest(number):
+                done = self.dsb("-c", f"import os, signal\nif {number} not in (9, 19): signal.signal({number}, 0)\nos.kill(os.getpid(), {number})")
+                result = self.result(done)
+                self.assertEqual((done.status, result["status"], result["signal"]), (128 + number, "signal", number), done)
+
+    def test_sg06_program_stopped(self):
+        process = self.popen("--timeout", "1s", "-c", "import time\nprint('up', flush=True)\ntime.sleep(60)", json_=False)
+        self.assertEqual(process.stdout.readline(), b"up\n")
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        process.send_signal(signal.SIGCONT)
+        out, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 124, err)
+        self.assert_clean()
+
+    def test_sg07_odd_signal_state(self):
+        """Ignored SIGCHLD, blocked signals: the program still sees its children end, and nothing of it gets inside."""
+        def spoil():
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
+        result = self.run_ok("import signal\nprint(sorted(signal.pthread_sigmask(0, [])), signal.getsignal(signal.SIGCHLD))",
+                             preexec_fn=spoil)
+        self.assertEqual(result["stdout"], "[] 0\n")
+
+    def test_sg08_alarm(self):
+        done = self.dsb("-c", "import signal, time\nsignal.alarm(1)\ntime.sleep(20)")
+        self.assertEqual(self.result(done)["signal"], signal.SIGALRM, done)
+
+    def test_sg09_faults(self):
+        for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS):
+            with self.subTest(number):
+                done = self.dsb("-c", f"import os\nos.kill(os.getpid(), {int(number)})")
+                self.assertEqual((done.status, self.result(done)["signal"]), (128 + number, number), done)
+
+
+class Time(EngineCase):
+    def test_tm02_ways_to_wait(self):
+        for code in ("while True: pass", "import select\nselect.select([], [], [])", "import signal\nsignal.pause()",
+                     "import os\nos.kill(os.getpid(), 19)", "import threading\nthreading.Event().wait()"):
+            with self.subTest(code):
+                done = self.dsb("--timeout", "1s", "-c", "print('kept', flush=True)\n" + code)
+                result = self.result(done)
+                self.assertEqual((done.status, result["status"], result["stdout"]), (124, "timeout", "kept\n"), done)
+                self.assertTrue(900 <= result["usage"]["wall_ms"] <= 3500, result["usage"])
+
+    def test_tm03_children_in_sessions_of_their_own(self):
+        done = self.dsb("--timeout", "1s", "-c", "import subprocess, time\n"
+                        "for i in range(20): subprocess.Popen(['sleep', '97.25'], start_new_session=True)\ntime.sleep(60)")
+        self.assertEqual(self.result(done)["status"], "timeout", done)
+        running = lambda: [p for p in os.listdir("/proc") if p.isdigit() and b"97.25" in read(f"/proc/{p}/cmdline")]
+        self.assertTrue(wait_until(lambda: not running(), 5), running())
+
+    def test_tm05_end_near_the_limit(self):
+        for seconds in (0.95, 1.0, 1.05):
+            done = self.dsb("--timeout", "1s", "-c", f"import time\ntime.sleep({seconds})")
+            result = self.result(done)
+            self.assertIn((done.status, result["status"]), ((0, "ok"), (124, "timeout")), done)
+
+
+class Exits(EngineCase):
+    def test_ex01_statuses(self):
+        for status in (1, 2, 42, 124, 128, 139, 143, 255):
+            with self.subTest(status):
+                done = self.dsb("-c", f"import sys\nsys.exit({status})")
+                result = self.result(done)
+                self.assertEqual((done.status, result["status"], result["exit_code"]), (status, "error", status), done)
+                self.assertIsNone(result["failure"])
+
+    def test_ex02_odd_values(self):
+        for value, status in (("256", 0), ("-1", 255), ("2**31", 0), ("'text'", 1), ("None", 0), ("True", 1)):
+            with self.subTest(value):
+                self.assertEqual(self.dsb("-c", f"import sys\nsys.exit({value})").status, status)
+
+    def test_ex04_hard_exit_with_zero(self):
+        result = self.run_ok("import sys, os\nsys.stdout = open(1, 'w', 65536, closefd=False)\nprint('never flushed')\nos._exit(0)")
+        self.assertEqual(result["stdout"], "")
+
+    def test_ex05_137_is_no_oom(self):
+        done = self.dsb("-c", "import sys\nsys.exit(137)")
+        result = self.result(done)
+        self.assertEqual((done.status, result["status"], result["usage"]["oom_kills"]), (137, "error", 0), done)
+
+    def test_ex08_abort(self):
+        self.assertEqual(self.dsb("-c", "import os\nos.abort()").status, 134)
+
+
+class Hostile(EngineCase):
+    def test_ht01_links_are_not_followed(self):
+        """A link to a file of the host is listed as itself, and is gone with its session."""
+        result = self.run_ok("import os\nos.symlink('/etc/hostname', '/sandbox/output.json'); os.symlink('/', '/sandbox/root')",
+                             "--session", "links")
+        self.assertEqual(sorted(f["path"] for f in result["files"]["created"]), ["output.json", "root"])
+        self.assertLess(max(f["size"] for f in result["files"]["created"]), 100)
+
+    def test_ht11_set_user_id_bits(self):
+        self.run_ok("import os\nopen('/sandbox/s', 'w').close(); os.chmod('/sandbox/s', 0o6755)", "--session", "bits")
+        mode = os.stat(os.path.join(test_cli.WORK.base, "bits", "s")).st_mode
+        owner = os.stat(os.path.join(test_cli.WORK.base, "bits", "s")).st_uid
+        self.assertTrue(stat.S_ISREG(mode))
+        self.assertNotEqual(owner, 0, "never root's")
+
+    def test_ht17_modules_in_the_session(self):
+        for name in ("json.py", "traceback.py", "sitecustomize.py", "usercustomize.py", "x.pth", "struct.py", "mmap.py"):
+            self.run_ok(f"open('/sandbox/{name}', 'w').write('raise SystemExit(99)' if '{name}' != 'x.pth' else 'import sys; sys.exit(98)')",
+                        "--session", "shadow")
+        self.assertEqual(self.run_ok("print('fine')\n1 + 1", "--session", "shadow")["stdout"], "fine\n")
+        done = self.dsb("--session", "shadow", "-c", "1 / 0")
+        self.assertEqual(self.result(done)["error"]["name"], "ZeroDivisionError", done)
+
+    def test_ht19_odd_times(self):
+        result = self.run_ok("import os\nfor i, t in enumerate((-1, 2**33, 0)):\n  n = f'/sandbox/t{i}'; open(n, 'w').close(); os.utime(n, (t, t))",
+                             "--session", "times")
+        self.assertEqual(len(result["files"]["created"]), 3)
+
+    def test_ht20_many_links_to_one_file(self):
+        result = self.run_ok("import os\nopen('/sandbox/l', 'wb').write(b'x' * 4096)\nfor i in range(20000): os.link('/sandbox/l', f'/sandbox/l{i}')",
+                             "--disk", "10MiB")
+        self.assertTrue(result["files"]["truncated"] or len(result["files"]["created"]) == 20001)
+
+    def test_se04_fresh_directories(self):
+        process = self.popen("-c", "import time\nprint('up', flush=True)\ntime.sleep(20)", json_=False)
+        self.assertEqual(process.stdout.readline(), b"up\n")
+        names = [n for n in os.listdir(test_cli.WORK.base) if n.startswith(".run")]
+        self.assertEqual(len(names), 1)
+        self.assertGreaterEqual(len(names[0]), 32)
+        self.assertEqual(stat.S_IMODE(os.stat(os.path.join(test_cli.WORK.base, names[0])).st_mode) & 0o077, 0)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        self.assert_clean()
+
+    def test_se09_ids_that_differ_by_case(self):
+        self.run_ok("open('/sandbox/f', 'w').write('a')", "--session", "Case")
+        self.assertEqual(self.run_ok("import os\nprint(os.listdir('/sandbox'))", "--session", "case")["stdout"], "[]\n")
+
+
+class Disk(EngineCase):
+    def test_dk01_tmp_is_full(self):
+        result = self.run_ok("import errno\nf = open('/tmp/f', 'wb'); n = 0\ntry:\n  while True: n += f.write(bytes(1 << 20)); f.flush()\n"
+                             "except OSError as e: print(errno.errorcode[e.errno], n >> 20)", "--tmp-size", "20MiB")
+        self.assertRegex(result["stdout"], r"^ENOSPC (19|20)\n$")
+
+    def test_dk05_dk07_beyond_the_largest_file(self):
+        result = self.run_ok("import errno, os\nf = os.open('/sandbox/f', os.O_RDWR | os.O_CREAT)\n"
+                             "for call in (lambda: os.truncate(f, 1 << 50), lambda: os.pwrite(f, b'x', 1 << 40), lambda: os.posix_fallocate(f, 0, 10 << 30)):\n"
+                             "  try: call(); print('ok')\n  except OSError as e: print(errno.errorcode[e.errno])")
+        self.assertEqual(result["stdout"].split()[:2], ["EFBIG", "EFBIG"])
+        self.assertNotEqual(result["stdout"].split()[2], "ok")
+
+    def test_dk10_deleted_and_open(self):
+        before = os.statvfs(test_cli.WORK.base)
+        self.run_ok("import os\nf = open('/sandbox/f', 'wb'); f.write(bytes(50 << 20)); f.flush(); os.unlink('/sandbox/f')")
+        free = lambda: os.statvfs(test_cli.WORK.base).f_bfree * before.f_frsize
+        self.assertTrue(wait_until(lambda: free() > before.f_bfree * before.f_frsize - (45 << 20), 20))
+
+    def test_dk12_nothing_stays_for_the_next(self):
+        self.run_ok("for d in ('/tmp', '/dev/shm', '/var/tmp'): open(d + '/left', 'w').write('x')", "--session", "left")
+        result = self.run_ok("import os\nprint([d for d in ('/tmp', '/dev/shm', '/var/tmp', '/run') if os.path.exists(d + '/left')])",
+                             "--session", "left")
+        self.assertEqual(result["stdout"], "[]\n")
+
+
+class Concurrent(EngineCase):
+    def test_cc01_side_by_side(self):
+        wrong = []
+
+        def one(number):
+            nonce = os.urandom(16).hex()
+            done = self.dsb("-c", f"print('{nonce}' * 100)")
+            if self.result(done)["stdout"] != nonce * 100 + "\n":
+                wrong.append(str(done))
+        threads = [threading.Thread(target=one, args=(i,)) for i in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
+        self.assert_clean()
+
+    def test_cc08_base_directory_that_cannot_be(self):
+        for path, word in ((os.path.join(test_cli.WORK.path, "no/such/parent"), "no such"), ("/proc/x", "/proc/x")):
+            with self.subTest(path):
+                done = dsandbox("--backend", BACKEND, "run", "--no-service", "--json", "--base-dir", path, "-c", "pass",
+                                *(["--allow-unenforced=" + ",".join(self.allow)] if self.allow else []))
+                result = self.result(done)
+                self.assertEqual(done.status, 125, done)
+                self.assertIn(word, result["failure"]["message"].lower())
+
+    def test_cc09_few_descriptors(self):
+        argv, env = command(["--backend", BACKEND, "run", "--no-service", "--json", "--base-dir", test_cli.WORK.base, "-c", "print(1)"], environment())
+        for limit in (4, 8, 12, 16, 24):
+            done = subprocess.run(["prlimit", f"--nofile={limit}:{limit}", *argv], env=env, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, cwd="/")
+            self.assertIn(done.returncode, (0, 125, 126, 127), (limit, done))
+        self.assert_clean()
+
+
+def read(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
+
+
+if __name__ == "__main__":
+    test_cli.main([Output, Input, Signals, Time, Exits, Hostile, Disk, Concurrent])
