@@ -458,8 +458,8 @@ static void test_bad_text(void **state)
         "{\"protocol\":1,\"mounts\":[1]}",
         "{\"protocol\":1,\"mounts\":[{\"target\":\"/\"}]}",
         "{\"protocol\":1,\"mounts\":[{\"target\":1,\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
-        "{\"protocol\":1,\"mounts\":[{\"target\":\"/"
-        "\\u0000\",\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
+        ("{\"protocol\":1,\"mounts\":[{\"target\":\"/"
+         "\\u0000\",\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}"),
         "{\"protocol\":1,\"interfaces\":[1]}",
         "{\"protocol\":1,\"interfaces\":[\"lo\"]}",
         "{\"protocol\":1,\"interfaces\":[{\"name\":\"tunl0\",\"up\":0}]}",
