@@ -225,7 +225,8 @@ class Execution:
 
     def __init__(self, request, namespace):
         self.pid = getpid()
-        self.code = request["code"]
+        code = request["code"]
+        self.code = code[1:] if code[:1] == "\ufeff" else code  # as the interpreter reads a file
         self.filename = request.get("filename") or "main.py"
         self.namespace = namespace
         self.error = None
