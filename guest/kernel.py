@@ -30,6 +30,8 @@ TRUSTED_PATH = [p for p in sys.path if p]
 CONTROL_FD = 3
 TEXT_MAX = 64 * 1024
 IMAGE_MAX = 4 * 1024 * 1024
+SVG_MAX = 1024 * 1024
+DISPLAYS_MAX = 1000
 FUTURE_FLAGS = 0x1FF0000  # the compiler flags that `from __future__` sets
 ONLY_AST = 0x400
 
@@ -179,8 +181,27 @@ def bundle(value):
     return data
 
 
-def figures(more=None):
-    """Every open figure as PNG, and what `more` adds; only when the code has used pyplot."""
+def add_svg(figure, made):
+    """The drawing as text, if it is not too big."""
+    class Limited(library("io").StringIO):
+        room = SVG_MAX
+
+        def write(self, text):
+            self.room -= len(text)
+            if self.room < 0:
+                raise ValueError("too big")
+            return super().write(text)
+
+    try:
+        out = Limited()
+        figure.savefig(out, format="svg", bbox_inches="tight")
+        made["image/svg+xml"] = text_of(out.getvalue(), SVG_MAX)
+    except Exception:
+        pass
+
+
+def figures():
+    """Every open figure as PNG and SVG; only when the code has used pyplot."""
     plt = sys.modules.get("matplotlib.pyplot")
     if plt is None:
         return []
@@ -195,8 +216,7 @@ def figures(more=None):
             made.append({"text/plain": text})
             if image is not None:
                 made[-1]["image/png"] = image
-            if more:
-                more(figure, made[-1])
+            add_svg(figure, made[-1])
         except Exception as e:
             made.append({"text/plain": "<figure %s: %s>" % (number, plain(e))})
     plt.close("all")
@@ -232,7 +252,14 @@ class Execution:
         self.error = None
         self.result = None
         self.exit_code = 0
+        self.displays = []
         self.interrupted = False
+
+    def display(self, *objects):
+        """Shows objects: the result has them with the figures, in the order of the calls."""
+        for value in objects:
+            if len(self.displays) < DISPLAYS_MAX:
+                self.displays.append(bundle(value))
 
     def run(self):
         """Never raises.  What it did is in the attributes."""
@@ -345,9 +372,9 @@ class Report:
 
 def make_report(execution, room):
     """The JSON, with displays and then rich values left out until it fits."""
-    report = {"result": execution.result, "displays": [], "error": execution.error}
+    report = {"result": execution.result, "displays": execution.displays, "error": execution.error}
     try:
-        report["displays"] = figures()
+        report["displays"] += figures()
     except Exception:
         pass
     while True:
@@ -449,6 +476,7 @@ def run_once(control):
     report = adopt(request, fds)
     main = fresh_main(execution)
     execution.namespace = main.__dict__
+    builtins.display = execution.display
     before = set(sys.modules)
     control.send(b"S")
     control.close()

@@ -24,8 +24,6 @@ name_of_type = variables["name_of_type"]
 SIGNALS = frozenset(_signal.valid_signals()) - {_signal.SIGKILL, _signal.SIGSTOP}
 SOURCES_MAX = 1000
 RECURSION_MIN = 300  # below, not even the next execution could start
-SVG_MAX = 1024 * 1024
-DISPLAYS_MAX = 1000
 FILES = (_io.TextIOWrapper, _io.BufferedWriter, _io.BufferedRandom)
 
 
@@ -122,27 +120,6 @@ class SessionExecution(Execution):
     def _format(self, error, tb):
         self.sources.tell()
         return super()._format(error, tb)
-
-
-class Limited(_io.StringIO):
-    """A file for text up to a size."""
-
-    room = SVG_MAX
-
-    def write(self, text):
-        self.room -= len(text)
-        if self.room < 0:
-            raise ValueError("too big")
-        return super().write(text)
-
-
-def add_svg(figure, made):
-    try:
-        out = Limited()
-        figure.savefig(out, format="svg", bbox_inches="tight")
-        made["image/svg+xml"] = text_of(out.getvalue(), SVG_MAX)
-    except Exception:
-        pass
 
 
 class Session:
@@ -384,7 +361,7 @@ class Session:
         report = {"result": execution.result, "displays": self.displays, "error": execution.error}
         if not plain_only:
             try:
-                report["displays"] = self.displays + figures(add_svg)
+                report["displays"] = self.displays + figures()
             except Exception:
                 pass
         report["vars"] = self.variables.changes()

@@ -804,6 +804,18 @@ class Results(EngineCase):
         bundle = self.run_ok("x = 6\nx * 7")["results"][-1]
         self.assertEqual(bundle["text/plain"], "42")
 
+    def test_display(self):
+        result = self.run_ok("display({'a': 1}, 'two')\nclass H:\n  def _repr_html_(self): return '<b>h</b>'\ndisplay(H())\n7")
+        self.assertEqual([r["text/plain"] for r in result["results"]][:2] + [result["results"][-1]["text/plain"]], ["{'a': 1}", "'two'", "7"])
+        self.assertEqual(result["results"][2]["text/html"], "<b>h</b>")
+
+    def test_figures(self):
+        result = self.run_ok("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.figure()\nplt.plot([3, 4])\nplt.show()")
+        self.assertEqual(len(result["results"]), 2)
+        for figure in result["results"]:
+            self.assertEqual(base64.b64decode(figure["image/png"])[:8], b"\x89PNG\r\n\x1a\n")
+            self.assertIn("<svg", figure["image/svg+xml"])
+
     def test_uncaught_error(self):
         done = self.dsb("-c", "def f():\n    raise ValueError('boom \u2603')\nf()")
         result = self.result(done)

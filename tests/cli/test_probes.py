@@ -14,6 +14,7 @@ import stat
 import subprocess
 import threading
 import time
+import unittest
 
 import test_cli
 from test_cli import BACKEND, EngineCase, command, dsandbox, environment, wait_until
@@ -331,7 +332,68 @@ class Disk(EngineCase):
         self.assertEqual(result["stdout"], "[]\n")
 
 
+    def test_dk11_no_room_behind_a_mapping(self):
+        done = self.dsb("--tmp-size", "1MiB", "-c", "import mmap, os\nf = os.open('/tmp/f', os.O_RDWR | os.O_CREAT)\n"
+                        "os.ftruncate(f, 8 << 20)\nm = mmap.mmap(f, 8 << 20)\nfor i in range(0, 8 << 20, 4096): m[i] = 1")
+        self.assertEqual((done.status, self.result(done)["signal"]), (128 + signal.SIGBUS, signal.SIGBUS), done)
+
+
+def helpers_of(name):
+    """The engine's own processes of one container: its monitor or shim."""
+    identity = test_cli.engine_get(f"/containers/{name.lstrip('/')}/json")["Id"]
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        line = read(f"/proc/{pid}/cmdline")
+        if identity.encode() in line and (b"conmon" in line.split(b"\0")[0] or b"containerd-shim" in line.split(b"\0")[0]):
+            found.append(int(pid))
+    return found
+
+
 class Concurrent(EngineCase):
+    def test_cc05_monitor_killed(self):
+        """Whoever holds the container's streams dies in the middle: an honest end, never success, and nothing stays."""
+        process = self.popen("--timeout", "6s", "-c", "import time\nprint('up', flush=True)\ntime.sleep(3)\nprint('end')")
+        self.assertTrue(wait_until(lambda: test_cli.containers() and helpers_of(test_cli.containers()[0]), 20))
+        time.sleep(1)
+        for pid in helpers_of(test_cli.containers()[0]):
+            os.kill(pid, signal.SIGKILL)
+        out, err = process.communicate(timeout=60)
+        result = json.loads(out)
+        self.assertNotEqual((process.returncode, result["status"]), (0, "ok"), result)
+        self.assertIsNotNone(result["failure"], result)
+        if not wait_until(lambda: not test_cli.containers(), 15):
+            dsandbox("--backend", BACKEND, "gc", "--base-dir", test_cli.WORK.base)
+        self.assert_clean(20)
+
+    def test_cc06_killed_at_any_moment(self):
+        for i in range(20):
+            process = self.popen("--timeout", "2s", "-c", "print('up', flush=True)\nimport time; time.sleep(0.1)", json_=False)
+            time.sleep(0.02 * i)
+            process.kill()
+            process.communicate(timeout=30)
+        time.sleep(3)
+        done = dsandbox("--backend", BACKEND, "gc", "--base-dir", test_cli.WORK.base)
+        self.assertEqual(done.status, 0, done)
+        self.assert_clean(20)
+        self.assertEqual(self.run_ok("print('still works')")["stdout"], "still works\n")
+
+    @unittest.skipUnless(os.getuid() == 0, "needs the right to mount")
+    def test_cc07_no_room_in_the_base_directory(self):
+        place = test_cli.WORK.dir("full", 0o700)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=1m,mode=0700,uid={test_cli.WORK.uid}", "full", place], check=True)
+        try:
+            with open(place + "/filler", "wb", 0) as filler:
+                try:
+                    while True:
+                        filler.write(bytes(4096))
+                except OSError:
+                    pass
+            done = dsandbox("--backend", BACKEND, "run", "--no-service", "--json", "--base-dir", place + "/base", "-c", "pass",
+                            *(["--allow-unenforced=" + ",".join(self.allow)] if self.allow else []))
+            self.assert_failure(done, "limit", "free", "room")
+        finally:
+            subprocess.run(["umount", "-l", place], check=True)
+
     def test_cc01_side_by_side(self):
         wrong = []
 
