@@ -46,6 +46,21 @@ static struct dsb_run_options options_of(struct job *job)
     };
 }
 
+static struct dsb_request request_of(const struct job *job)
+{
+    const struct execution *execution = &job->execution;
+    return (struct dsb_request){
+        .struct_size = sizeof(struct dsb_request),
+        .code = execution->code,
+        .code_size = execution->code_size,
+        .filename = execution->filename,
+        .argv = (const char *const *) execution->argv,
+        .env = (const char *const *) execution->env,
+        .stdin_fd = job->input_read_fd,
+        .timeout_ms = execution->timeout_ms,
+    };
+}
+
 static struct json_object *member(struct json_object *object, const char *name)
 {
     struct json_object *value = NULL;
@@ -171,18 +186,8 @@ static void drop_dead(struct job *job)
 static void execute(struct job *job)
 {
     struct session *session = job->session;
-    const struct execution *execution = &job->execution;
     struct dsb_run_options options = options_of(job);
-    const struct dsb_request request = {
-        .struct_size = sizeof request,
-        .code = execution->code,
-        .code_size = execution->code_size,
-        .filename = execution->filename,
-        .argv = (const char *const *) execution->argv,
-        .env = (const char *const *) execution->env,
-        .stdin_fd = job->input_read_fd,
-        .timeout_ms = execution->timeout_ms,
-    };
+    const struct dsb_request request = request_of(job);
     if (!open_session(job))
         return;
     if (job->opened)
@@ -273,18 +278,8 @@ void worker_start(struct session *session)
 void worker_run_one_shot(gpointer data, gpointer service)
 {
     struct job *job = data;
-    const struct execution *execution = &job->execution;
     struct dsb_run_options options = options_of(job);
-    const struct dsb_request request = {
-        .struct_size = sizeof request,
-        .code = execution->code,
-        .code_size = execution->code_size,
-        .filename = execution->filename,
-        .argv = (const char *const *) execution->argv,
-        .env = (const char *const *) execution->env,
-        .stdin_fd = job->input_read_fd,
-        .timeout_ms = execution->timeout_ms,
-    };
+    const struct dsb_request request = request_of(job);
     (void) service;
     job->began = g_get_real_time();
     g_autoptr(dsb_result) result = dsb_run(job->settings->policy, &options, &request);
