@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <time.h>
+
+#define LOCK_POLL_US 5000
 
 gboolean dsbe_cancel_pending(int *fd)
 {
@@ -51,6 +54,25 @@ enum dsbe_wait dsbe_wait(int fd, short events, gint64 deadline, int cancel_fd)
         if (ready > 0 && entries[0].revents)
             return DSBE_WAIT_READY;
     }
+}
+
+gboolean dsbe_take_lock(int lock, gint64 deadline, int cancel_fd, const char *whose, GError **error)
+{
+    while (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        gint64 now = g_get_monotonic_time();
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "flock: %s", g_strerror(errno));
+            return FALSE;
+        }
+        if (now >= deadline) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "%s takes too long (--engine-timeout gives it more)",
+                        whose);
+            return FALSE;
+        }
+        if (dsbe_wait(-1, 0, MIN(deadline, now + LOCK_POLL_US), cancel_fd) == DSBE_WAIT_CANCELLED)
+            return dsbe_set_cancelled(error);
+    }
+    return TRUE;
 }
 
 void dsbe_sigpipe_block(struct dsbe_sigpipe *guard)

@@ -5,8 +5,11 @@
  */
 #include "engine.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_TIMEOUT_MS 60000
 #define KILL_TIMEOUT_MS 5000 /* at least: a container must not stay because the user is in a hurry */
@@ -14,7 +17,6 @@
 #define LIST_MAX 10000
 #define ID_MAX 128
 #define WARNINGS_MAX 20
-#define CREATE_TRIES 5
 
 struct dsbe_client *dsbe_client_new(const struct dsbe_dialect *dialect, struct dsbe_endpoint *endpoint,
                                     const struct dsb_open_params *params)
@@ -298,22 +300,35 @@ static void log_warnings(struct dsbe_client *client, json_object *root)
     }
 }
 
-static gboolean call_create(struct dsbe_client *client, const struct dsbe_request *request,
+/* For all processes of the user, who share the service. -1: nobody has to wait. */
+static gboolean lock_create(const struct dsbe_client *client, const struct dsb_spec *spec, gint64 deadline, int *lock,
+                            GError **error)
+{
+    *lock = -1;
+    if (!client->dialect->create_alone || !client->facts.info.rootless || !spec->keep_id || !client->runtime_dir)
+        return TRUE;
+    g_autofree char *path = g_build_filename(client->runtime_dir, "podman-create.lock", NULL);
+    *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*lock < 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED, "cannot use \"%s\": %s", path, g_strerror(errno));
+        return FALSE;
+    }
+    if (dsbe_take_lock(*lock, deadline, client->cancel_fd, "the creation of other containers", error))
+        return TRUE;
+    close(*lock);
+    return FALSE;
+}
+
+static gboolean call_create(struct dsbe_client *client, const struct dsb_spec *spec, const struct dsbe_request *request,
                             struct dsbe_response *response, GError **error)
 {
-    for (unsigned i = 1;; i++) {
-        GError *local = NULL;
-        if (dsbe_client_call(client, request, 0, "creating the container", response, &local))
-            return TRUE;
-        gboolean passes = client->dialect->passing && strstr(local->message, client->dialect->passing);
-        if (!passes || i == CREATE_TRIES) {
-            g_propagate_error(error, local);
-            return FALSE;
-        }
-        dsbe_client_log(client, "%s: once more", local->message);
-        g_error_free(local);
-        g_usleep(i * 100000);
-    }
+    int lock;
+    if (!lock_create(client, spec, deadline_in(request->timeout_ms), &lock, error))
+        return FALSE;
+    gboolean good = dsbe_client_call(client, request, 0, "creating the container", response, error);
+    if (lock >= 0)
+        close(lock);
+    return good;
 }
 
 gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
@@ -349,7 +364,7 @@ gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, G
     if (client->route && !client->route(client->owner, spec, deadline_in(timeout_ms), &request.via, error))
         return FALSE;
     g_auto(dsbe_response) response = {0};
-    if (!call_create(client, &request, &response, error))
+    if (!call_create(client, spec, &request, &response, error))
         return FALSE;
     g_autoptr(json_object) root = dsbe_json_parse(response.body->str, response.body->len, error);
     if (!root)

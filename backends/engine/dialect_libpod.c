@@ -264,8 +264,9 @@ const struct dsbe_dialect dsbe_libpod = {
     .start_hint = "start it (podman system service), or give --host",
     .denied_hint = "use your own rootless Podman, or ask for access to that socket",
     .create_timeout_ms = CREATE_TIMEOUT_MS,
-    /* Podman 4.3 reads the subordinate ids in a way that fails when several containers are created at once. */
-    .passing = "keep-id requires additional",
+    /* Podman 4.3 reads the subordinate ids with a library that knows no threads: an error, or a crash of the service.
+     */
+    .create_alone = TRUE,
     .facts_seconds = 600, /* Podman asks the package manager about its programs: 0.7 s */
     .volumes_ignored = TRUE,
     .negotiate = negotiate,

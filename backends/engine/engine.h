@@ -33,6 +33,9 @@ enum dsbe_wait { DSBE_WAIT_READY, DSBE_WAIT_TIMEOUT, DSBE_WAIT_CANCELLED };
 /** Until `fd` (-1: nothing) has one of `events`, the monotonic deadline in us, or cancel_fd (-1: none) is readable. */
 enum dsbe_wait dsbe_wait(int fd, short events, gint64 deadline, int cancel_fd);
 
+/** flock, exclusive, until the deadline (monotonic, us). `whose` is in the TIMEOUT's message. */
+gboolean dsbe_take_lock(int lock, gint64 deadline, int cancel_fd, const char *whose, GError **error);
+
 /** Keeps a write to a closed pipe or TLS connection from killing a program that does not ignore SIGPIPE. */
 struct dsbe_sigpipe {
     sigset_t before;
@@ -232,7 +235,7 @@ struct dsbe_dialect {
     const char *start_hint;   /**< what to do when nobody answers */
     const char *denied_hint;  /**< what to do about EACCES on the socket */
     guint create_timeout_ms;  /**< unless the user gave a deadline: a first create can copy an image */
-    const char *passing;      /**< words of a failure of create that passes when it is tried again; NULL: none */
+    gboolean create_alone;    /**< a rootless service dies when it makes several containers at once */
     guint facts_seconds;      /**< how long the engine's facts may be remembered in runtime_dir; 0: not */
     gboolean volumes_ignored; /**< create never makes a volume of an image's VOLUME */
 

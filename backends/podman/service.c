@@ -226,22 +226,6 @@ static gboolean start_and_wait(struct dsb_podman_service *service, gint64 deadli
 }
 
 /* The lock is held by whoever starts the service, at most for the time that takes. */
-static gboolean take_lock(int lock, gint64 deadline, int cancel_fd, GError **error)
-{
-    while (flock(lock, LOCK_EX | LOCK_NB) != 0) {
-        gint64 now = g_get_monotonic_time();
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "flock: %s", g_strerror(errno));
-            return FALSE;
-        }
-        if (now >= deadline)
-            return late(error, "another start of podman system service");
-        if (dsbe_wait(-1, 0, MIN(deadline, now + POLL_US), cancel_fd) == DSBE_WAIT_CANCELLED)
-            return dsbe_set_cancelled(error);
-    }
-    return TRUE;
-}
-
 gboolean dsb_podman_service_ensure(void *data, gint64 deadline, int cancel_fd, GError **error)
 {
     struct dsb_podman_service *service = data;
@@ -253,7 +237,7 @@ gboolean dsb_podman_service_ensure(void *data, gint64 deadline, int cancel_fd, G
         return FALSE;
     }
     deadline = MIN(deadline, g_get_monotonic_time() + START_TIMEOUT_US);
-    gboolean good = take_lock(lock, deadline, cancel_fd, error) &&
+    gboolean good = dsbe_take_lock(lock, deadline, cancel_fd, "another start of podman system service", error) &&
                     (answers(service->socket) || start_and_wait(service, deadline, cancel_fd, error));
     close(lock);
     return good;

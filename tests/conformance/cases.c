@@ -11,7 +11,7 @@
 
 static const char *const severities[] = {"critical", "high", "medium", "low", NULL};
 
-static void case_free(void *data)
+void conf_case_free(void *data)
 {
     struct conf_case *row = data;
     g_free(row->id);
@@ -22,9 +22,9 @@ static void case_free(void *data)
     g_free(row->function);
     g_free(row->skip);
     g_free(row->needs);
-    g_ptr_array_unref(row->policy);
-    g_ptr_array_unref(row->env);
-    g_ptr_array_unref(row->host);
+    g_clear_pointer(&row->policy, g_ptr_array_unref);
+    g_clear_pointer(&row->env, g_ptr_array_unref);
+    g_clear_pointer(&row->host, g_ptr_array_unref);
     g_free(row);
 }
 
@@ -190,7 +190,7 @@ static GPtrArray *group_names(const char *dir, const char *only, GError **error)
 GPtrArray *conf_cases_read(const char *dir, const char *group, GError **error)
 {
     g_autoptr(GPtrArray) names = group_names(dir, group, error);
-    g_autoptr(GPtrArray) cases = g_ptr_array_new_with_free_func(case_free);
+    g_autoptr(GPtrArray) cases = g_ptr_array_new_with_free_func(conf_case_free);
     if (names == NULL)
         return NULL;
     for (guint i = 0; i < names->len; i++) {

@@ -26,12 +26,14 @@ enum conf_verdict { CONF_FAIL, CONF_PASS, CONF_WAIVED, CONF_SKIPPED };
 /** What came out of one case; `which` belongs to the table. */
 struct conf_outcome {
     const struct conf_case *which;
+    struct conf_case *own; /**< the same where nobody else has it; NULL */
     enum conf_verdict verdict;
     char *observed;
     char *reason; /**< of a waiver, a skip, or a failed host check; NULL */
 };
 
 /* cases.c */
+void conf_case_free(void *data);
 /** Read every group of `dir` (or one): struct conf_case *, in the order of the files. */
 GPtrArray *conf_cases_read(const char *dir, const char *group, GError **error);
 /** The text of a group's probes with the common part, without a last line that runs any. */

@@ -589,7 +589,7 @@ gboolean conf_contract(const struct dsb_run_options *options, const char *only, 
         if (only != NULL && g_ascii_strcasecmp(only, cases[i].id) != 0)
             continue;
         struct conf_outcome *outcome = g_new0(struct conf_outcome, 1);
-        outcome->which = make_case(i);
+        outcome->which = outcome->own = make_case(i);
         outcome->observed = run_one(&c, cases[i].run);
         if (outcome->observed == NULL) {
             outcome->verdict = CONF_PASS;

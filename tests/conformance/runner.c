@@ -74,6 +74,7 @@ struct run {
 static void outcome_free(void *data)
 {
     struct conf_outcome *outcome = data;
+    g_clear_pointer(&outcome->own, conf_case_free);
     g_free(outcome->observed);
     g_free(outcome->reason);
     g_free(outcome);

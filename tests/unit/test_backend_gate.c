@@ -151,10 +151,12 @@ static void makes_texts_printable(void **state)
     struct dsb_open_params params = {.struct_size = sizeof params, .endpoint = "a\033[2J\xff\xc3\xa4\xc2\x9b\xc3"};
     struct dsb_backend *backend = NULL;
     struct dsb_engine_info info = {.struct_size = sizeof info};
-    assert_true(dsb_backend_open(load_memory(), &params, &backend, NULL));
+    struct dsb_loaded *loaded = load_memory();
+    assert_true(dsb_backend_open(loaded, &params, &backend, NULL));
     assert_true(dsb_backend_describe(backend, &info, NULL));
     assert_string_equal(info.endpoint, "a?[2J?\xc3\xa4???");
     dsb_backend_close(backend);
+    dsb_loaded_free(loaded);
 }
 
 /* ---- arguments ---- */
