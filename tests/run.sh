@@ -143,7 +143,7 @@ suite() {
 
 unit() {
 	rm -f "$build/meson-logs/testlog.json"
-	step unit 900 meson test -C "$build" --no-rebuild --print-errorlogs
+	DSB_TEST_TAIL=0 step unit 900 meson test -C "$build" --no-rebuild
 	rc=$?
 	counts=$(python3 - "$build/meson-logs/testlog.json" <<-'END'
 	import json, sys
@@ -154,6 +154,9 @@ unit() {
 	    count[kind] += 1
 	    if kind != "passed":
 	        print(f'   {"SKIP" if kind == "skipped" else "FAIL"} unit: {test["name"]}: {test["result"]}', file=sys.stderr)
+	    if kind == "failed":
+	        text = (test.get("stdout", "") + test.get("stderr", "")).splitlines()
+	        print("\n".join("   | " + line for line in text[-40:]), file=sys.stderr)
 	print(count["passed"], count["failed"], count["skipped"])
 	END
 	) || {
