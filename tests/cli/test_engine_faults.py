@@ -196,8 +196,54 @@ class KilledSession(test_session.SessionCase, FaultCase):
         self.finish(identity)
 
 
+class Storage(FaultCase):
+    DATABASES = (".db", ".sql", ".lock", ".log")  # one for all containers; they keep their pages
+
+    def files(self):
+        """What the engine stores, with sizes; of layers only that they are there."""
+        found = {}
+        for place in storage():
+            for path, directories, names in os.walk(place):
+                directories[:] = [d for d in directories if d not in ("diff", "merged")]
+                found.update((os.path.join(path, d), 0) for d in directories)
+                found.update((os.path.join(path, n), self.size(os.path.join(path, n))) for n in names if not n.endswith(self.DATABASES))
+        return found
+
+    @staticmethod
+    def size(path):
+        try:
+            return os.lstat(path).st_size
+        except OSError:
+            return None
+
+    def difference(self, before):
+        after = self.files()
+        return {p: (before.get(p), after.get(p)) for p in before.keys() | after.keys() if before.get(p) != after.get(p)}
+
+    def test_dk09_the_same_before_and_after(self):
+        self.run_ok("pass")
+        self.gc()
+        self.assert_clean(20)
+        before = self.files()
+        self.assertGreater(len(before), 20)
+        process, identity = self.begin("storage", 30)
+        self.assertTrue([p for p in self.difference(before) if identity in p], "the search finds what is there")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        for _ in range(5):
+            self.run_ok("open('/tmp/f', 'wb').write(bytes(1 << 20)); print('x' * 100000)")
+        self.assertEqual(self.dsb("--timeout", "1s", "-c", "while True: pass").status, 124)
+        process = self.popen("--timeout", "1s", "-c", "import time; time.sleep(30)")
+        time.sleep(1)
+        process.kill()
+        process.communicate(timeout=30)
+        self.assertTrue(wait_until(lambda: not test_cli.containers(), 20))
+        self.gc()
+        self.assertTrue(wait_until(lambda: not self.difference(before), 20), self.difference(before))
+
+
 if __name__ == "__main__":
     if not (SETUP and RIG) or os.getuid() != 0:
         sys.exit("test_engine_faults.py kills engines: it needs DSB_TEST_RIG with a rig of its own, a set-up, and root")
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    test_cli.main([Killed, KilledSession])
+    test_cli.main([Killed, KilledSession, Storage])
