@@ -46,11 +46,11 @@ static struct dsb_result *run_once(const dsb_policy *policy, const struct dsb_ru
     dsb_sandbox_init(&sandbox, own != NULL ? own : policy, options, result);
     if (own != NULL)
         run(&sandbox, own, options, request, result, &error);
-    if (error != NULL)
-        dsb_result_fail(result, error);
     /* After an answer pid 1 leaves and the engine removes the container: nobody has to wait for that. */
     sandbox.stopped = result->leaving;
-    dsb_sandbox_stop(&sandbox, options);
+    dsb_sandbox_stop(&sandbox, options, error);
+    if (error != NULL)
+        dsb_result_fail(result, error);
     note_files(&sandbox, result);
     gint64 began = sandbox.began;
     dsb_sandbox_clear(&sandbox);

@@ -247,7 +247,7 @@ void dsb_sandbox_hang_up(struct dsb_sandbox *sandbox)
     sandbox->stream.close = NULL;
 }
 
-void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options *options)
+void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options *options, GError *failure)
 {
     dsb_sandbox_hang_up(sandbox);
     if (sandbox->resolved == NULL || sandbox->dir == NULL || sandbox->stopped)
@@ -260,6 +260,12 @@ void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options 
         sandbox->dir->stale = TRUE;
         dsb_say(options, "container %s could not be removed: %s; 'dsandbox gc' tries again", sandbox->name,
                 error->message);
+        if (failure != NULL) {
+            g_autofree char *message = failure->message;
+            failure->message = g_strdup_printf("%s; its container may still be there: when the engine answers again, "
+                                               "'dsandbox gc' removes it",
+                                               message);
+        }
     }
 }
 

@@ -33,8 +33,8 @@ gboolean dsb_sandbox_open(struct dsb_sandbox *sandbox, const dsb_policy *policy,
                           gboolean one_shot, struct dsb_result *result, GError **error);
 /** Close the stream: pid 1 ends. */
 void dsb_sandbox_hang_up(struct dsb_sandbox *sandbox);
-/** Close the stream and remove the container, once; says on the log when it could not. */
-void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options *options);
+/** Close the stream and remove the container, once; when it could not, the log and `failure` (may be NULL) say so. */
+void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options *options, GError *failure);
 /** Unlock the directory (remove an ephemeral one), close the engine, free. */
 void dsb_sandbox_clear(struct dsb_sandbox *sandbox);
 

@@ -69,8 +69,8 @@ static struct dsb_session *open_with(const dsb_policy *policy, const struct dsb_
         dsb_engine_listen(session->box.engine, NULL);
         return session;
     }
+    dsb_sandbox_stop(&session->box, options, error);
     dsb_result_fail(session->facts, error);
-    dsb_sandbox_stop(&session->box, options);
     *failure = g_steal_pointer(&session->facts);
     free_session(session);
     return NULL;
@@ -90,7 +90,7 @@ void dsb_session_close(struct dsb_session *session)
 {
     if (session == NULL)
         return;
-    dsb_sandbox_stop(&session->box, &nobody);
+    dsb_sandbox_stop(&session->box, &nobody, NULL);
     free_session(session);
 }
 
@@ -209,12 +209,12 @@ static gboolean check(struct dsb_session *session, const struct dsb_request *req
 }
 
 /* The container's own word is not to be had any more. */
-static void lose(struct dsb_session *session, const struct dsb_run_options *options, const GError *why,
+static void lose(struct dsb_session *session, const struct dsb_run_options *options, GError *why,
                  struct dsb_result *result)
 {
     bury(session, why);
     dsb_result_set_state(result, DSB_OUTCOME_LOST, session->dead->message);
-    dsb_sandbox_stop(&session->box, options);
+    dsb_sandbox_stop(&session->box, options, why);
 }
 
 static gboolean run(struct dsb_session *session, const struct dsb_run_options *options,

@@ -308,6 +308,20 @@ class Disk(EngineCase):
                              "except OSError as e: print(errno.errorcode[e.errno], n >> 20)", "--tmp-size", "20MiB")
         self.assertRegex(result["stdout"], r"^ENOSPC (19|20)\n$")
 
+    def test_dk02_a_million_empty_files(self):
+        """Podman takes no bound on the inodes of a tmpfs; files without content are charged to the memory limit."""
+        if "memory" in self.allow:
+            self.skipTest("this engine holds no memory limit here")
+        done = self.dsb("--memory", "128MiB", "-c", "import errno\ntry:\n  for n in range(1000000):\n    open(f'/tmp/{n}', 'x').close()\n"
+                        "    if n % 10000 == 0: print(n, flush=True)\n  print('all')\nexcept OSError as e: print(errno.errorcode[e.errno])")
+        result = self.result(done)
+        words = result["stdout"].split()
+        self.assertIn((done.status, result["status"]), ((137, "oom"), (0, "ok")), done)
+        self.assertGreater(len(words), 2, "it got somewhere")
+        if done.status == 0:
+            self.assertIn(words[-1], ("ENOSPC", "ENOMEM"), done)
+        self.assert_clean()
+
     def test_dk05_dk07_beyond_the_largest_file(self):
         result = self.run_ok("import errno, os\nf = os.open('/sandbox/f', os.O_RDWR | os.O_CREAT)\n"
                              "for call in (lambda: os.truncate(f, 1 << 50), lambda: os.pwrite(f, b'x', 1 << 40)):\n"
@@ -330,7 +344,6 @@ class Disk(EngineCase):
         result = self.run_ok("import os\nprint([d for d in ('/tmp', '/dev/shm', '/var/tmp', '/run') if os.path.exists(d + '/left')])",
                              "--session", "left")
         self.assertEqual(result["stdout"], "[]\n")
-
 
     def test_dk11_no_room_behind_a_mapping(self):
         done = self.dsb("--tmp-size", "1MiB", "-c", "import mmap, os\nf = os.open('/tmp/f', os.O_RDWR | os.O_CREAT)\n"

@@ -6,13 +6,16 @@
 #   rig.sh env      print the shell assignments that lead to the running engines
 #   rig.sh down     end the engines; the image cache stays, the next `up` is fast
 #   rig.sh down --purge   and delete everything the rig made
+#   rig.sh kill ENGINE [SIGNAL]   a signal (KILL) for one engine, as an accident would send it
+#   rig.sh start ENGINE           start it again; unlike `up`, containers that are there stay
 #
 # Three engines: rootful dockerd, rootful Podman, rootless Podman. One that
 # cannot run here is reported as `SKIP name: reason`; the others still start.
 # `up` succeeds when at least one runs, and fails when one that is named in
 # DSB_RIG_MUST_RUN ("docker podman rootless") does not.
 #
-#   DSB_RIG_DIR    state that lasts (images), on an ordinary file system
+#   DSB_RIG_DIR    state that lasts (images), on an ordinary file system; rigs with different ones live side by side
+#   DSB_RIG_IMAGES directory of the image cache (DSB_RIG_DIR/image), which several rigs may share
 #   DSB_RIG_ONLY   start only these: "docker podman rootless"
 #   DSB_RIG_SUITE  Debian suite of the sandbox image (stable)
 #
@@ -56,7 +59,7 @@ esac
 
 if [ "$(id -u)" != 0 ]; then
 	command -v sudo >/dev/null || die "needs root, and there is no sudo"
-	exec sudo -n env DSB_RIG_DIR="$state" DSB_RIG_ONLY="${DSB_RIG_ONLY:-}" \
+	exec sudo -n env DSB_RIG_DIR="$state" DSB_RIG_IMAGES="${DSB_RIG_IMAGES:-}" DSB_RIG_ONLY="${DSB_RIG_ONLY:-}" \
 		DSB_RIG_SUITE="${DSB_RIG_SUITE:-}" \
 		DSB_RIG_MUST_RUN="${DSB_RIG_MUST_RUN:-}" "$0" "$@"
 fi
@@ -66,6 +69,7 @@ unset DOCKER_HOST DOCKER_CONTEXT DOCKER_TLS_VERIFY CONTAINER_HOST \
 	CONTAINERS_CONF CONTAINERS_STORAGE_CONF STORAGE_DRIVER STORAGE_OPTS
 group=${SUDO_GID:-0} # who may use the rootful sockets, besides root
 
+images=${DSB_RIG_IMAGES:-$state/image}
 tag=$(printf %s "$state" | cksum | cut -d' ' -f1)
 run=/tmp/dsb-rig.$tag
 docker_sock=$run/docker/docker.sock
@@ -79,7 +83,7 @@ make_run() {
 	mkdir -m 0711 "$run" 2>/dev/null
 	[ -d "$run" ] && [ ! -L "$run" ] && [ "$(stat -c %u:%a "$run")" = 0:711 ] ||
 		die "'$run' exists and is not ours"
-	mkdir -p "$state/image" "$run/docker" "$run/podman" "$run/rootless"
+	mkdir -p "$images" "$run/docker" "$run/podman" "$run/rootless"
 }
 
 # --- small tools ------------------------------------------------------------
@@ -171,7 +175,7 @@ wanted() { # name
 
 # --- Docker -----------------------------------------------------------------
 
-docker_up() {
+docker_start() {
 	need docker dockerd containerd runc curl docker ip iptables unshare || return
 	ping "$docker_sock" && return
 	# After a kill -9 the daemon's containerd lives on and its files lie about.
@@ -195,8 +199,7 @@ docker_up() {
 	# shellcheck disable=SC2016
 	setsid unshare --net sh -c 'ip link set lo up && exec dockerd --config-file "$1"' sh "$run/docker/daemon.json" \
 		>"$run/docker/log" 2>&1 </dev/null &
-	await docker "$docker_sock" $! 60 || return
-	docker_rm_all
+	await docker "$docker_sock" $! 60
 }
 
 docker_rm_all() {
@@ -277,7 +280,7 @@ podman_import() { # socket tar label
 	limit 60 podman --remote --url "unix://$1" image prune -f >/dev/null
 }
 
-podman_rm_all() { # socket
+api_rm_all() { # socket
 	limit 90 podman --remote --url "unix://$1" rm -a -f -t 0 >/dev/null ||
 		say "could not remove all containers behind '$1'"
 }
@@ -299,7 +302,7 @@ make_podman_program() {
 	chmod 0755 "$run/podman/podman"
 }
 
-podman_up() {
+podman_start() {
 	need podman podman conmon curl unshare || return
 	[ -n "$(podman_runtime)" ] || {
 		skip podman "neither runc nor crun is installed"
@@ -324,11 +327,12 @@ podman_up() {
 	echo $pid >"$p/pid"
 	await podman "$podman_sock" $pid 30 || return
 	chgrp "$group" "$podman_sock" && chmod 0660 "$podman_sock"
-	podman_rm_all "$podman_sock"
 }
 
+podman_rm_all() { api_rm_all "$podman_sock"; }
+
 podman_down() {
-	ping "$podman_sock" && podman_rm_all "$podman_sock"
+	ping "$podman_sock" && podman_rm_all
 	end_pid "$run/podman/pid" 10
 	unmount_below "$run/podman"
 	unmount_below "$state/podman"
@@ -371,7 +375,7 @@ make_as_user() {
 	chmod 0755 "$as_user"
 }
 
-rootless_up() {
+rootless_start() {
 	need rootless podman conmon newuidmap setpriv curl || return
 	[ -n "$(podman_runtime)" ] || {
 		skip rootless "neither runc nor crun is installed"
@@ -414,10 +418,11 @@ rootless_up() {
 	pid=$!
 	echo $pid >"$r/pid"
 	await rootless "$rootless_sock" $pid 60 || return
-	# the first process only waits for the one inside the user namespace
-	pgrep -P $pid -f -- "$rootless_sock" >"$r/inner"
-	podman_rm_all "$rootless_sock"
+	# The first process only waits for one in the user namespace; where a namespace is left, it joins that itself.
+	pgrep -P $pid -f -- "$rootless_sock" >"$r/inner" || :
 }
+
+rootless_rm_all() { api_rm_all "$rootless_sock"; }
 
 end_rootless_service() {
 	end_pid "$run/rootless/pid" 10
@@ -432,7 +437,7 @@ rootless_prewarm() {
 }
 
 rootless_down() {
-	ping "$rootless_sock" && podman_rm_all "$rootless_sock"
+	ping "$rootless_sock" && rootless_rm_all
 	end_rootless_service
 	id -u $test_user >/dev/null 2>&1 || return 0
 	# Podman keeps one process per user to hold the user namespace.
@@ -464,16 +469,16 @@ change_args() { # label
 }
 
 make_tar() { # key; prints the path
-	tar=$state/image/$1.tar
+	tar=$images/$1.tar
 	if [ ! -s "$tar" ]; then
 		say "making the sandbox image from packages (about two minutes, once)"
 		limit 1200 "$top/images/from-packages.sh" \
 			--suite "${DSB_RIG_SUITE:-stable}" "$tar" \
-			>"$state/image/log" 2>&1 || {
-			say "image: $(tail -n 2 "$state/image/log" | tr '\n' ' ')"
+			>"$images/log" 2>&1 || {
+			say "image: $(tail -n 2 "$images/log" | tr '\n' ' ')"
 			return 1
 		}
-		find "$state/image" -name '*.tar*' ! -name "$1.tar" -delete
+		find "$images" -name '*.tar*' ! -name "$1.tar" -delete
 	fi
 	echo "$tar"
 }
@@ -550,7 +555,9 @@ up() {
 	for e in docker podman rootless; do
 		rm -f "$run/$e/skip"
 		if wanted $e; then
-			${e}_up 9>&-
+			running $e || new=1
+			${e}_start 9>&- && [ -n "${new:-}" ] && ${e}_rm_all
+			new=''
 		else
 			skip $e "not asked for (DSB_RIG_ONLY)"
 		fi
@@ -587,9 +594,37 @@ down() {
 	fi
 }
 
+engine() { # name
+	case $1 in
+	docker | podman | rootless) ;;
+	*) die "no engine '$1' (docker podman rootless)" ;;
+	esac
+}
+
+# The service itself; Docker's containerd, Podman's conmon and the containers go on.
+kill_one() { # engine signal
+	engine "$1"
+	hit=0
+	for f in inner pid; do
+		p=$(cat "$run/$1/$f" 2>/dev/null)
+		ours "$p" && kill -"$2" "$p" && hit=1
+	done
+	[ $hit = 1 ] || die "$1 does not run"
+}
+
+start_one() { # engine
+	engine "$1"
+	make_run
+	lock
+	rm -f "$run/$1/skip"
+	"$1_start" 9>&- && running "$1"
+}
+
 case ${1:-} in
 up) up ;;
 env) show_env ;;
 down) down "${2:-}" ;;
-*) die "usage: rig.sh up | env | down [--purge]" ;;
+kill) kill_one "${2:-}" "${3:-KILL}" ;;
+start) start_one "${2:-}" ;;
+*) die "usage: rig.sh up | env | down [--purge] | kill ENGINE [SIGNAL] | start ENGINE" ;;
 esac
