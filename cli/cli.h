@@ -57,7 +57,7 @@ int cli_policy_verb(const struct cli *cli);
 int cli_image(const struct cli *cli);
 int cli_doctor(const struct cli *cli);
 int cli_gc(const struct cli *cli);
-/** Becomes the service; argv[0] is the verb. */
-int cli_serve(char **argv);
+/** Becomes the program of the verb, where it has one of its own. TRUE: that failed, and was said. */
+gboolean cli_helper(char **argv);
 
 #endif

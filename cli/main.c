@@ -29,6 +29,7 @@ static const char usage_text[] =
     "  doctor                               check this machine\n"
     "  gc                                   remove what dead runs left\n"
     "  serve                                the per-user service (see 'dsandbox serve --help')\n"
+    "  conformance                          prove that a backend keeps the policy (see 'dsandbox conformance --help')\n"
     "  version\n";
 
 /* Options that are policy keys: one row here is all that they need. */
@@ -246,13 +247,14 @@ static void open_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
+    (void) argc;
     open_standard_descriptors();
     setlocale(LC_ALL, "");
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL); /* ignored by who started us, our children would end without a status */
     g_set_prgname("dsandbox");
-    if (argc > 1 && strcmp(argv[1], "serve") == 0)
-        return cli_serve(argv + 1);
+    if (cli_helper(argv))
+        return EXIT_OURS;
     set_list = g_ptr_array_new();
     g_auto(GStrv) args = g_strdupv(argv);
     cli.program_args = split_program_args(args);

@@ -275,7 +275,7 @@ installation() {
 		"$prefix/bin/dsandbox" backend ls >"$1/ls"
 		for b in docker-api docker-cli podman; do grep "^$b " "$1/ls"; done
 		test -s "$prefix/share/man/man1/dsandbox.1"
-		test "$("$prefix/bin/dsandbox-conformance" --list | wc -l)" -gt 100
+		test "$("$prefix/bin/dsandbox" conformance --list | wc -l)" -gt 100
 		export PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name "*.pc" | head -n 1)")
 		pkg-config --modversion dsandbox
 		test -d "$(pkg-config --variable=plugindir dsandbox)"
@@ -331,9 +331,8 @@ conformance() {
 		rc=$?
 		python3 -c "$summary" "$json" || rc=1
 		exit $rc' sh "$json" "$summary" \
-		${DSB_TEST_AS:+"$DSB_TEST_AS"} "${DSB_TEST_PROGRAM%/cli/dsandbox}/tests/conformance/dsandbox-conformance" \
-		--backend "$DSB_TEST_BACKEND" --endpoint "$DSB_TEST_ENDPOINT" --image "$DSB_TEST_IMAGE" --setup "$1" \
-		--waivers "$copy/tests/conformance/waivers.json" ${allow:+--allow-unenforced "$allow"} --json
+		${DSB_TEST_AS:+"$DSB_TEST_AS"} "$DSB_TEST_PROGRAM" conformance \
+		--backend "$DSB_TEST_BACKEND" --host "$DSB_TEST_ENDPOINT" --image "$DSB_TEST_IMAGE" --setup "$1" ${allow:+--allow-unenforced "$allow"} --json
 	reports="$reports $json"
 }
 
@@ -342,8 +341,7 @@ compare() {
 	# shellcheck disable=SC2086
 	set -- $reports
 	[ $# -ge 2 ] || return 0
-	if step conformance-compare 60 "$build/tests/conformance/dsandbox-conformance" --compare \
-		--waivers tests/conformance/waivers.json "$@"; then
+	if step conformance-compare 60 "$program" conformance --html "$logs/conformance.html" --compare "$@"; then
 		pass
 	else
 		fail "conformance-compare: set-ups answer differently, see $logs/conformance-compare.log"

@@ -79,7 +79,7 @@ pc=$(find "$prefix" -name dsandbox.pc | head -n 1)
 }
 PKG_CONFIG_PATH=$(dirname "$pc")
 export PKG_CONFIG_PATH
-dsandbox=$prefix/bin/dsandbox conformance=$prefix/bin/dsandbox-conformance
+dsandbox=$prefix/bin/dsandbox
 mkdir "$work/source"
 cp "$here"/*.c "$here"/meson* "$work/source/"
 
@@ -92,7 +92,7 @@ run 0 'engine       template 1 at memory' "$dsandbox" --plugin "$plugin" backend
 run 0 '"usable":true' "$dsandbox" --json --plugin "$plugin" backend show
 run 125 'the engine said: the template runs nothing' "$dsandbox" --plugin "$plugin" --base-dir "$work/base" run -c pass
 run 125 'leave --host out' "$dsandbox" --plugin "$plugin" --host tcp://127.0.0.1:1 --base-dir "$work/base" run -c pass
-run 0 '"fail": 0' "$conformance" --plugin "$plugin" --contract
+run 0 '"fail": 0' "$dsandbox" conformance --plugin "$plugin" --contract
 
 echo "== installed, it is found by its name"
 DESTDIR=$work/staged need "installing the template" meson install -C "$work/template"
@@ -117,7 +117,7 @@ chmod g-w "$plugin"
 echo "== leaks"
 leak() { # what text
 	build "leak-$1" "-Dleak=$1"
-	run 1 "$2" "$conformance" --plugin "$work/leak-$1/libdsandbox-template.so" --contract
+	run 1 "$2" "$dsandbox" conformance --plugin "$work/leak-$1/libdsandbox-template.so" --contract
 }
 leak containers 'leaked containers: after destroy there is still'
 leak descriptors 'leaked descriptors: 40 more after 40 lives'

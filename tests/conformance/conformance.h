@@ -61,17 +61,42 @@ char *conf_host_check(struct conf_host *host, const char *session, const char *c
 /** The operations of options->plugin_path, one by one; appends struct conf_outcome *. `only`: one case, or NULL. */
 gboolean conf_contract(const struct dsb_run_options *options, const char *only, GPtrArray *outcomes, GError **error);
 
-/* report.c */
+/* waivers.c */
 struct conf_waivers;
+/** `path` NULL: none. */
 struct conf_waivers *conf_waivers_read(const char *path, GError **error);
 void conf_waivers_free(struct conf_waivers *waivers);
 /** The reason of the waiver in force for a case in a set-up, NULL without one. */
 const char *conf_waiver(const struct conf_waivers *waivers, const char *id, const char *setup);
 
-const char *conf_verdict_name(enum conf_verdict verdict);
-/** Print all outcomes; returns the number of failures. */
-unsigned conf_report(GPtrArray *outcomes, const char *setup, json_object *about, gboolean json);
-/** Compare several reports; prints the differences, returns the exit status. */
-int conf_compare(char *const *files, const struct conf_waivers *waivers, gboolean json);
+/* report.c */
+/** A text of a JSON object (g_free), NULL where there is none. */
+char *conf_text(json_object *object, const char *key);
+/**
+ * Answers come out of a sandbox and may hold anything: valid UTF-8 (g_free) without what a terminal would obey and XML
+ * cannot say. NULL: empty.
+ */
+char *conf_clean(const char *text);
+/** Set a text, null for NULL. */
+void conf_add(json_object *object, const char *key, const char *text);
+void conf_print(json_object *object);
+/** Complete `about` with set-up, summary and cases; returns the number of failures. */
+unsigned conf_report(GPtrArray *outcomes, const char *setup, json_object *about);
+void conf_print_report(json_object *report);
+
+/* compare.c */
+/** A report that --json wrote (json_object_put). */
+json_object *conf_report_read(const char *path, GError **error);
+/** Reports (json_object *) beside each other: "dsandbox.comparison/1" (json_object_put). */
+json_object *conf_matrix(GPtrArray *reports, const struct conf_waivers *waivers, GError **error);
+void conf_print_matrix(json_object *matrix);
+/** Differences that nothing explains. */
+unsigned conf_matrix_open(json_object *matrix);
+
+/* export.c */
+/** Reports as JUnit XML (g_free). */
+char *conf_junit(GPtrArray *reports);
+/** A matrix as one HTML page (g_free). */
+char *conf_page(json_object *matrix, const char *template_path, GError **error);
 
 #endif
