@@ -119,10 +119,17 @@ static gboolean has_our_flags(const struct dsb_mount *mount)
     return has_option(mount, "nosuid") && has_option(mount, "nodev") && has_option(mount, "noexec");
 }
 
-/* A writable cgroup tree is the way to lift one's own limits. */
+/*
+ * A writable cgroup tree is the way to lift one's own limits. Above the hierarchies of version 1 there is a tmpfs: runc
+ * gives it to root alone, crun leaves it open to all.
+ */
 static gboolean is_writable_cgroup(const struct dsb_mount *mount)
 {
-    return g_str_has_prefix(mount->fstype, "cgroup") && !is_read_only(mount);
+    if (is_read_only(mount))
+        return FALSE;
+    if (strcmp(mount->target, "/sys/fs/cgroup") == 0 && strcmp(mount->fstype, "tmpfs") == 0)
+        return !has_word(mount->super_options, "mode=755", ",");
+    return g_str_has_prefix(mount->fstype, "cgroup");
 }
 
 static gboolean is_foreign(const struct dsb_mount *mount, const struct dsb_spec *spec)

@@ -60,8 +60,14 @@ void kill_execution(enum reason reason)
 
 void check_grace(int64_t now)
 {
-    if (g.interrupted && now >= g.kill_at)
+    if (!g.interrupted)
+        return;
+    if (now >= g.kill_at)
         signal_main(SIGKILL);
+    else if (!g.session.on || g.session.started)
+        /* CPython only notes a signal and acts between two instructions: a SIGINT that comes just before a blocking
+           call is seen after it. SIGURG ends the call, does nothing else, and is ignored by who has no handler. */
+        signal_main(SIGURG);
 }
 
 /*

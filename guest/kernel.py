@@ -518,6 +518,8 @@ def main():
             f.write("1000")
     except OSError:
         pass  # without /proc; then all have the same score
+    # dsb-init sends it after an interrupt, again and again: one that comes just before a blocking call waits for its end.
+    _signal.signal(_signal.SIGURG, lambda *_: None)
     control = Control(CONTROL_FD)
     _, config, _ = control.receive()
     for name in config.get("preload") or ():

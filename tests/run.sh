@@ -6,7 +6,7 @@
 #
 #   DSB_TEST_BUILD      build directory (build-test)
 #   DSB_TEST_MUST_RUN   set-ups that may not be skipped, "docker-api podman"
-#   DSB_TEST_ONLY       steps to run: "unit compilers fuzz install cli service python conformance"
+#   DSB_TEST_ONLY       steps to run: "unit install cli service python conformance", and beside them "compilers fuzz"
 #   DSB_TEST_RUNS       runs in the leak test of tests/cli (100)
 #   DSB_TEST_SESSIONS   sessions at once in tests/service (50), and DSB_TEST_EXECUTIONS of all of them (1000)
 #   DSB_TEST_FUZZ       seconds for each fuzz target (5)
@@ -20,12 +20,12 @@ cd "$(dirname "$0")/.." || exit 1
 
 top=$PWD
 build=${DSB_TEST_BUILD:-build-test}
-only=${DSB_TEST_ONLY:-unit compilers fuzz install cli service python conformance}
+only=${DSB_TEST_ONLY:-unit install cli service python conformance compilers fuzz}
 must=${DSB_TEST_MUST_RUN:-}
 rig=tests/rig/rig.sh
 setups=${*:-docker-api docker-cli podman podman-rootless}
 passed=0 failed=0 skipped=0
-child='' stop_rig='' ended='' work=''
+child='' lane='' stop_rig='' ended='' work=''
 logs=$build/test-logs
 
 for s in $setups $must; do
@@ -45,6 +45,12 @@ has() { # word list...
 	return 1
 }
 
+# A step that is one test.
+pass() {
+	echo "   passed $took"
+	passed=$((passed + 1))
+}
+
 fail() {
 	echo "FAIL $*"
 	failed=$((failed + 1))
@@ -61,15 +67,21 @@ skip() { # set-up reason...
 
 # --- end --------------------------------------------------------------------
 
-# End the running step: it is the leader of a process group of its own (timeout makes one).
-end_child() {
-	[ -n "$child" ] || return 0
-	kill -TERM "$child" 2>/dev/null
+terminate() { # pid tenths-of-a-second
+	kill -TERM "$1" 2>/dev/null
 	n=0
-	while kill -0 "$child" 2>/dev/null && [ $n -lt 50 ]; do
+	while kill -0 "$1" 2>/dev/null && [ $n -lt "$2" ]; do
 		n=$((n + 1))
 		sleep 0.1
 	done
+}
+
+# End what runs: a step is the leader of a process group of its own (timeout makes one), the lane ends its own step.
+end_children() {
+	[ -z "$lane" ] || terminate "$lane" 300
+	lane=''
+	[ -n "$child" ] || return 0
+	terminate "$child" 50
 	kill -KILL -- "-$child" 2>/dev/null
 	child=''
 }
@@ -77,7 +89,7 @@ end_child() {
 finish() {
 	[ -z "$ended" ] || return 0
 	ended=1
-	end_child
+	end_children
 	if [ -n "$stop_rig" ]; then
 		echo "== stop the engines"
 		timeout -s KILL 180 sh $rig down >"$logs/rig-down.log" 2>&1 || fail "tests/rig/rig.sh down, see $logs/rig-down.log"
@@ -106,12 +118,13 @@ step() {
 	shift 2
 	log=$logs/$name.log
 	echo "== $name"
+	began=$(date +%s)
 	# Background and wait, so that a signal is answered at once. INT would be ignored in the background.
 	timeout -s KILL "$seconds" env --default-signal=INT,QUIT "$@" >"$log" 2>&1 </dev/null &
 	child=$!
 	wait $child
 	rc=$?
-	child=''
+	child='' took="in $(($(date +%s) - began)) s"
 	[ $rc -ne 137 ] || echo "killed, or no end within $seconds s" >>"$log"
 	[ $rc -eq 0 ] || tail -n "${DSB_TEST_TAIL:-60}" "$log" | sed 's/^/   | /'
 	return $rc
@@ -128,7 +141,7 @@ suite() {
 		fail "$1: no summary (exit status $rc), see $log"
 		return
 	fi
-	echo "   $line"
+	echo "   $line $took"
 	# shellcheck disable=SC2086
 	set -- "$1" $line
 	passed=$((passed + $2))
@@ -141,9 +154,38 @@ suite() {
 	fi
 }
 
+# What needs much processor time and none of the rig's engines runs beside the rest and behind it (nice).
+start_lane() {
+	beside=''
+	for s in compilers fuzz; do
+		if has $s "$only"; then beside="$beside $s"; fi
+	done
+	[ -n "$beside" ] || return 0
+	# A session of its own: where the kernel shares by session (autogroup), nice alone would not tell it from the engines.
+	# shellcheck disable=SC2016
+	DSB_TEST_LANE=1 DSB_TEST_ONLY=$beside setsid sh -c 'echo 15 >/proc/self/autogroup
+		exec nice -n 15 sh tests/run.sh' >"$logs/lane.log" 2>&1 </dev/null &
+	lane=$!
+}
+
+end_lane() {
+	[ -n "$lane" ] || return 0
+	echo "== beside"
+	wait $lane
+	lane=''
+	sed '$d; s/^/   /' "$logs/lane.log"
+	# shellcheck disable=SC2046
+	set -- $(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$logs/lane.log" | tail -n 1)
+	if [ $# -ne 6 ]; then
+		fail "beside: no summary, see $logs/lane.log"
+		return
+	fi
+	passed=$((passed + $1)) failed=$((failed + $3)) skipped=$((skipped + $5))
+}
+
 unit() {
 	rm -f "$build/meson-logs/testlog.json"
-	step unit 900 meson test -C "$build" --no-rebuild --print-errorlogs
+	DSB_TEST_TAIL=0 step unit 900 meson test -C "$build" --no-rebuild
 	rc=$?
 	counts=$(python3 - "$build/meson-logs/testlog.json" <<-'END'
 	import json, sys
@@ -154,6 +196,9 @@ unit() {
 	    count[kind] += 1
 	    if kind != "passed":
 	        print(f'   {"SKIP" if kind == "skipped" else "FAIL"} unit: {test["name"]}: {test["result"]}', file=sys.stderr)
+	    if kind == "failed":
+	        text = (test.get("stdout", "") + test.get("stderr", "")).splitlines()
+	        print("\n".join("   | " + line for line in text[-40:]), file=sys.stderr)
 	print(count["passed"], count["failed"], count["skipped"])
 	END
 	) || {
@@ -162,7 +207,7 @@ unit() {
 	}
 	# shellcheck disable=SC2086
 	set -- $counts
-	echo "   $1 passed, $2 failed, $3 skipped"
+	echo "   $1 passed, $2 failed, $3 skipped $took"
 	passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
 	[ $rc -eq 0 ] || [ "$2" -gt 0 ] || fail "unit: exit status $rc, see $logs/unit.log"
 	[ "$1" -gt 0 ] || [ "$2" -gt 0 ] || fail "unit: nothing passed"
@@ -173,13 +218,13 @@ compilers() {
 	# shellcheck disable=SC2016
 	step clang 900 sh -eu -c '
 		CC=clang meson setup "$1/clang" -Dwerror=true -Dtests=enabled
-		meson compile -C "$1/clang"' sh "$work" && passed=$((passed + 1)) || fail "clang, see $logs/clang.log"
+		meson compile -C "$1/clang"' sh "$work" && pass || fail "clang, see $logs/clang.log"
 	# shellcheck disable=SC2016
 	step sanitizers 1200 sh -eu -c '
 		meson setup "$1/sanitize" -Dtests=enabled -Db_sanitize=address,undefined -Dwerror=true
 		meson compile -C "$1/sanitize"
 		meson test -C "$1/sanitize" --no-rebuild --print-errorlogs --timeout-multiplier 4' sh "$work" &&
-		passed=$((passed + 1)) || fail "sanitizers, see $logs/sanitizers.log"
+		pass || fail "sanitizers, see $logs/sanitizers.log"
 	DSB_TEST_PROGRAM=$work/sanitize/cli/dsandbox DSB_TEST_WORK=$work/sanitized
 	export DSB_TEST_PROGRAM DSB_TEST_WORK
 	mkdir -p "$DSB_TEST_WORK"
@@ -237,8 +282,7 @@ installation() {
 		echo "#include <dsandbox/dsandbox.h>
 		int main(void) { return dsb_version() == NULL; }" >"$1/embed.c"
 		cc -o "$1/embed" "$1/embed.c" $(pkg-config --cflags --libs dsandbox)
-		LD_LIBRARY_PATH=$(pkg-config --variable=libdir dsandbox) "$1/embed"' sh "$work" &&
-		passed=$((passed + 1)) || fail "install"
+		LD_LIBRARY_PATH=$(pkg-config --variable=libdir dsandbox) "$1/embed"' sh "$work" && pass || fail "install"
 }
 
 # Controls that the engine of this set-up cannot hold here, as the program itself says. Rootless on cgroup v1 only.
@@ -300,7 +344,7 @@ compare() {
 	[ $# -ge 2 ] || return 0
 	if step conformance-compare 60 "$build/tests/conformance/dsandbox-conformance" --compare \
 		--waivers tests/conformance/waivers.json "$@"; then
-		passed=$((passed + 1))
+		pass
 	else
 		fail "conformance-compare: set-ups answer differently, see $logs/conformance-compare.log"
 	fi
@@ -311,6 +355,13 @@ compare() {
 mkdir -p "$logs" || exit 1
 work=$(mktemp -d /tmp/dsb-test.XXXXXX) && chmod 0755 "$work" || exit 1
 copy=$top reports=''
+
+if [ -n "${DSB_TEST_LANE:-}" ]; then
+	program=$(cd "$build" && pwd)/cli/dsandbox
+	if has compilers "$only"; then compilers; fi
+	if has fuzz "$only"; then suite fuzz 900 sh tests/fuzz/run.sh "${DSB_TEST_FUZZ:-5}"; fi
+	exit
+fi
 
 step install-packages 1500 sh tests/rig/install.sh build check engines || fail "install-packages: something is missing"
 if [ -e "$build/build.ninja" ]; then
@@ -323,10 +374,11 @@ fi && step compile 1200 meson compile -C "$build" || {
 }
 program=$(cd "$build" && pwd)/cli/dsandbox
 
+start_lane
+
 # --- without an engine ------------------------------------------------------
 
 if has unit "$only"; then unit; fi
-if has compilers "$only"; then compilers; fi
 unset DSB_TEST_SETUP DSB_TEST_ENDPOINT DSB_TEST_BACKEND DSB_TEST_AS
 DSB_TEST_PROGRAM=$program DSB_TEST_WORK=$work/none
 export DSB_TEST_PROGRAM DSB_TEST_WORK
@@ -343,8 +395,10 @@ if has install "$only"; then
 	installation
 	suite template 600 sh plugins/template/check.sh
 fi
-if has fuzz "$only"; then suite fuzz 900 sh tests/fuzz/run.sh "${DSB_TEST_FUZZ:-5}"; fi
-has cli "$only" || has service "$only" || has python "$only" || has conformance "$only" || exit 0
+has cli "$only" || has service "$only" || has python "$only" || has conformance "$only" || {
+	end_lane
+	exit
+}
 
 # --- on real engines --------------------------------------------------------
 
@@ -396,4 +450,5 @@ for s in $setups; do
 	if has conformance "$only"; then conformance "$s"; fi
 done
 compare
+end_lane
 exit

@@ -19,7 +19,7 @@
 static struct {
     char *backend, *plugin, *endpoint, *base_dir, *image, *group, *only, *allow, *setup, *cases, *waivers;
     char **settings, **rest;
-    gboolean json, compare, contract, list, verbose;
+    gboolean json, compare, contract, list, verbose, every;
 } opt;
 
 static const GOptionEntry entries[] = {
@@ -29,9 +29,10 @@ static const GOptionEntry entries[] = {
     {"base-dir", 0, 0, G_OPTION_ARG_FILENAME, &opt.base_dir, "Directory for sessions (default: a private one)", "DIR"},
     {"image", 0, 0, G_OPTION_ARG_STRING, &opt.image, "Sandbox image", "NAME"},
     {"group", 0, 0, G_OPTION_ARG_STRING, &opt.group, "One group only", "GROUP"},
-    {"case", 0, 0, G_OPTION_ARG_STRING, &opt.only, "One case only", "ID"},
+    {"case", 0, 0, G_OPTION_ARG_STRING, &opt.only, "These cases only", "ID,…"},
     {"set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &opt.settings, "Another policy than the default one", "KEY=VALUE"},
     {"allow-unenforced", 0, 0, G_OPTION_ARG_STRING, &opt.allow, "Controls that may be missing", "LIST"},
+    {"every-case", 0, 0, G_OPTION_ARG_NONE, &opt.every, "Also those about controls that may be missing", NULL},
     {"setup", 0, 0, G_OPTION_ARG_STRING, &opt.setup, "Name of this set-up in reports and waivers", "NAME"},
     {"cases", 0, 0, G_OPTION_ARG_FILENAME, &opt.cases, "Directory of the cases", "DIR"},
     {"waivers", 0, 0, G_OPTION_ARG_FILENAME, &opt.waivers, "Known differences, at most ten", "FILE"},
@@ -271,7 +272,7 @@ static gboolean skipped(struct suite *suite, const struct conf_case *which)
         return TRUE;
     }
     uint64_t needs = 0;
-    if (which->needs == NULL || !dsb_controls_parse(which->needs, &needs, NULL) || (needs & suite->allow) == 0)
+    if (opt.every || which->needs == NULL || !dsb_controls_parse(which->needs, &needs, NULL) || (needs & suite->allow) == 0)
         return FALSE;
     record(suite, which, CONF_SKIPPED, NULL, "this set-up was allowed not to enforce a control that the case is about");
     return TRUE;
@@ -279,7 +280,10 @@ static gboolean skipped(struct suite *suite, const struct conf_case *which)
 
 static gboolean wanted(const struct conf_case *which)
 {
-    return opt.only == NULL || g_ascii_strcasecmp(opt.only, which->id) == 0;
+    g_autofree char *id = g_ascii_strup(which->id, -1);
+    g_autofree char *only = opt.only != NULL ? g_ascii_strup(opt.only, -1) : NULL;
+    g_auto(GStrv) ids = only != NULL ? g_strsplit(only, ",", -1) : NULL;
+    return ids == NULL || g_strv_contains((const char *const *) ids, id);
 }
 
 /* The group's probes, followed by the calls that run some of them. */

@@ -7,7 +7,8 @@
 #     check    what the test suite needs besides (analysers, test tools)
 #     engine   Docker, enough to try dsandbox out
 #     image    the image maker, and what a private Docker daemon needs
-#     engines  Docker, Podman, both runtimes and the image maker: the test rig
+#     engines  Docker, Podman, their runtimes and the image maker: the test rig
+#     vm       what makes and runs the guest of tests/rig/vm.sh
 #
 # apt-get runs only when dpkg says that something is missing. Engine services
 # that the packages would start are not started for `engines` (the rig starts
@@ -36,10 +37,14 @@ group() {
 		echo mmdebstrap debian-archive-keyring gpg curl util-linux iproute2 iptables
 		;;
 	engines)
-		echo docker.io podman runc crun conmon uidmap catatonit netavark slirp4netns \
+		echo docker.io podman runc crun runsc conmon uidmap catatonit netavark slirp4netns \
 			mmdebstrap debian-archive-keyring gpg curl util-linux passwd iproute2 iptables
 		;;
-	*) die "unknown group '$1' (build, check, engine, image, engines)" ;;
+	vm)
+		echo mmdebstrap debian-archive-keyring gpg util-linux qemu-system-x86 qemu-utils busybox-static e2fsprogs cpio \
+			xz-utils zstd
+		;;
+	*) die "unknown group '$1' (build, check, engine, image, engines, vm)" ;;
 	esac
 }
 
@@ -77,13 +82,13 @@ install_quietly() {
 		apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@"' sh "$@"
 }
 
-[ $# -gt 0 ] || die "usage: install.sh GROUP... (build, check, engine, image, engines)"
+[ $# -gt 0 ] || die "usage: install.sh GROUP... (build, check, engine, image, engines, vm)"
 command -v dpkg >/dev/null && command -v apt-get >/dev/null ||
 	die "this script knows Debian and Ubuntu only; see README.md for the list"
 
 quiet=no wanted=
 for g in "$@"; do
-	case $g in engines | image) quiet=yes ;; esac
+	case $g in engines | image | vm) quiet=yes ;; esac
 	wanted="$wanted $(group "$g")"
 done
 

@@ -4,6 +4,8 @@
 #
 #   rig.sh up       start what is not running, make and import the sandbox image
 #   rig.sh env      print the shell assignments that lead to the running engines
+#   rig.sh image    make the tar of the sandbox image if it is missing, and print its path
+#   rig.sh dir      print where the rig keeps what lasts
 #   rig.sh down     end the engines; the image cache stays, the next `up` is fast
 #   rig.sh down --purge   and delete everything the rig made
 #   rig.sh kill ENGINE [SIGNAL]   a signal (KILL) for one engine, as an accident would send it
@@ -175,6 +177,12 @@ wanted() { # name
 
 # --- Docker -----------------------------------------------------------------
 
+# gVisor as a further runtime, where it is installed. With a network it would need one of its own in the host's.
+gvisor() {
+	command -v runsc >/dev/null || return 0
+	printf '\n  "runtimes": {"gvisor": {"path": "%s", "runtimeArgs": ["--network=none"]}},' "$(command -v runsc)"
+}
+
 docker_start() {
 	need docker dockerd containerd runc curl docker ip iptables unshare || return
 	ping "$docker_sock" && return
@@ -190,7 +198,7 @@ docker_start() {
 	  "pidfile": "$run/docker/pid",
 	  "hosts": ["unix://$docker_sock"],
 	  "group": "$group",
-	  "ip6tables": false,
+	  "ip6tables": false,$(gvisor)
 	  "containerd-namespace": "dsbrig$tag",
 	  "containerd-plugins-namespace": "dsbrig$tag-plugins"
 	}
@@ -623,8 +631,14 @@ start_one() { # engine
 case ${1:-} in
 up) up ;;
 env) show_env ;;
+image)
+	make_run
+	lock
+	make_tar "$(recipe_key)"
+	;;
+dir) echo "$state" ;;
 down) down "${2:-}" ;;
 kill) kill_one "${2:-}" "${3:-KILL}" ;;
 start) start_one "${2:-}" ;;
-*) die "usage: rig.sh up | env | down [--purge] | kill ENGINE [SIGNAL] | start ENGINE" ;;
+*) die "usage: rig.sh up | env | image | dir | down [--purge] | kill ENGINE [SIGNAL] | start ENGINE" ;;
 esac

@@ -292,6 +292,8 @@ static const struct {
     {"\"/dev\",\"fstype\":\"tmpfs\"", "\"/dev\",\"fstype\":\"devtmpfs\"", DSB_CONTROL_VOLUME},
     {MOUNT("/sys/fs/cgroup", "cgroup2", "ro,nosuid,nodev,noexec,relatime"),
      MOUNT("/sys/fs/cgroup", "cgroup2", "rw,nosuid,nodev,noexec,relatime"), DSB_CONTROL_VOLUME},
+    {MOUNT("/sys/fs/cgroup", "cgroup2", "ro,nosuid,nodev,noexec,relatime"),
+     TMPFS("/sys/fs/cgroup", "rw,nosuid,nodev,noexec,relatime", "1048576"), DSB_CONTROL_VOLUME},
     {TMPFS("/tmp", FLAGS, "104857600"), TMPFS("/tmp", FLAGS, "104861696"), DSB_CONTROL_TMP},
     {TMPFS("/tmp", FLAGS, "104857600"), TMPFS("/tmp", FLAGS, "0"), DSB_CONTROL_TMP}, /* a tmpfs without limit */
     {TMPFS("/tmp", FLAGS, "104857600"), MOUNT("/tmp", "tmpfs", FLAGS), DSB_CONTROL_TMP},

@@ -1,0 +1,210 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Makes the machine of vm.sh: a Debian 13 guest with rootless Podman, its disk, its saved state. Needs root.
+#
+#   vm-make.sh DIR IMAGE.tar CPUS     DIR must not exist; what happened is in DIR.log
+#
+# The guest is made from Debian packages. The sandbox image is imported, and its copy for keep-id made, in a chroot of
+# the guest's tree: that is the slow part under emulation. Then the guest boots once and its state is saved.
+set -eu
+umask 022
+
+rig=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$rig/../.." && pwd)
+dir=$1 tar=$2 cpus=$3
+log=$dir.log part=$dir.part
+root=$part/root
+image=dsandbox-sandbox:latest
+user=ci uid=1000
+packages="linux-image-cloud-amd64 systemd systemd-sysv udev dbus dbus-user-session libpam-systemd kmod iproute2
+	podman crun conmon uidmap slirp4netns passt netavark catatonit procps python3-minimal python3
+	libglib2.0-0t64 libjson-c5 libcurl4t64 libsoup-3.0-0 libedit2 libseccomp2"
+
+began=$(date +%s)
+say() { echo "vm: $* ($(($(date +%s) - began)) s)" >&2; }
+die() {
+	echo "vm: $*" >&2
+	exit 125
+}
+
+# --- the tree ---------------------------------------------------------------
+
+in_tree() { # command...: in the tree, as root
+	chroot "$root" "$@" 2>>"$log"
+}
+
+# As the user, with a run-time directory that only this command sees. Podman's database remembers its paths: they are
+# those of the booted machine.
+as_user_in_tree() {
+	# shellcheck disable=SC2016
+	unshare -m --propagation private sh -ec '
+		root=$1 uid=$2 user=$3 image=$4
+		shift 4
+		mount --bind "$root" "$root"
+		mount --rbind /dev "$root/dev"
+		mount -t proc proc "$root/proc"
+		mount --rbind /sys "$root/sys"
+		# crun refuses the additional hierarchy of hybrid hosts
+		! mountpoint -q "$root/sys/fs/cgroup/unified" || umount "$root/sys/fs/cgroup/unified"
+		mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+		mount -t tmpfs tmpfs "$root/run"
+		mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+		install -d -m 0700 -o "$uid" -g "$uid" "$root/run/user/$uid"
+		: >"$root/tmp/image.tar"
+		mount --bind "$image" "$root/tmp/image.tar"
+		cd "$root"
+		mkdir -p .old
+		pivot_root . .old
+		umount -l /.old
+		cd /
+		exec setpriv --reuid "$uid" --regid "$uid" --clear-groups env -i HOME="/home/$user" USER="$user" \
+			PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin XDG_RUNTIME_DIR="/run/user/$uid" \
+			PODMAN_IGNORE_CGROUPSV1_WARNING=1 "$@"' sh "$root" $uid $user "$tar" "$@"
+}
+
+files() {
+	echo dsandbox-vm >"$root/etc/hostname"
+	echo '127.0.0.1 localhost dsandbox-vm' >"$root/etc/hosts"
+	: >"$root/etc/fstab"
+	head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$root/etc/machine-id"
+	in_tree useradd -m -u $uid -s /bin/bash $user
+	grep -q "^$user:" "$root/etc/subuid" || die "useradd gave no subordinate ids"
+	mkdir -p "$root/var/lib/systemd/linger"
+	: >"$root/var/lib/systemd/linger/$user"
+	# The service stays: without this it ends after five idle seconds and starts anew, slowly.
+	mkdir -p "$root/home/$user/.config/containers"
+	printf '[engine]\nservice_timeout = 0\n' >"$root/home/$user/.config/containers/containers.conf"
+	in_tree chown -R $user: /home/$user/.config
+
+	cat >"$root/usr/local/sbin/agent" <<-'END'
+	#!/usr/bin/python3
+	# Commands come over the port, a JSON string a line; output goes back in frames, at the end the status.
+	import json, os, selectors, subprocess
+	port = os.open("/dev/virtio-ports/port", os.O_RDWR)
+	def send(data):
+	    while data:
+	        data = data[os.write(port, data):]
+	send(b"READY 0\n")
+	line = b""
+	while True:
+	    got = os.read(port, 4096)
+	    if not got:
+	        raise SystemExit("the port is closed")
+	    line += got
+	    if not line.endswith(b"\n"):
+	        continue
+	    p = subprocess.Popen(["/bin/sh", "-c", json.loads(line)], stdin=subprocess.DEVNULL,
+	                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+	    line = b""
+	    with selectors.DefaultSelector() as both:
+	        both.register(p.stdout, selectors.EVENT_READ, b"O")
+	        both.register(p.stderr, selectors.EVENT_READ, b"E")
+	        while both.get_map():
+	            for key, _ in both.select():
+	                data = os.read(key.fd, 65536)
+	                if data:
+	                    send(b"%s %d\n" % (key.data, len(data)) + data)
+	                else:
+	                    both.unregister(key.fileobj)
+	    status = p.wait()
+	    send(b"X %d\n" % (status if status >= 0 else 128 - status))
+	END
+	# Becomes the user as a login of his would.
+	cat >"$root/usr/local/sbin/as-user" <<-END
+	#!/bin/sh
+	cd /home/$user
+	exec setpriv --reuid $user --regid $user --init-groups env -i HOME=/home/$user USER=$user LOGNAME=$user \\
+		LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin XDG_RUNTIME_DIR=/run/user/$uid \\
+		DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$uid/bus "\$@"
+	END
+	chmod 0755 "$root/usr/local/sbin/agent" "$root/usr/local/sbin/as-user"
+	cat >"$root/etc/systemd/system/agent.service" <<-END
+	[Unit]
+	After=user@$uid.service dbus.service dev-virtio\x2dports-port.device
+	Wants=user@$uid.service dev-virtio\x2dports-port.device
+	[Service]
+	ExecStart=/usr/local/sbin/agent
+	[Install]
+	WantedBy=multi-user.target
+	END
+	in_tree systemctl -q enable agent.service
+	# What a machine without hardware, network and time of its own only waits for.
+	in_tree systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+		e2scrub_reap.service fstrim.timer systemd-timesyncd.service getty.target getty@tty1.service \
+		serial-getty@ttyS0.service systemd-networkd.service systemd-pstore.service podman-auto-update.timer \
+		podman-auto-update.service podman-restart.service podman-clean-transient.service podman.service podman.socket \
+		systemd-hwdb-update.service systemd-update-done.service systemd-journal-catalog-update.service ldconfig.service \
+		systemd-binfmt.service systemd-firstboot.service systemd-random-seed.service modprobe@drm.service
+}
+
+# The cloud kernel has no driver for the disk built in.
+initrd() {
+	i=$part/ird
+	mkdir -p "$i/bin" "$i/dev" "$i/newroot"
+	cp "$(command -v busybox)" "$i/bin/busybox"
+	xz -dc "$root/lib/modules/$kernel/kernel/drivers/block/virtio_blk.ko.xz" >"$i/virtio_blk.ko"
+	cat >"$i/init" <<-'END'
+	#!/bin/busybox sh
+	/bin/busybox mount -t devtmpfs dev /dev
+	/bin/busybox insmod /virtio_blk.ko
+	/bin/busybox mount -t ext4 -o rw,noatime /dev/vda /newroot
+	/bin/busybox umount /dev
+	exec /bin/busybox switch_root /newroot /sbin/init
+	END
+	chmod +x "$i/init"
+	(cd "$i" && find . | cpio -o -H newc --quiet) >"$part/initrd"
+	rm -rf "$i"
+}
+
+# The configuration of the image as --change arguments, for eval.
+changes() {
+	"$top/images/from-packages.sh" --config | sed "s/'/'\\\\''/g; s/^/--change '/; s/\$/'/" | tr '\n' ' '
+}
+
+# Until the machine is at rest, with the engine's service answering.
+warm_up="set -e
+for s in \$(systemctl list-units --failed --plain --no-legend | cut -d' ' -f1); do echo \"failed unit: \$s\" >&2; done
+as-user systemctl --user start podman.socket podman.service
+as-user podman info --format '{{.Version.Version}} {{.Host.CgroupsVersion}} {{.Host.CgroupManager}} {{.Host.CgroupControllers}} {{.Host.OCIRuntime.Name}}' >&2
+as-user podman --remote run --rm --network none --userns keep-id:uid=1000,gid=1000 --memory 256m --pids-limit 30 $image python3 -c 'print(1)'
+echo 3 >/proc/sys/vm/drop_caches
+sync"
+
+# --- make -------------------------------------------------------------------
+
+: >"$log"
+rm -rf --one-file-system "$part"
+mkdir -p "$root"
+say "making the guest from packages"
+# shellcheck disable=SC2086
+sh "$rig/debian.sh" trixie "$part/root.tar" $packages >>"$log" 2>&1 || die "mmdebstrap failed, see $log"
+tar -C "$root" -xf "$part/root.tar"
+rm "$part/root.tar"
+mkdir -p "$root/dev"
+in_tree dpkg-query -W >"$part/packages"
+kernel=$(basename "$root"/lib/modules/*)
+cp "$root/boot/vmlinuz-$kernel" "$part/vmlinuz"
+files
+initrd
+say "importing the sandbox image"
+eval "as_user_in_tree podman import -q $(changes) /tmp/image.tar $image" >>"$log" 2>&1 ||
+	die "Podman did not take the image: $(tail -n 1 "$log")"
+as_user_in_tree podman run --rm --network none --userns keep-id:uid=1000,gid=1000 $image true >>"$log" 2>&1 ||
+	die "keep-id does not work in the tree: $(tail -n 1 "$log")"
+rmdir "$root/.old"
+rm -rf "${root:?}/boot" "$root/var/cache/apt" "$root/var/lib/apt/lists"
+say "making the disk"
+mke2fs -q -t ext4 -O ^has_journal,^resize_inode -E lazy_itable_init=1 -m 0 -d "$root" -F "$part/root.img" 8G >>"$log" 2>&1
+rm -rf --one-file-system "$root"
+echo "$cpus" >"$part/cpus"
+say "booting"
+for attempt in 1 2; do
+	# beside the image, so that the directory can be renamed
+	rm -f "$part/root.qcow2"
+	(cd "$part" && qemu-img create -q -f qcow2 -b root.img -F raw root.qcow2)
+	timeout -s KILL 400 python3 "$rig/vm.py" save "$part" 380 "$warm_up" >>"$log" 2>&1 && break
+	[ $attempt = 1 ] || die "the guest does not start, see $log"
+	say "once more"
+done
+mv "$part" "$dir"
+say "ready"

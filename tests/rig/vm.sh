@@ -1,0 +1,126 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# A Debian 13 machine (systemd, cgroup v2, crun, rootless Podman with real limits) under QEMU without KVM, for the tests.
+#
+#   vm.sh build                      make the machine and save its state, if that is not done yet
+#   vm.sh run BUILD COMMAND          what BUILD (a build directory of dsandbox) installs is in the guest;
+#                                    COMMAND runs there as the user, in a shell; its output and status are ours
+#   vm.sh test BUILD REPORT.json     the conformance suite there; the last line is "N passed, N failed, N skipped"
+#   vm.sh purge                      delete it
+#
+# vm-make.sh makes the guest and saves its state; each run resumes that in a second and starts from the same state. The
+# guest's packages are as new as the cache; `purge` renews them.
+#
+#   DSB_VM_DIR     where the machine is kept (beside the rig's images)
+#   DSB_VM_CPUS    virtual processors (1)
+#   DSB_VM_IMAGE   tar of the sandbox image (the rig's, made when it is missing)
+set -eu
+umask 022
+
+rig=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$rig/../.." && pwd)
+user=ci uid=1000
+cpus=${DSB_VM_CPUS:-1}
+
+say() { echo "vm: $*" >&2; }
+die() {
+	say "$*"
+	exit 125
+}
+
+usage() {
+	die "usage: vm.sh build | run BUILD COMMAND | test BUILD REPORT.json | purge"
+}
+
+[ "$(id -u)" = 0 ] || die "needs root"
+for c in qemu-system-x86_64 qemu-img mmdebstrap mke2fs zstd cpio xz busybox setpriv unshare; do
+	command -v $c >/dev/null || die "'$c' is not installed (tests/rig/install.sh vm)"
+done
+cache=${DSB_VM_DIR:-$(sh "$rig/rig.sh" dir)/vm}
+
+# --- build ------------------------------------------------------------------
+
+key() {
+	{
+		cat "$rig/vm-make.sh" "$rig/vm.py" "$rig/debian.sh" "$top/images/from-packages.sh"
+		qemu-system-x86_64 --version
+		echo "$cpus"
+	} | sha256sum | cut -c1-32
+}
+
+build() {
+	mkdir -p "$cache"
+	exec 9>"$cache/lock"
+	flock -w 1500 9 || die "another one has been building for 25 minutes"
+	dir=$cache/$(key)
+	[ ! -s "$dir/state.zst" ] || return 0
+	tar=${DSB_VM_IMAGE:-$(sh "$rig/rig.sh" image 9>&-)}
+	[ -s "$tar" ] || die "no sandbox image"
+	# only the newest is kept
+	find "$cache" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -rf --one-file-system {} +
+	sh "$rig/vm-make.sh" "$dir" "$tar" "$cpus" 9>&-
+}
+
+# --- run --------------------------------------------------------------------
+
+run() { # build-directory seconds command
+	build
+	flock -u 9
+	work=$(mktemp -d /tmp/dsb-vm-files.XXXXXX)
+	trap 'rm -rf "$work"' EXIT
+	trap 'exit 129' HUP INT TERM
+	DESTDIR=$work/tree meson install -C "$1" --no-rebuild --quiet --strip >"$work/log" 2>&1 || {
+		cat "$work/log" >&2
+		die "meson install failed"
+	}
+	mkdir -p "$work/tree/home/$user/tests/conformance"
+	cp "$top/tests/conformance/waivers.json" "$work/tree/home/$user/tests/conformance/"
+	chmod -R go-w "$work/tree"
+	tar -C "$work/tree" --owner=0 --group=0 -cf "$work/files.tar" .
+	timeout -s KILL $(($2 + 30)) python3 "$rig/vm.py" run "$dir" "$2" "$work/files.tar" \
+		"ldconfig; exec as-user sh -c $(quote "$3")"
+}
+
+quote() {
+	printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")"
+}
+
+summary='
+import json, sys
+try:
+    report = json.load(open(sys.argv[1], encoding="utf-8"))
+except ValueError:
+    print("FAIL no report: the suite ended with status", sys.argv[2], "\n0 passed, 1 failed, 0 skipped")
+    sys.exit(1)
+for row in report["cases"]:
+    if row["verdict"] != "pass":
+        word = {"fail": "FAIL", "skipped": "SKIP", "waived": "SKIP (waived)"}[row["verdict"]]
+        print(word, row["id"], row["severity"], row["title"] + ":", row["reason"] or "")
+    if row["verdict"] in ("fail", "waived"):
+        print("     expected:", row["expected"], "\n     observed:", row["observed"])
+count = report["summary"]
+print(count["pass"], "passed,", count["fail"], "failed,", count["skipped"] + count["waived"], "skipped")
+sys.exit(count["fail"] != 0)'
+
+case ${1:-} in
+build) build ;;
+run)
+	[ $# = 3 ] || usage
+	run "$2" "${DSB_VM_SECONDS:-900}" "$3"
+	;;
+test)
+	[ $# = 3 ] || usage
+	set +e
+	(
+		set -e
+		run "$2" "${DSB_VM_SECONDS:-1200}" "exec dsandbox-conformance --backend podman --json --setup podman-rootless-v2 \
+		--endpoint unix:///run/user/$uid/podman/podman.sock --waivers tests/conformance/waivers.json"
+	) >"$3"
+	status=$?
+	set -e
+	python3 -c "$summary" "$3" $status || [ $status != 0 ] || status=1
+	exit $status
+	;;
+purge) rm -rf --one-file-system "$cache" ;;
+*) usage ;;
+esac
