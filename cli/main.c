@@ -251,6 +251,7 @@ int main(int argc, char **argv)
     open_standard_descriptors();
     setlocale(LC_ALL, "");
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond `ulimit -f` is an error to report */
     signal(SIGCHLD, SIG_DFL); /* ignored by who started us, our children would end without a status */
     g_set_prgname("dsandbox");
     if (cli_helper(argv))

@@ -139,7 +139,7 @@ static gboolean take_head(struct http_answer *answer, GError **error)
     g_byte_array_append(answer->head, (const guint8 *) "", 1);
     g_auto(GStrv) lines = g_strsplit((const char *) answer->head->data, "\r\n", -1);
     g_byte_array_set_size(answer->head, 0);
-    if (!g_str_has_prefix(lines[0], "HTTP/1.") || strlen(lines[0]) < 12)
+    if (lines[0] == NULL || !g_str_has_prefix(lines[0], "HTTP/1.") || strlen(lines[0]) < 12)
         return not_http("its first line", error);
     int status = (int) g_ascii_strtoll(lines[0] + 9, NULL, 10);
     if (status < 100 || status > 599)

@@ -168,19 +168,19 @@ static guint end_timeout(const struct dsbc_cli *cli)
     return dsbe_cancel_pending(&cancel_fd) ? KILL_MS : MAX(cli->timeout_ms, KILL_MS);
 }
 
-/** After a cancel: whether a Docker engine does not even tell its version. What it left is for `gc`. */
+/** Whether a Docker engine does not even tell its version. What it left is for `gc`. */
 static gboolean hangs(struct dsbc_cli *cli, GError **error)
 {
     int cancel_fd = cli->cancel_fd;
     g_mutex_lock(&cli->lock);
     gboolean podman = cli->facts.podman; /* no daemon, nothing to hang */
     g_mutex_unlock(&cli->lock);
-    if (podman || !dsbe_cancel_pending(&cancel_fd))
+    if (podman)
         return FALSE;
     GPtrArray *argv = dsbc_argv(cli);
     dsbc_add(argv, "version");
     dsbc_add(argv, "--format={{.Server.Version}}");
-    g_auto(dsbc_output) output = {.timeout_ms = PROBE_MS, .always = TRUE};
+    g_auto(dsbc_output) output = {.timeout_ms = dsbe_cancel_pending(&cancel_fd) ? PROBE_MS : KILL_MS, .always = TRUE};
     return !dsbc_call(cli, argv, "asking the engine whether it is there", &output, error);
 }
 

@@ -426,11 +426,11 @@ gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream,
     return TRUE;
 }
 
-/* After a cancel nobody waits for an engine that hangs: what it left is for `gc`. */
-static gboolean hangs(struct dsbe_client *client, GError **error)
+/* Nobody waits long for an engine that hangs, and nobody at all after a cancel: what it left is for `gc`. */
+static gboolean hangs(struct dsbe_client *client, guint timeout_ms, GError **error)
 {
     g_auto(dsbe_response) response = {0};
-    struct dsbe_request request = {.method = "GET", .path = "/_ping", .timeout_ms = PROBE_TIMEOUT_MS, .always = TRUE};
+    struct dsbe_request request = {.method = "GET", .path = "/_ping", .timeout_ms = timeout_ms, .always = TRUE};
     return !dsbe_client_call(client, &request, 0, "asking the engine whether it is there", &response, error);
 }
 
@@ -445,7 +445,7 @@ static gboolean act(struct dsbe_client *client, const char *method, const char *
                                    .timeout_ms = hurry ? KILL_TIMEOUT_MS : MAX(client->timeout_ms, KILL_TIMEOUT_MS),
                                    .always = TRUE};
     GError *local = NULL;
-    if (hurry && hangs(client, error))
+    if (hangs(client, hurry ? PROBE_TIMEOUT_MS : KILL_TIMEOUT_MS, error))
         return FALSE;
     if (dsbe_client_call(client, &request, 304, what, &response, &local))
         return TRUE;

@@ -12,8 +12,10 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -22,12 +24,14 @@ import unittest
 
 import test_cli
 import test_session
-from test_cli import AS, BACKEND, ENDPOINT, SETUP, EngineCase, dsandbox, wait_until
+from test_cli import BACKEND, ENDPOINT, SETUP, EngineCase, dsandbox, wait_until
 
 RIG = os.environ.get("DSB_TEST_RIG", "")
 ENGINE = {"docker-api": "docker", "docker-cli": "docker", "podman": "podman", "podman-rootless": "rootless"}.get(SETUP, "")
 SOCKET = ENDPOINT[len("unix://"):]
 PLACE = os.path.dirname(os.path.dirname(SOCKET))  # of the engines' sockets, process numbers and logs
+
+UP = "import time\nprint('up', flush=True)\nopen('/sandbox/up', 'w').write('kept')\n"
 
 
 def rig(*args, check=True):
@@ -50,21 +54,109 @@ def storage():
     return [test_cli.engine_get("/info")["DockerRootDir"]]
 
 
+def read(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
 def traces(identity):
     """Everything of the machine that carries this container's id."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        for name in ("cmdline", "mountinfo", "cgroup"):
-            try:
-                with open(f"/proc/{pid}/{name}", "rb") as file:
-                    if identity.encode() in file.read():
-                        found.append(f"process {pid}: {name}")
-            except OSError:
-                pass
+        found += [f"process {pid}: {name}" for name in ("cmdline", "mountinfo", "cgroup") if identity.encode() in read(f"/proc/{pid}/{name}")]
     places = ["/sys/fs/cgroup", PLACE, *storage()]
     lines = subprocess.run(["find", *places, "-maxdepth", "6", "(", "-name", "diff", "-o", "-name", "merged", ")", "-prune", "-o", "-name",
                             f"*{identity}*", "-print"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60).stdout
     return found + lines.decode("utf-8", "replace").splitlines()
+
+
+def held():
+    """
+    Processes that this engine still holds for a container. Engines that are killed in the middle of a start forget the
+    monitor that they have just made, with a `runc init` that waits for its start or (Docker) without: nothing of the
+    container has begun in it, and nobody can reach it through the engine any more. It is not counted.
+    """
+    mark = f"dsbrig{PLACE.rsplit('.', 1)[1]}" if ENGINE == "docker" else f"{PLACE}/{ENGINE}/"
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        line = read(f"/proc/{pid}/cmdline")
+        program = os.path.basename(line.split(b"\0")[0])
+        if mark.encode() not in line or not program.startswith((b"conmon", b"containerd-shim")):
+            continue
+        children = subprocess.run(["pgrep", "-a", "-P", pid], stdout=subprocess.PIPE, timeout=30).stdout.decode("utf-8", "replace").strip()
+        forgotten = "[0-9]+ (/usr/bin/)?(runc|crun) init" + ("|" if ENGINE == "docker" else "")
+        if not re.fullmatch(forgotten, children):
+            found.append(f"{pid} {program.decode()}: {children}")
+    return found
+
+
+class Proxy:
+    """Stands between the program and the engine, and acts just before the first request of a kind gets there."""
+
+    def __init__(self, pattern, action):
+        self.pattern, self.action = re.compile(pattern), action
+        self.acted, self.lock = False, threading.Lock()
+        self.path = os.path.join(test_cli.WORK.path, "proxy.sock")
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        os.chmod(self.path, 0o666)
+        self.listener.listen(64)
+        if BACKEND == "podman":
+            self.look_like_the_service()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    @staticmethod
+    def look_like_the_service():
+        """The backend takes the limit on processes from the process behind the socket, and so do its children."""
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+            sock.connect(SOCKET)
+            pid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        words = re.search(rb"Max processes +(\S+) +(\S+)", read(f"/proc/{pid}/limits")).groups()
+        resource.setrlimit(resource.RLIMIT_NPROC, tuple(resource.RLIM_INFINITY if w == b"unlimited" else int(w) for w in words))
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client = self.listener.accept()[0]
+                threading.Thread(target=self.connection, args=(client,), daemon=True).start()
+
+    def connection(self, client):
+        engine = socket.socket(socket.AF_UNIX)
+        try:
+            engine.connect(SOCKET)
+        except OSError:
+            client.close()
+            return
+        threading.Thread(target=self.pump, args=(engine, client, False), daemon=True).start()
+        self.pump(client, engine, True)
+
+    def pump(self, source, sink, requests):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if requests and self.pattern.match(data):
+                    with self.lock:
+                        if not self.acted:
+                            self.acted = True
+                            self.action()
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+        if requests is False:
+            with contextlib.suppress(OSError):
+                source.shutdown(socket.SHUT_RDWR)
+                sink.shutdown(socket.SHUT_RDWR)
+
+    def env(self):
+        return {"CONTAINER_HOST" if BACKEND == "podman" else "DOCKER_HOST": "unix://" + self.path}
 
 
 def identity_of(name):
@@ -77,8 +169,7 @@ class FaultCase(EngineCase):
 
     def begin(self, session, seconds, *options, code="pass"):
         """A run that is in the middle of its code: the process and the container's id."""
-        process = self.popen("--session", session, *options, "-c",
-                             f"import time\nprint('up', flush=True)\nopen('/sandbox/up', 'w').write('kept')\ntime.sleep({seconds})\n{code}")
+        process = self.popen("--session", session, *options, "-c", f"{UP}time.sleep({seconds})\n{code}")
         marker = os.path.join(test_cli.WORK.base, session, "up")
         self.assertTrue(wait_until(lambda: os.path.exists(marker), 60))
         time.sleep(0.3)
@@ -87,7 +178,13 @@ class FaultCase(EngineCase):
 
     def end(self, process, limit):
         begin = time.monotonic()
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            rig("kill", ENGINE, "CONT", check=False)
+            raise AssertionError("no end within 60 s") from None
         seconds = time.monotonic() - begin
         done = test_cli.Done(["…"], process.returncode, out, err, seconds)
         self.assertLess(seconds, limit, done)
@@ -101,6 +198,7 @@ class FaultCase(EngineCase):
         """After gc."""
         self.gc()
         self.assert_clean(20)
+        self.assertTrue(wait_until(lambda: not held(), 45), held())  # pid 1 waits 30 s for its first word
         for identity in identities:
             self.assertTrue(wait_until(lambda: not traces(identity), 20), traces(identity))
 
@@ -111,6 +209,7 @@ class Killed(FaultCase):
     def test_in_the_middle_of_a_run(self):
         process, identity = self.begin("killed", 60)
         self.assertNotEqual(traces(identity), [], "the search finds what is there")
+        self.assertEqual(len(held()), 1, "and this one, too")
         rig("kill", ENGINE)
         done = self.end(process, 5)
         result = self.result(done)
@@ -196,6 +295,110 @@ class KilledSession(test_session.SessionCase, FaultCase):
         self.finish(identity)
 
 
+PHASES = {"who": rb"GET [^ ]*/_ping|HEAD [^ ]*/_ping", "create": rb"POST [^ ]*/containers/create", "inspect": rb"GET [^ ]*/containers/[^/ ]+/json",
+          "attach": rb"POST [^ ]*/attach", "start": rb"POST [^ ]*/start", "remove": rb"DELETE |POST [^ ]*/kill"}
+
+
+class Phases(FaultCase):
+    """CC-04: the engine hangs, or dies, as it gets the request of each phase."""
+
+    def run_through(self, proxy, *args):
+        options = ["--backend", BACKEND, "--engine-timeout", "2", "run", "--no-service", "--json", "--base-dir", test_cli.WORK.base,
+                   "--policy", test_cli.WORK.file('{"start_timeout": "5s"}')]
+        if self.allow:
+            options.append("--allow-unenforced=" + ",".join(self.allow))
+        return test_cli.start(*options, *args, env=proxy.env())
+
+    def stop_first_process(self, session):
+        """It would leave by itself, and nobody would have to remove the container."""
+        marker = os.path.join(test_cli.WORK.base, session, "up")
+        self.assertTrue(wait_until(lambda: os.path.exists(marker), 30))
+        os.unlink(marker)
+        (name,) = test_cli.containers()
+        pid = test_cli.engine_get(f"/containers/{name.lstrip('/')}/json")["State"]["Pid"]
+        self.assertGreater(pid, 1)
+        os.kill(pid, signal.SIGSTOP)
+
+    def at(self, phase, number, limit):
+        proxy = Proxy(PHASES[phase], lambda: rig("kill", ENGINE, number))
+        self.addCleanup(proxy.close)
+        if phase != "remove":
+            process = self.run_through(proxy, "-c", "print('whole')")
+        else:
+            process = self.run_through(proxy, "--session", number, "--timeout", "3s", "-c", UP + "time.sleep(60)")
+            self.stop_first_process(number)
+        done = self.end(process, limit)
+        with proxy.lock:  # the action is over
+            self.assertTrue(proxy.acted, done)
+        rig("kill", ENGINE, "CONT", check=False)
+        if number == "KILL":
+            rig("start", ENGINE)
+        return done
+
+    def fails(self, phases, number, codes, limit):
+        for phase in phases:
+            with self.subTest(phase):
+                done = self.at(phase, number, limit)
+                result = self.result(done)
+                if phase == "remove":
+                    self.assertEqual((done.status, result["status"], result["stdout"]), (124, "timeout", "up\n"), done)
+                else:
+                    self.assertEqual((done.status, result["status"], result["stdout"]), (125, "error", ""), done)
+                    self.assertIn(result["failure"]["code"], codes, done)
+                self.assert_nothing_left()
+
+    def test_stopped(self):
+        self.fails(("create", "attach", "start", "remove"), "STOP", ("engine_timeout",), 20)
+
+    def test_killed(self):
+        self.fails(PHASES, "KILL", ("unavailable", "lost", "failed", "protocol"), 20)
+
+    def test_stopped_while_code_runs(self):
+        """Nothing gets through any more: the time limit of the code and what pid 1 may take are the end."""
+        process, identity = self.begin("stopped", 1, "--timeout", "3s", code="print('end')")
+        rig("kill", ENGINE, "STOP")
+        done = self.end(process, 25)
+        result = self.result(done)
+        self.assertEqual((done.status, result["status"], result["stdout"]), (124, "timeout", "up\n"), done)
+        rig("kill", ENGINE, "CONT")
+        self.assert_nothing_left(identity)
+
+
+class Room(FaultCase):
+    def test_socket_gone(self):
+        """What runs goes on over the connection that it has; nothing new begins."""
+        process, identity = self.begin("socket", 2, code="print('end')")
+        os.rename(SOCKET, SOCKET + ".away")
+        try:
+            done = self.end(process, 20)
+            self.assertEqual((done.status, self.result(done)["stdout"]), (0, "up\nend\n"), done)
+            self.assert_failure(self.dsb("-c", "pass", limit=30), "unavailable", "start it")
+        finally:
+            os.rename(SOCKET + ".away", SOCKET)
+        self.assert_nothing_left(identity)
+
+    def in_its_namespace(self, script, *args):
+        """A shell command where the engine's process sees its mounts."""
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+            sock.connect(SOCKET)
+            pid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        subprocess.run(["nsenter", "-t", str(pid), "-m", "sh", "-euc", script, "sh", *args], check=True, timeout=30, stdout=subprocess.DEVNULL)
+
+    def test_cc07_no_room_in_the_engines_storage(self):
+        place = os.path.join(storage()[0], "overlay-containers" if BACKEND == "podman" else "containers")
+        staging = test_cli.WORK.dir("staging")
+        self.in_its_namespace("mount -t tmpfs -o size=256k,mode=0711 full \"$1\"; cp -a \"$2\"/. \"$1\"; chown --reference=\"$2\" \"$1\"\n"
+                              "dd if=/dev/zero of=\"$1/filler\" 2>/dev/null || :\nmount --bind \"$1\" \"$2\"", staging, place)
+        try:
+            done = self.dsb("-c", "pass")
+            self.assert_failure(done, None, "no space left")
+        finally:
+            self.in_its_namespace("umount \"$2\"; umount \"$1\"", staging, place)
+        os.rmdir(staging)
+        self.assertEqual(self.run_ok("print('works again')")["stdout"], "works again\n")
+        self.assert_nothing_left()
+
+
 class Storage(FaultCase):
     DATABASES = (".db", ".sql", ".lock", ".log")  # one for all containers; they keep their pages
 
@@ -246,4 +449,4 @@ if __name__ == "__main__":
     if not (SETUP and RIG) or os.getuid() != 0:
         sys.exit("test_engine_faults.py kills engines: it needs DSB_TEST_RIG with a rig of its own, a set-up, and root")
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    test_cli.main([Killed, KilledSession, Storage])
+    test_cli.main([Killed, KilledSession, Phases, Room, Storage])

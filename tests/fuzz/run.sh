@@ -4,6 +4,7 @@
 #
 #   sh tests/fuzz/run.sh [SECONDS [TARGET...]]     default: 60 seconds each, all targets
 #
+#   DSB_FUZZ_JOBS       targets at once (2)
 #   DSB_FUZZ_BUILD      build directory (build-fuzz); what was learned stays in its fuzz-corpus/, findings in fuzz-found/
 #   DSB_TEST_MUST_RUN   with the word "fuzz" in it, a missing clang is a failure
 #
@@ -21,12 +22,13 @@ case $seconds in
 esac
 cd "$(dirname "$0")/../.." || exit 1
 build=${DSB_FUZZ_BUILD:-build-fuzz}
-passed=0 failed=0 skipped=0 child=''
+jobs=${DSB_FUZZ_JOBS:-2}
+passed=0 failed=0 skipped=0 child='' running=''
 
 finish() {
 	trap '' EXIT INT TERM HUP
 	# timeout leads a process group of its own
-	[ -z "$child" ] || kill -KILL -- "-$child" 2>/dev/null
+	for p in $child $running; do kill -KILL -- "-${p%%:*}" 2>/dev/null; done
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" -eq 0 ]
 	exit
@@ -94,20 +96,42 @@ limited 1200 meson compile -C "$build" fuzzers >>"$log" 2>&1 || {
 
 export G_DEBUG=fatal-criticals ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
 mkdir -p "$build/fuzz-found"
-for t in $targets; do
-	program=$build/tests/fuzz/fuzz-$t
-	learned=$build/fuzz-corpus/$t
+
+begin() { # target
+	mkdir -p "$build/fuzz-corpus/$1"
+	timeout -s KILL $((seconds + 60)) env --default-signal=INT,QUIT nice "$build/tests/fuzz/fuzz-$1" \
+		-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+		-artifact_prefix="$build/fuzz-found/$1-" "$build/fuzz-corpus/$1" "tests/fuzz/corpus/$1" \
+		>"$build/fuzz-$1.log" 2>&1 </dev/null &
+	running="$running $!:$1"
+}
+
+# The oldest one that runs: wait for its end, and say what it found.
+end_first() {
+	# shellcheck disable=SC2086
+	set -- $running
+	first=$1
+	wait "${first%%:*}"
+	rc=$?
+	shift
+	running=$*
+	t=${first#*:}
 	log=$build/fuzz-$t.log
-	mkdir -p "$learned"
-	if limited $((seconds + 60)) "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
-		-print_final_stats=1 -artifact_prefix="$build/fuzz-found/$t-" "$learned" "tests/fuzz/corpus/$t" >"$log" 2>&1; then
+	if [ $rc -eq 0 ]; then
 		passed=$((passed + 1))
 		echo "$t: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs," \
 			"$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)"
-	else
-		grep -E 'broken promise|CRITICAL|ERROR|runtime error|SUMMARY|^ +#[0-9]+ .* [a-z_]+\.c:|Test unit written' "$log" |
-			head -n 20 | sed 's/^/   | /'
-		fail "$t, see $log"
+		return
 	fi
+	grep -E 'broken promise|CRITICAL|ERROR|runtime error|SUMMARY|^ +#[0-9]+ .* [a-z_]+\.c:|Test unit written' "$log" |
+		head -n 20 | sed 's/^/   | /'
+	fail "$t, see $log"
+}
+
+for t in $targets; do
+	begin "$t"
+	# shellcheck disable=SC2086
+	[ "$(echo $running | wc -w)" -lt "$jobs" ] || end_first
 done
+while [ -n "$running" ]; do end_first; done
 exit
