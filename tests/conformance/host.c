@@ -11,6 +11,8 @@
 #include <netinet/in.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -91,6 +93,15 @@ static gboolean listeners_work(const struct conf_host *host, GError **error)
     return TRUE;
 }
 
+/* A segment that whoever shares the host's IPC namespace sees. It goes with this process, however that ends. */
+static gboolean plant_segment(GError **error)
+{
+    int segment = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    if (segment < 0 || shmat(segment, NULL, SHM_RDONLY) == (void *) -1)
+        return system_error(error, "a System V segment");
+    return shmctl(segment, IPC_RMID, NULL) == 0 || system_error(error, "a System V segment");
+}
+
 /* The canary in the environment and in a file; variables that a careless child process would obey. */
 static gboolean plant(struct conf_host *host, GError **error)
 {
@@ -116,7 +127,7 @@ struct conf_host *conf_host_new(const char *base_dir, GError **error)
     host->own_base = base_dir == NULL;
     host->base_dir = base_dir != NULL ? g_strdup(base_dir) : g_dir_make_tmp("dsbx-base-XXXXXX", error);
     if (host->base_dir == NULL || !listen_inet(host, error) || !listen_abstract(host, error) ||
-        !listeners_work(host, error) || !plant(host, error))
+        !listeners_work(host, error) || !plant_segment(error) || !plant(host, error))
         return NULL;
     return g_steal_pointer(&host);
 }

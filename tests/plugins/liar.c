@@ -191,30 +191,10 @@ static void claim(const struct dsb_spec *spec, struct dsb_observed *observed, in
     if (weaker)
         weaken(&wanted, binds, control);
     observed->known |= DSB_BIT(control);
-    observed->volume_present = TRUE;
-    observed->guest_read_only = TRUE;
-    observed->foreign_mounts = (uint32_t) (wanted.n_binds - spec->n_binds);
-    observed->tmp_bytes = wanted.tmp_bytes;
-    observed->small_tmp_bytes = wanted.small_tmp_bytes;
-    observed->shm_bytes = wanted.shm_bytes;
-    observed->memory_bytes = wanted.memory_bytes;
-    observed->swap_bytes = wanted.swap_bytes;
-    observed->cpu_quota_us = wanted.cpu_quota_us;
-    observed->cpu_period_us = wanted.cpu_period_us;
-    observed->pids = wanted.pids;
-    observed->nofile = wanted.nofile;
-    observed->core = wanted.core;
-    observed->fsize = wanted.fsize;
-    observed->network = wanted.network;
-    observed->uid = wanted.uid;
-    observed->gid = wanted.gid;
-    observed->extra_groups = 0;
-    observed->rootfs_read_only = wanted.rootfs_read_only;
+    wrap_claim(spec, &wanted, observed);
     observed->capabilities = weaker && control == DSB_CONTROL_CAPABILITIES ? 1 : 0;
-    observed->no_new_privs = wanted.no_new_privs;
     observed->seccomp_ours = !(weaker && control == DSB_CONTROL_SECCOMP);
     observed->shared_namespaces = weaker && control == DSB_CONTROL_NAMESPACES ? DSB_NS_UTS : 0;
-    observed->privileged = FALSE;
     observed->extra_devices = weaker && control == DSB_CONTROL_DEVICES ? 1 : 0;
     if (weaker && control == DSB_CONTROL_RUNTIME)
         g_strlcpy(observed->runtime, "another", sizeof observed->runtime);

@@ -110,3 +110,34 @@ gboolean wrap_image_make(void *backend, const struct dsb_image_source *source, G
         return missing(wrap, "image_make", error);
     return wrap->inner->image_make(wrap->state, source, error);
 }
+
+void wrap_claim(const struct dsb_spec *asked, const struct dsb_spec *wanted, struct dsb_observed *observed)
+{
+    observed->volume_present = TRUE;
+    observed->guest_read_only = TRUE;
+    observed->foreign_mounts = (uint32_t) (wanted->n_binds - asked->n_binds);
+    observed->tmp_bytes = wanted->tmp_bytes;
+    observed->small_tmp_bytes = wanted->small_tmp_bytes;
+    observed->shm_bytes = wanted->shm_bytes;
+    observed->memory_bytes = wanted->memory_bytes;
+    observed->swap_bytes = wanted->swap_bytes;
+    observed->cpu_quota_us = wanted->cpu_quota_us;
+    observed->cpu_period_us = wanted->cpu_period_us;
+    observed->pids = wanted->pids;
+    observed->nofile = wanted->nofile;
+    observed->core = wanted->core;
+    observed->fsize = wanted->fsize;
+    observed->network = wanted->network;
+    observed->uid = wanted->uid;
+    observed->gid = wanted->gid;
+    observed->extra_groups = 0;
+    observed->rootfs_read_only = wanted->rootfs_read_only;
+    observed->capabilities = 0;
+    observed->no_new_privs = wanted->no_new_privs;
+    observed->seccomp_ours = TRUE;
+    observed->shared_namespaces = 0;
+    observed->privileged = FALSE;
+    observed->extra_devices = 0;
+    if (wanted->runtime != NULL)
+        g_strlcpy(observed->runtime, wanted->runtime, sizeof observed->runtime);
+}

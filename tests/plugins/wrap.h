@@ -27,6 +27,9 @@ gboolean wrap_prepare(void *backend, const char *image, gboolean pull, struct ds
 gboolean wrap_usage(void *backend, const char *id, struct dsb_usage *usage, GError **error);
 gboolean wrap_image_make(void *backend, const struct dsb_image_source *source, GError **error);
 
+/** Set all facts to what `wanted` asks for; `known` is as it was. What `asked` does not have is foreign. */
+void wrap_claim(const struct dsb_spec *asked, const struct dsb_spec *wanted, struct dsb_observed *observed);
+
 const struct dsb_plugin *dsb_plugin_entry(void);
 
 #endif

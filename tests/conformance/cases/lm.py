@@ -216,3 +216,11 @@ def lm_14():
     time.sleep(4)
     open("/sandbox/lm14", "w").close()
     return "went on"
+
+
+#: case LM-15 medium the names of our control groups are those of a namespace of its own
+#: expect none
+def lm_15():
+    with open("/proc/self/cgroup") as groups:
+        places = {line.rstrip("\n").split(":", 2)[2] for line in groups}
+    return sorted(place for place in places if place != "/") or "none"

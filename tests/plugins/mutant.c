@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Weakens one thing of the resolved specification before the real backend sees it: DSB_TEST_MUTATE=name. With
+ * DSB_TEST_CLAIM set it also states that everything is as asked, so that only a measurement can tell.
+ */
+#include "wrap.h"
+
+#include <string.h>
+
+#define OPEN_PROFILE "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}"
+
+/* A specification to change, with room for one bind and two variables more. */
+struct mutation {
+    struct dsb_spec spec;
+    struct dsb_bind *binds;
+    struct dsb_pair *env;
+};
+
+static void add_bind(struct mutation *m, const char *source, const char *target)
+{
+    m->binds[m->spec.n_binds++] = (struct dsb_bind){source, target, TRUE};
+}
+
+static void binds(struct mutation *m) { add_bind(m, "/usr", "/mnt"); }
+
+static void guest(struct mutation *m) { m->binds[1].read_only = FALSE; }
+
+static void hosts(struct mutation *m) { m->binds[2].read_only = FALSE; }
+
+/* DSB_TEST_OTHER: another directory that the code may write to. */
+static void volume(struct mutation *m) { m->binds[0].source = g_getenv("DSB_TEST_OTHER"); }
+
+static void tmp(struct mutation *m) { m->spec.tmp_bytes *= 4; }
+
+static void run(struct mutation *m) { m->spec.small_tmp_bytes *= 1024; }
+
+static void shm(struct mutation *m) { m->spec.shm_bytes *= 4; }
+
+/* 0 is "no limit" to every engine. */
+static void memory(struct mutation *m)
+{
+    m->spec.memory_bytes = 0;
+    m->spec.swap_bytes = 0;
+}
+
+static void swap(struct mutation *m) { m->spec.swap_bytes = m->spec.memory_bytes; }
+
+static void cpus(struct mutation *m) { m->spec.cpu_quota_us *= 64; }
+
+static void pids(struct mutation *m) { m->spec.pids = 100000; }
+
+static void nofile(struct mutation *m) { m->spec.nofile *= 4; }
+
+static void core(struct mutation *m) { m->spec.core = 64 << 20; }
+
+static void fsize(struct mutation *m) { m->spec.fsize *= 16; }
+
+static void network(struct mutation *m) { m->spec.network = DSB_NETWORK_FULL; }
+
+static void user(struct mutation *m)
+{
+    m->spec.uid = 0;
+    m->spec.gid = 0;
+}
+
+static void group(struct mutation *m) { m->spec.gid = 0; }
+
+static void keep_id(struct mutation *m) { m->spec.keep_id = FALSE; }
+
+static void rootfs(struct mutation *m) { m->spec.rootfs_read_only = FALSE; }
+
+static void no_new_privs(struct mutation *m) { m->spec.no_new_privs = FALSE; }
+
+/* Kept as a file, since engines open it later; DSB_TEST_OTHER is a directory. */
+static void seccomp(struct mutation *m)
+{
+    static char path[4096];
+    g_snprintf(path, sizeof path, "%s/open.json", g_getenv("DSB_TEST_OTHER"));
+    g_file_set_contents(path, OPEN_PROFILE, -1, NULL);
+    m->spec.seccomp_path = path;
+    m->spec.seccomp_json = OPEN_PROFILE;
+}
+
+static void runtime(struct mutation *m) { m->spec.runtime = NULL; }
+
+static void hostname(struct mutation *m) { m->spec.hostname = g_get_host_name(); }
+
+static void env(struct mutation *m)
+{
+    m->env[m->spec.n_env++] = (struct dsb_pair){"DSBX_CANARY", g_getenv("DSBX_CANARY")};
+    m->env[m->spec.n_env++] = (struct dsb_pair){"PYTHONPATH", "/tmp"};
+}
+
+/* Ready later than it could be. */
+static void slow(struct mutation *m)
+{
+    static const char *const argv[] = {"/bin/sh", "-c", "sleep 2; exec /opt/dsandbox/dsb-init", NULL};
+    m->spec.argv = argv;
+}
+
+static const struct {
+    const char *name;
+    void (*weaken)(struct mutation *m);
+} table[] = {
+    {"binds", binds},       {"guest", guest},     {"hosts", hosts},
+    {"volume", volume},     {"tmp", tmp},         {"run", run},
+    {"shm", shm},           {"memory", memory},   {"swap", swap},
+    {"cpus", cpus},         {"pids", pids},       {"nofile", nofile},
+    {"core", core},         {"fsize", fsize},     {"network", network},
+    {"user", user},         {"group", group},     {"keep_id", keep_id},
+    {"rootfs", rootfs},     {"seccomp", seccomp}, {"no_new_privs", no_new_privs},
+    {"hostname", hostname}, {"env", env},         {"runtime", runtime},
+    {"slow", slow},
+};
+
+static gboolean unknown(const char *name, GError **error)
+{
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "DSB_TEST_MUTATE: no mutation is called '%s'", name);
+    return FALSE;
+}
+
+static gboolean mutant_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+{
+    const char *name = g_getenv("DSB_TEST_MUTATE");
+    g_autofree struct dsb_bind *more_binds = g_new0(struct dsb_bind, spec->n_binds + 1);
+    g_autofree struct dsb_pair *more_env = g_new0(struct dsb_pair, spec->n_env + 2);
+    struct mutation m = {.spec = *spec, .binds = more_binds, .env = more_env};
+    memcpy(more_binds, spec->binds, spec->n_binds * sizeof *more_binds);
+    memcpy(more_env, spec->env, spec->n_env * sizeof *more_env);
+    m.spec.binds = more_binds;
+    m.spec.env = more_env;
+    gboolean known = name == NULL;
+    for (gsize i = 0; i < G_N_ELEMENTS(table) && !known; i++) {
+        known = strcmp(table[i].name, name) == 0;
+        if (known)
+            table[i].weaken(&m);
+    }
+    return known ? wrap_create(backend, &m.spec, id, error) : unknown(name, error);
+}
+
+static gboolean mutant_inspect(void *backend, const char *id, const struct dsb_spec *spec,
+                               struct dsb_observed *observed, GError **error)
+{
+    struct dsb_observed real = *observed;
+    if (!wrap_inspect(backend, id, spec, &real, error))
+        return FALSE;
+    if (g_getenv("DSB_TEST_CLAIM") != NULL)
+        wrap_claim(spec, spec, &real);
+    *observed = real;
+    return TRUE;
+}
+
+static const struct dsb_plugin plugin = {
+    DSB_PLUGIN_HEADER,
+    .thread_model = DSB_THREADS_PARALLEL,
+    .enforces = DSB_CONTROLS_ALL,
+    .name = "mutant",
+    .version = "0",
+    .description = "test: weakens one thing",
+    .open = wrap_open,
+    .close = wrap_close,
+    .describe = wrap_describe,
+    .create = mutant_create,
+    .inspect = mutant_inspect,
+    .start = wrap_start,
+    .kill = wrap_kill,
+    .destroy = wrap_destroy,
+    .list = wrap_list,
+    .prepare = wrap_prepare,
+    .usage = wrap_usage,
+    .image_make = wrap_image_make,
+};
+
+DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void) { return &plugin; }
