@@ -69,8 +69,6 @@ static void keep_id(struct mutation *m) { m->spec.keep_id = FALSE; }
 
 static void rootfs(struct mutation *m) { m->spec.rootfs_read_only = FALSE; }
 
-static void no_new_privs(struct mutation *m) { m->spec.no_new_privs = FALSE; }
-
 /* Kept as a file, since engines open it later; DSB_TEST_OTHER is a directory. */
 static void seccomp(struct mutation *m)
 {
@@ -79,6 +77,13 @@ static void seccomp(struct mutation *m)
     g_file_set_contents(path, OPEN_PROFILE, -1, NULL);
     m->spec.seccomp_path = path;
     m->spec.seccomp_json = OPEN_PROFILE;
+}
+
+/* Without it runc loads the profile early, and with ours it could not go on: nothing would start. */
+static void no_new_privs(struct mutation *m)
+{
+    m->spec.no_new_privs = FALSE;
+    seccomp(m);
 }
 
 static void runtime(struct mutation *m) { m->spec.runtime = NULL; }

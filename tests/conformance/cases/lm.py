@@ -134,13 +134,13 @@ def lm_08():
 #: case LM-09 high code that will not be interrupted is killed after the policy's grace
 #: expect ended
 #: own
-#: policy timeout=300ms
+#: policy timeout=1s
 #: policy grace=200ms
 #: host absent lm09
 def lm_09():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _say("LM-09", "ended")
-    end = time.monotonic() + 3
+    end = time.monotonic() + 4
     while time.monotonic() < end:
         time.sleep(0.1)
     open("/sandbox/lm09", "w").close()
