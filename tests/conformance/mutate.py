@@ -442,7 +442,8 @@ def judge(work, mutant, baseline, allow, full, everything):
         names = {mutant.control, *BRINGS.get(mutant.name, ())}
         for layer in ("claim", "inside"):
             found = row[layer]
-            if found and (found["status"] != "refused" or not names & set(found["refused"]) or found["ran"]):
+            if found and (found["status"] != "refused" or not names & set(found["refused"]) or found["ran"] or
+                          not any(name + ":" in found["message"] for name in names)):
                 row["problem"] = "not refused by the %s: %s" % (layer, json.dumps(found))
     if mutant.cases:
         # Nothing but the cases that should see it where there is a network.
