@@ -441,7 +441,8 @@ def judge(work, mutant, baseline, allow, full, everything):
             row["inside"] = work.attest(mutant, True, rest)
         for layer in ("claim", "inside"):
             found = row[layer]
-            if found and (found["status"] != "refused" or mutant.control not in found["refused"] or found["ran"]):
+            if found and (found["status"] != "refused" or mutant.control not in found["refused"] or found["ran"] or
+                          mutant.control + ":" not in found["message"]):
                 row["problem"] = "not refused by the %s: %s" % (layer, json.dumps(found))
     if mutant.cases:
         # Nothing but the cases that should see it where there is a network.
