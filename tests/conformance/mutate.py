@@ -439,10 +439,13 @@ def judge(work, mutant, baseline, allow, full, everything):
         row["message"] = row["claim"]["message"]
         if mutant.name != "runtime":
             row["inside"] = work.attest(mutant, True, rest)
+        names = {mutant.control, *BRINGS.get(mutant.name, ())}
+        if mutant.name == "no_new_privs":
+            names = {mutant.control}  # the profile is open as well, only so that the container starts
         for layer in ("claim", "inside"):
             found = row[layer]
-            if found and (found["status"] != "refused" or mutant.control not in found["refused"] or found["ran"] or
-                          mutant.control + ":" not in found["message"]):
+            if found and (found["status"] != "refused" or not names & set(found["refused"]) or found["ran"] or
+                          not any(name + ":" in found["message"] for name in names)):
                 row["problem"] = "not refused by the %s: %s" % (layer, json.dumps(found))
     if mutant.cases:
         # Nothing but the cases that should see it where there is a network.
