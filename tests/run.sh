@@ -6,10 +6,8 @@
 #
 #   DSB_TEST_BUILD      build directory (build-test)
 #   DSB_TEST_MUST_RUN   set-ups that may not be skipped, "docker-api podman"
-#   DSB_TEST_ONLY       steps to run: "unit install cli service python conformance", and beside them "compilers fuzz"
-#   DSB_TEST_RUNS       runs in the leak test of tests/cli (100)
-#   DSB_TEST_SESSIONS   sessions at once in tests/service (50), and DSB_TEST_EXECUTIONS of all of them (1000)
-#   DSB_TEST_FUZZ       seconds for each fuzz target (5)
+#   DSB_TEST_ONLY       steps to run: #   DSB_TEST_SESSIONS   sessions at once in tests/service (50), and DSB_TEST_EXECUTIONS of all of them (1000)
+#   DSB_TEST_FUZZ       seconds for each fuzz target (10)
 #   DSB_RIG_DIR         where tests/rig keeps its image cache
 #
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed and something passed.
@@ -20,7 +18,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 top=$PWD
 build=${DSB_TEST_BUILD:-build-test}
-only=${DSB_TEST_ONLY:-unit install cli service python conformance compilers fuzz}
+only=${DSB_TEST_ONLY:-unit install cli service python conformance power faults compilers vm fuzz}
 must=${DSB_TEST_MUST_RUN:-}
 rig=tests/rig/rig.sh
 setups=${*:-docker-api docker-cli podman podman-rootless}
@@ -157,7 +155,7 @@ suite() {
 # What needs much processor time and none of the rig's engines runs beside the rest and behind it (nice).
 start_lane() {
 	beside=''
-	for s in compilers fuzz; do
+	for s in compilers vm fuzz; do
 		if has $s "$only"; then beside="$beside $s"; fi
 	done
 	[ -n "$beside" ] || return 0
@@ -336,8 +334,18 @@ conformance() {
 	reports="$reports $json"
 }
 
+# Whether the suite can go red: every key of the policy is weakened, one at a time. As the engine's user.
+mutate() {
+	mkdir -p "$DSB_TEST_WORK/mutate"
+	[ -z "$DSB_TEST_AS" ] || chown "$DSB_RIG_ROOTLESS_USER:" "$DSB_TEST_WORK/mutate"
+	suite "mutate-$1" 1200 ${DSB_TEST_AS:+"$DSB_TEST_AS"} env DSB_TEST_SETUP="$1" DSB_TEST_BACKEND="$DSB_TEST_BACKEND" \
+		DSB_TEST_ENDPOINT="$DSB_TEST_ENDPOINT" DSB_TEST_IMAGE="$DSB_TEST_IMAGE" DSB_TEST_PROGRAM="$DSB_TEST_PROGRAM" \
+		DSB_TEST_WORK="$DSB_TEST_WORK/mutate" python3 "$copy/tests/conformance/mutate.py"
+}
+
 # The same questions have the same answers on every set-up, but for the waivers.
 compare() {
+	[ ! -s "$logs/conformance-podman-rootless-v2.json" ] || reports="$reports $logs/conformance-podman-rootless-v2.json"
 	# shellcheck disable=SC2086
 	set -- $reports
 	[ $# -ge 2 ] || return 0
@@ -356,12 +364,14 @@ copy=$top reports=''
 
 if [ -n "${DSB_TEST_LANE:-}" ]; then
 	program=$(cd "$build" && pwd)/cli/dsandbox
+	if has vm "$only"; then suite vm 2400 sh tests/rig/vm.sh test "$build" "$logs/conformance-podman-rootless-v2.json"; fi
 	if has compilers "$only"; then compilers; fi
-	if has fuzz "$only"; then suite fuzz 900 sh tests/fuzz/run.sh "${DSB_TEST_FUZZ:-5}"; fi
+	if has fuzz "$only"; then suite fuzz 2400 sh tests/fuzz/run.sh "${DSB_TEST_FUZZ:-10}"; fi
 	exit
 fi
 
-step install-packages 1500 sh tests/rig/install.sh build check engines || fail "install-packages: something is missing"
+rm -f "$logs"/conformance-*.json
+step install-packages 1500 sh tests/rig/install.sh build check engines vm || fail "install-packages: something is missing"
 if [ -e "$build/build.ninja" ]; then
 	step setup 300 meson setup --reconfigure "$build" -Dwerror=true -Dtests=enabled
 else
@@ -393,7 +403,7 @@ if has install "$only"; then
 	installation
 	suite template 600 sh plugins/template/check.sh
 fi
-has cli "$only" || has service "$only" || has python "$only" || has conformance "$only" || {
+has cli "$only" || has service "$only" || has python "$only" || has conformance "$only" || has power "$only" || has faults "$only" || {
 	end_lane
 	exit
 }
@@ -445,8 +455,22 @@ for s in $setups; do
 			suite "python-$t-$s" 900 python3 "$copy/tests/python/test_$t.py"
 		done
 	fi
-	if has conformance "$only"; then conformance "$s"; fi
+	if has conformance "$only"; then
+		conformance "$s"
+		suite "posture-$s" 600 python3 tests/conformance/test_posture.py
+		suite "seccomp-$s" 600 python3 tests/seccomp/test_seccomp.py
+		[ "$s" != docker-api ] || suite "gvisor" 300 python3 tests/cli/test_gvisor.py
+	fi
+	if has power "$only"; then mutate "$s"; fi
+	if has cli "$only"; then suite "runs-$s" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-300}" 2 10; fi
 done
-compare
+
+# Engines that are killed are this run's own, or nobody's.
+for s in $setups; do
+	[ -n "$stop_rig" ] && has faults "$only" && define "$s" || continue
+	if [ "$s" = podman-rootless ] && [ "$copy" != "$top" ]; then DSB_TEST_PROGRAM=$copy/build/cli/dsandbox; fi
+	DSB_TEST_RIG=$top/$rig suite "engine-$s" 1200 python3 tests/cli/test_engine_faults.py
+done
 end_lane
+compare
 exit

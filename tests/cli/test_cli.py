@@ -36,7 +36,7 @@ SETUP = os.environ.get("DSB_TEST_SETUP", "")
 BACKEND = os.environ.get("DSB_TEST_BACKEND", "")
 ENDPOINT = os.environ.get("DSB_TEST_ENDPOINT", "")
 AS = os.environ.get("DSB_TEST_AS", "")
-RUNS = int(os.environ.get("DSB_TEST_RUNS", "100"))
+RUNS = int(os.environ.get("DSB_TEST_RUNS", "30"))
 HARD_LIMIT = 120  # seconds, of one run of the program
 RESULT_SCHEMA = json.load(open(os.path.join(TOP, "doc/result.schema.json"), encoding="utf-8"))
 
