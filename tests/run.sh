@@ -444,6 +444,7 @@ for s in $setups; do
 		suite "cli-$s" 1800 python3 tests/cli/test_cli.py
 		suite "faults-$s" 900 python3 tests/cli/test_faults.py
 		suite "probes-$s" 900 python3 tests/cli/test_probes.py
+		suite "limits-$s" 600 python3 tests/cli/test_probes_limits.py
 		suite "cli-session-$s" 900 python3 tests/cli/test_session.py
 	fi
 	if has service "$only"; then

@@ -111,7 +111,8 @@ def command(args, env):
 def start(*args, env=None, **popen):
     argv, env = command(args, environment(**(env or {})))
     popen.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", **popen)
+    popen.setdefault("cwd", "/")
+    return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **popen)
 
 
 class Done:
