@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 static const char usage_text[] =
@@ -254,6 +255,12 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a write beyond `ulimit -f` is an error to report */
     signal(SIGCHLD, SIG_DFL); /* ignored by who started us, our children would end without a status */
     g_set_prgname("dsandbox");
+    if (getauxval(AT_SECURE) != 0) {
+        g_printerr(
+            "dsandbox: it must not be set-user-id, set-group-id or have capabilities: it does what its user may do, "
+            "and trusts that user's environment\n");
+        return EXIT_OURS;
+    }
     if (cli_helper(argv))
         return EXIT_OURS;
     set_list = g_ptr_array_new();

@@ -274,6 +274,14 @@ installation() {
 		for b in docker-api docker-cli podman; do grep "^$b " "$1/ls"; done
 		test -s "$prefix/share/man/man1/dsandbox.1"
 		test "$("$prefix/bin/dsandbox" conformance --list | wc -l)" -gt 100
+		case $(findmnt -no OPTIONS --target "$1") in
+		*nosuid*) ;;
+		*)
+			install -o nobody -m 4755 "$prefix/bin/dsandbox" "$prefix/bin/secure"
+			! "$prefix/bin/secure" version 2>"$1/secure"
+			grep "must not be set-user-id" "$1/secure"
+			;;
+		esac
 		export PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name "*.pc" | head -n 1)")
 		pkg-config --modversion dsandbox
 		test -d "$(pkg-config --variable=plugindir dsandbox)"

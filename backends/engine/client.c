@@ -13,6 +13,8 @@
 
 #define DEFAULT_TIMEOUT_MS 60000
 #define KILL_TIMEOUT_MS 5000 /* at least: a container must not stay because the user is in a hurry */
+#define REMOVE_TRIES 10
+#define REMOVE_PAUSE_US 200000
 #define PROBE_TIMEOUT_MS 1000
 #define LIST_MAX 10000
 #define ID_MAX 128
@@ -434,8 +436,9 @@ static gboolean hangs(struct dsbe_client *client, guint timeout_ms, GError **err
     return !dsbe_client_call(client, &request, 0, "asking the engine whether it is there", &response, error);
 }
 
-/* Success also when the container is gone or not in a state for it. */
-static gboolean act(struct dsbe_client *client, const char *method, const char *path, const char *what, GError **error)
+/* Success also when the container is gone or not in a state for it (`conflict`). */
+static gboolean act(struct dsbe_client *client, const char *method, const char *path, const char *what,
+                    gboolean *conflict, GError **error)
 {
     g_auto(dsbe_response) response = {0};
     int cancel_fd = client->cancel_fd;
@@ -449,8 +452,8 @@ static gboolean act(struct dsbe_client *client, const char *method, const char *
         return FALSE;
     if (dsbe_client_call(client, &request, 304, what, &response, &local))
         return TRUE;
-    if (g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND) ||
-        g_error_matches(local, DSB_ERROR, DSB_ERROR_CONFLICT)) {
+    *conflict = g_error_matches(local, DSB_ERROR, DSB_ERROR_CONFLICT);
+    if (*conflict || g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
         g_error_free(local);
         return TRUE;
     }
@@ -462,14 +465,35 @@ gboolean dsbe_op_kill(void *backend, const char *id, GError **error)
 {
     struct dsbe_client *client = backend;
     g_autofree char *path = container_path(client, id, "kill", client->dialect->kill_query, error);
-    return path && act(client, "POST", path, "killing the container", error);
+    gboolean conflict = FALSE;
+    return path && act(client, "POST", path, "killing the container", &conflict, error);
 }
 
+/*
+ * A removal that meets the engine's own, which begins when the process ends, can fail in the middle ("directory not
+ * empty", Docker 20.10), whichever of the two it was; the next one finds no other in its way.
+ */
 gboolean dsbe_op_destroy(void *backend, const char *id, GError **error)
 {
     struct dsbe_client *client = backend;
     g_autofree char *path = container_path(client, id, NULL, client->dialect->delete_query, error);
-    return path && act(client, "DELETE", path, "removing the container", error);
+    if (!path)
+        return FALSE;
+    for (int left = REMOVE_TRIES - 1;; left--) {
+        int cancel_fd = client->cancel_fd;
+        gboolean in_the_way = FALSE;
+        GError *local = NULL;
+        gboolean gone = act(client, "DELETE", path, "removing the container", &in_the_way, &local);
+        if (gone && !in_the_way)
+            return TRUE;
+        if (left == 0 || dsbe_cancel_pending(&cancel_fd) || (local && local->code != DSB_ERROR_FAILED)) {
+            if (local)
+                g_propagate_error(error, local);
+            return gone;
+        }
+        g_clear_error(&local);
+        g_usleep(REMOVE_PAUSE_US);
+    }
 }
 
 static struct dsb_leftover *parse_leftover(json_object *item)

@@ -488,5 +488,51 @@ def read(path):
         return b""
 
 
+class Callers(EngineCase):
+    def own(self, argv, env=None, **how):
+        done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=90,
+                              check=False, **how)
+        return done, json.loads(done.stdout)
+
+    def argv(self, *args):
+        allow = ["--allow-unenforced=" + ",".join(self.allow)] if self.allow else []
+        return command(["--backend", BACKEND, "run", "--no-service", "--json", "--base-dir", test_cli.WORK.base, *allow, *args],
+                       environment())
+
+    def test_cl04_umask(self):
+        for mask in (0o000, 0o777):
+            argv, env = self.argv("--session", f"mask{mask:o}", "-c", "open('/sandbox/f', 'w').close()")
+            done, result = self.own(argv, env, cwd="/", umask=mask)
+            self.assertEqual((done.returncode, result["status"]), (0, "ok"), done)
+            place = os.path.join(test_cli.WORK.base, f"mask{mask:o}")
+            self.assertEqual(os.stat(place).st_mode & 0o007, 0)
+            self.assertEqual(os.stat(os.path.join(place, "f")).st_mode & 0o777, 0o644)
+
+    def test_cl05_the_working_directory_is_gone(self):
+        argv, env = self.argv("-c", "import os; print(os.getcwd())")
+        done, result = self.own(["sh", "-c", 'd=$(mktemp -d) && chmod 777 "$d" && cd "$d" && rmdir "$d" && exec "$@"', "sh", *argv], env)
+        self.assertEqual((done.returncode, result["stdout"]), (0, "/sandbox\n"), done)
+
+    def test_cl06_images_that_look_like_options(self):
+        for image in ("--privileged", "-v/:/h", "a b", "x\ny", "", "../x", "a" * 5000):
+            done = self.dsb("--image", image, "-c", "pass")
+            self.assertEqual((done.status, self.result(done)["failure"]["code"]), (125, "invalid"), done)
+
+    def test_cl07_environment_that_is_two_variables(self):
+        for bad in ("=x", "A", "A B=x", "A\nB=y"):
+            done = self.dsb("--env", bad, "-c", "pass")
+            self.assertEqual((done.status, self.result(done)["failure"]["code"]), (125, "invalid"), done)
+        result = self.run_ok("import os\nprint([os.environ['A'], 'B' in os.environ])", "--env", "A=x\nB=y")
+        self.assertEqual(result["stdout"], "['x\\nB=y', False]\n")
+
+    def test_cl08_odd_arguments(self):
+        long = "x" * 100000
+        done = self.dsb("-c", "import sys\nprint([len(a) for a in sys.argv[1:]])", "--", long, "", "a b")
+        self.assertEqual((done.status, self.result(done)["stdout"]), (0, "[100000, 0, 3]\n"))
+        done = self.dsb("-c", "import sys\nprint(sys.argv[1:])", "--", b"\xff\xfe")
+        self.assertIn(self.result(done)["status"], ("ok", "error"))
+        self.assertIn(done.status, (0, 125))
+
+
 if __name__ == "__main__":
-    test_cli.main([Output, Input, Signals, Time, Exits, Hostile, Disk, Concurrent])
+    test_cli.main([Output, Input, Signals, Time, Exits, Hostile, Disk, Concurrent, Callers])
