@@ -13,8 +13,8 @@
 
 #define DEFAULT_TIMEOUT_MS 60000
 #define KILL_TIMEOUT_MS 5000 /* at least: a container must not stay because the user is in a hurry */
-#define REMOVE_TRIES 10
-#define REMOVE_PAUSE_US 200000
+#define REMOVE_TRIES 20
+#define REMOVE_PAUSE_US 100000
 #define PROBE_TIMEOUT_MS 1000
 #define LIST_MAX 10000
 #define ID_MAX 128
@@ -436,9 +436,16 @@ static gboolean hangs(struct dsbe_client *client, guint timeout_ms, GError **err
     return !dsbe_client_call(client, &request, 0, "asking the engine whether it is there", &response, error);
 }
 
-/* Success also when the container is gone or not in a state for it (`conflict`). */
-static gboolean act(struct dsbe_client *client, const char *method, const char *path, const char *what,
-                    gboolean *conflict, GError **error)
+/* What engines say when two removals meet: of a conflict, and of a failure in the middle (Docker 20.10). */
+static gboolean is_meeting(const GError *error)
+{
+    return strstr(error->message, "in progress") || strstr(error->message, "directory not empty") ||
+           strstr(error->message, "resource busy");
+}
+
+/* Success also when the container is gone or not in a state for it. `again`: another removal is in the way. */
+static gboolean act(struct dsbe_client *client, const char *method, const char *path, const char *what, gboolean *again,
+                    GError **error)
 {
     g_auto(dsbe_response) response = {0};
     int cancel_fd = client->cancel_fd;
@@ -452,8 +459,9 @@ static gboolean act(struct dsbe_client *client, const char *method, const char *
         return FALSE;
     if (dsbe_client_call(client, &request, 304, what, &response, &local))
         return TRUE;
-    *conflict = g_error_matches(local, DSB_ERROR, DSB_ERROR_CONFLICT);
-    if (*conflict || g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
+    *again = is_meeting(local);
+    if (g_error_matches(local, DSB_ERROR, DSB_ERROR_CONFLICT) ||
+        g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
         g_error_free(local);
         return TRUE;
     }
@@ -465,13 +473,13 @@ gboolean dsbe_op_kill(void *backend, const char *id, GError **error)
 {
     struct dsbe_client *client = backend;
     g_autofree char *path = container_path(client, id, "kill", client->dialect->kill_query, error);
-    gboolean conflict = FALSE;
-    return path && act(client, "POST", path, "killing the container", &conflict, error);
+    gboolean again = FALSE;
+    return path && act(client, "POST", path, "killing the container", &again, error);
 }
 
 /*
- * A removal that meets the engine's own, which begins when the process ends, can fail in the middle ("directory not
- * empty", Docker 20.10), whichever of the two it was; the next one finds no other in its way.
+ * A removal that meets the engine's own, which begins when the process ends, can fail in the middle, whichever of the
+ * two it was; the next one finds no other in its way.
  */
 gboolean dsbe_op_destroy(void *backend, const char *id, GError **error)
 {
@@ -481,15 +489,13 @@ gboolean dsbe_op_destroy(void *backend, const char *id, GError **error)
         return FALSE;
     for (int left = REMOVE_TRIES - 1;; left--) {
         int cancel_fd = client->cancel_fd;
-        gboolean in_the_way = FALSE;
+        gboolean again = FALSE;
         GError *local = NULL;
-        gboolean gone = act(client, "DELETE", path, "removing the container", &in_the_way, &local);
-        if (gone && !in_the_way)
-            return TRUE;
-        if (left == 0 || dsbe_cancel_pending(&cancel_fd) || (local && local->code != DSB_ERROR_FAILED)) {
+        gboolean done = act(client, "DELETE", path, "removing the container", &again, &local);
+        if (!again || left == 0 || dsbe_cancel_pending(&cancel_fd)) {
             if (local)
                 g_propagate_error(error, local);
-            return gone;
+            return done;
         }
         g_clear_error(&local);
         g_usleep(REMOVE_PAUSE_US);

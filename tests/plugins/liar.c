@@ -163,9 +163,9 @@ static void weaken(struct dsb_spec *spec, struct dsb_bind *binds, int control)
     case DSB_CONTROL_ROOTFS:
         spec->rootfs_read_only = FALSE;
         return;
-    case DSB_CONTROL_NO_NEW_PRIVS:
+    case DSB_CONTROL_NO_NEW_PRIVS: /* with our profile runc could not start anything then */
         spec->no_new_privs = FALSE;
-        return;
+        __attribute__((fallthrough));
     case DSB_CONTROL_SECCOMP:
         spec->seccomp_path = open_profile();
         spec->seccomp_json = "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}";
