@@ -478,13 +478,18 @@ static int list_cases(GPtrArray *cases)
     return 0;
 }
 
+static void new_report(struct suite *suite)
+{
+    suite->outcomes = g_ptr_array_new_with_free_func(outcome_free);
+    suite->about = json_object_new_object();
+    conf_add(suite->about, "schema", "dsandbox.conformance/1");
+}
+
 /* Everything on one set-up; the report is in suite->about. */
 static gboolean run_suite(struct suite *suite, GPtrArray *cases, GError **error)
 {
     suite->policy = dsb_policy_new();
-    suite->outcomes = g_ptr_array_new_with_free_func(outcome_free);
-    suite->about = json_object_new_object();
-    json_object_object_add(suite->about, "schema", json_object_new_string("dsandbox.conformance/1"));
+    new_report(suite);
     gsize settings = opt.settings != NULL ? g_strv_length(opt.settings) : 0;
     if (!dsb_policy_set(suite->policy, "timeout", "240s", "conformance", error) ||
         !apply_settings(suite->policy, opt.settings, settings, "--set", error) ||
@@ -513,11 +518,13 @@ static gboolean run_contract(struct suite *suite, GError **error)
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--contract is about a plugin file: give --plugin");
         return FALSE;
     }
-    suite->about = json_object_new_object();
-    suite->outcomes = g_ptr_array_new_with_free_func(outcome_free);
+    new_report(suite);
     suite->host = conf_host_new(opt.base_dir, error);
     if (suite->host == NULL)
         return FALSE;
+    json_object *backend = json_object_new_object();
+    conf_add(backend, "plugin", opt.plugin);
+    json_object_object_add(suite->about, "backend", backend);
     const struct dsb_run_options options = {
         .struct_size = sizeof options,
         .plugin_path = opt.plugin,
