@@ -121,12 +121,12 @@ def lm_07():
 #: case LM-08 critical code ends at the policy's time
 #: expect ended
 #: own
-#: policy timeout=500ms
+#: policy timeout=2s
 #: host absent lm08
 def lm_08():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _say("LM-08", "ended")
-    time.sleep(3)
+    time.sleep(6)
     open("/sandbox/lm08", "w").close()
     return "went on"
 
@@ -134,13 +134,13 @@ def lm_08():
 #: case LM-09 high code that will not be interrupted is killed after the policy's grace
 #: expect ended
 #: own
-#: policy timeout=1s
+#: policy timeout=2s
 #: policy grace=200ms
 #: host absent lm09
 def lm_09():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _say("LM-09", "ended")
-    end = time.monotonic() + 4
+    end = time.monotonic() + 6
     while time.monotonic() < end:
         time.sleep(0.1)
     open("/sandbox/lm09", "w").close()
@@ -150,12 +150,12 @@ def lm_09():
 #: case LM-10 high a sandbox ends with its life time
 #: expect ended
 #: own
-#: policy life_time=1s
+#: policy life_time=6s
 #: host absent lm10
 def lm_10():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _say("LM-10", "ended")
-    time.sleep(4)
+    time.sleep(12)
     open("/sandbox/lm10", "w").close()
     return "went on"
 
