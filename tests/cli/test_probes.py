@@ -499,6 +499,12 @@ class Callers(EngineCase):
         return command(["--backend", BACKEND, "run", "--no-service", "--json", "--base-dir", test_cli.WORK.base, *allow, *args],
                        environment())
 
+    @unittest.skipIf(test_cli.AS, "the wrapper of the rootless user has an environment of its own")
+    def test_cl03_no_environment(self):
+        argv, env = self.argv("-c", "print('ran')")
+        done, result = self.own(argv, {k: v for k, v in env.items() if k in ("DOCKER_HOST", "CONTAINER_HOST")}, cwd="/")
+        self.assertEqual((done.returncode, result["stdout"]), (0, "ran\n"), done)
+
     def test_cl04_umask(self):
         for mask in (0o000, 0o777):
             argv, env = self.argv("--session", f"mask{mask:o}", "-c", "open('/sandbox/f', 'w').close()")

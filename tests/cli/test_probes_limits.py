@@ -225,6 +225,12 @@ class Processor(Limits):
         self.needs("cpu")
         self.assertLessEqual(self.share("import os\nfor _ in range(2): os.fork()\n" + self.BUSY % 4, "--cpus", "0.5"), 0.6)
 
+    def test_cp05_more_than_the_machine_has(self):
+        """PF-08, too: what a machine does not have is no reason to refuse, on any engine."""
+        self.needs("cpu", "memory")
+        result = self.run_ok("print('ran')", "--cpus", "500", "--memory", "4096GiB")
+        self.assertEqual(result["stdout"], "ran\n")
+
     def test_cp03_time_in_one_c_call(self):
         done, result = self.ends("import re\nprint('go', flush=True)\nre.match('(a+)+$', 'a' * 64 + 'b')", "--timeout", "1s")
         self.assertEqual((done.status, result["status"], result["stdout"]), (124, "timeout", "go\n"))
