@@ -19,7 +19,7 @@ umask 022
 
 rig=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$rig/../.." && pwd)
-user=ci uid=1000
+uid=1000
 cpus=${DSB_VM_CPUS:-1}
 
 say() { echo "vm: $*" >&2; }
