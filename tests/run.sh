@@ -7,7 +7,7 @@
 #   DSB_TEST_BUILD      build directory (build-test)
 #   DSB_TEST_MUST_RUN   set-ups that may not be skipped, "docker-api podman"
 #   DSB_TEST_ONLY       steps to run: #   DSB_TEST_SESSIONS   sessions at once in tests/service (50), and DSB_TEST_EXECUTIONS of all of them (1000)
-#   DSB_TEST_FUZZ       seconds for each fuzz target (10)
+#   DSB_TEST_FUZZ       seconds for each fuzz target (60)
 #   DSB_RIG_DIR         where tests/rig keeps its image cache
 #
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed and something passed.
@@ -374,7 +374,7 @@ if [ -n "${DSB_TEST_LANE:-}" ]; then
 	program=$(cd "$build" && pwd)/cli/dsandbox
 	if has vm "$only"; then suite vm 2400 sh tests/rig/vm.sh test "$build" "$logs/conformance-podman-rootless-v2.json"; fi
 	if has compilers "$only"; then compilers; fi
-	if has fuzz "$only"; then suite fuzz 2400 sh tests/fuzz/run.sh "${DSB_TEST_FUZZ:-10}"; fi
+	if has fuzz "$only"; then suite fuzz 2400 sh tests/fuzz/run.sh "${DSB_TEST_FUZZ:-60}"; fi
 	exit
 fi
 
