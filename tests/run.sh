@@ -302,20 +302,6 @@ if result["status"] == "refused":
     print(",".join(c["name"] for c in result["policy"]["controls"] if c["verdict"] == "refused"))'
 }
 
-# The conformance runner's JSON report as the summary that `suite` reads.
-summary='
-import json, sys
-report = json.load(open(sys.argv[1], encoding="utf-8"))
-for row in report["cases"]:
-    if row["verdict"] != "pass":
-        word = {"fail": "FAIL", "skipped": "SKIP", "waived": "SKIP (waived)"}[row["verdict"]]
-        print(word, row["id"], row["severity"], row["title"] + ":", row["reason"] or "")
-    if row["verdict"] in ("fail", "waived"):
-        print("     expected:", row["expected"], "\n     observed:", row["observed"])
-count = report["summary"]
-print(count["pass"], "passed,", count["fail"], "failed,", count["skipped"] + count["waived"], "skipped")
-sys.exit(count["fail"] != 0)'
-
 # Sessions through the C API.
 live() {
 	allow=$(unenforced)
@@ -331,12 +317,12 @@ conformance() {
 	rm -f "$json"
 	allow=$(unenforced)
 	# shellcheck disable=SC2016
-	suite "conformance-$1" 2700 sh -c 'json=$1 summary=$2
-		shift 2
+	suite "conformance-$1" 2700 sh -c 'json=$1
+		shift
 		"$@" >"$json"
 		rc=$?
-		python3 -c "$summary" "$json" || rc=1
-		exit $rc' sh "$json" "$summary" \
+		python3 tests/conformance/summary.py "$json" || rc=1
+		exit $rc' sh "$json" \
 		${DSB_TEST_AS:+"$DSB_TEST_AS"} "$DSB_TEST_PROGRAM" conformance \
 		--backend "$DSB_TEST_BACKEND" --host "$DSB_TEST_ENDPOINT" --image "$DSB_TEST_IMAGE" --setup "$1" ${allow:+--allow-unenforced "$allow"} --json
 	reports="$reports $json"

@@ -83,23 +83,6 @@ quote() {
 	printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")"
 }
 
-summary='
-import json, sys
-try:
-    report = json.load(open(sys.argv[1], encoding="utf-8"))
-except ValueError:
-    print("FAIL no report: the suite ended with status", sys.argv[2], "\n0 passed, 1 failed, 0 skipped")
-    sys.exit(1)
-for row in report["cases"]:
-    if row["verdict"] != "pass":
-        word = {"fail": "FAIL", "skipped": "SKIP", "waived": "SKIP (waived)"}[row["verdict"]]
-        print(word, row["id"], row["severity"], row["title"] + ":", row["reason"] or "")
-    if row["verdict"] in ("fail", "waived"):
-        print("     expected:", row["expected"], "\n     observed:", row["observed"])
-count = report["summary"]
-print(count["pass"], "passed,", count["fail"], "failed,", count["skipped"] + count["waived"], "skipped")
-sys.exit(count["fail"] != 0)'
-
 case ${1:-} in
 build) build ;;
 run)
@@ -121,7 +104,7 @@ test)
 		say "attempt $attempt: no report, status $status"
 	done
 	set -e
-	python3 -c "$summary" "$3" $status || [ $status != 0 ] || status=1
+	python3 "$top/tests/conformance/summary.py" "$3" || [ $status != 0 ] || status=1
 	exit $status
 	;;
 purge) rm -rf --one-file-system "$cache" ;;
