@@ -1291,7 +1291,9 @@ class Ending(EngineCase):
         self.assertEqual(len(names), 1)
         connection = UnixConnection(ENDPOINT[len("unix://"):])
         connection.request("POST", f"/containers/{names[0].lstrip('/')}/kill?signal=KILL")
-        self.assertIn(connection.getresponse().status, (200, 204))
+        answer = connection.getresponse()
+        # Podman 4.3 kills, waits, and may find the container removed meanwhile.
+        self.assertTrue(answer.status in (200, 204) or b"no such container" in answer.read(), answer.status)
         connection.close()
         out, err = process.communicate(timeout=30)
         done = Done(["…"], process.returncode, out, err, 0)

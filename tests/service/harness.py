@@ -344,7 +344,8 @@ class Engine:
 
     def kill(self, container):
         status, content = self.call("POST", f"/containers/{container}/kill")
-        assert status == 204, content
+        # Podman 4.3 kills, waits, and may find the container removed meanwhile.
+        assert status == 204 or "no such container" in str(content), content
 
     def ours(self, pid):
         """Names of containers that the process made."""
