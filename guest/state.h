@@ -129,7 +129,7 @@ void stop_execution(enum reason reason);
 void kill_execution(enum reason reason);
 /** Session mode: the code starts now. Its time runs from here, and it gets the interrupt that may be due. */
 void code_started(void);
-/** SIGKILL when the time after the interrupt is over. */
+/** After an interrupt: ends a blocking call that began just then; SIGKILL when the time is over. */
 void check_grace(int64_t now);
 /** One read and one frame; false when there is nothing left for now. */
 bool relay_stream(struct stream *s);

@@ -82,7 +82,7 @@ host_leg() {
 		return
 	}
 	echo "$allow" >"$out/$backend.allow"
-	timeout -s KILL 1500 "$as" "$prefix/bin/dsandbox-conformance" --backend "$backend" --endpoint "$endpoint" --json \
+	timeout -s KILL 1500 "$as" "$prefix/bin/dsandbox" conformance --backend "$backend" --host "$endpoint" --json \
 		--setup "$name" --waivers "$prefix/waivers.json" ${allow:+--allow-unenforced "$allow"} \
 		${setting:+--set "runtime=$setting"} >"$out/$backend.json" 2>>"$out/log"
 	python3 -c "$summary" "$out/$backend.json" || broken "no report: $(tail -n 1 "$out/log")"

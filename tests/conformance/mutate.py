@@ -33,7 +33,6 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.abspath(os.environ.get("DSB_TEST_PROGRAM", os.path.join(TOP, "build/cli/dsandbox")))
 BUILD = os.path.dirname(os.path.dirname(PROGRAM))
-RUNNER = os.path.join(BUILD, "tests/conformance/dsandbox-conformance")
 MUTANT = os.path.join(BUILD, "tests/plugins/libdsandbox-mutant.so")
 BACKEND = os.environ["DSB_TEST_BACKEND"]
 ENDPOINT = os.environ["DSB_TEST_ENDPOINT"]
@@ -336,7 +335,7 @@ class Work:
         if mutant and mutant.control:
             names.add(mutant.control)
         names.update(BRINGS.get(mutant.name, ()) if mutant else ())
-        argv = [RUNNER, "--plugin", MUTANT, "--endpoint", endpoint, "--image", IMAGE, "--json", "--setup", SETUP,
+        argv = [PROGRAM, "conformance", "--plugin", MUTANT, "--host", endpoint, "--image", IMAGE, "--json", "--setup", SETUP,
                 "--cases", folder, "--case", ",".join(cases), "--waivers", os.path.join(TOP, "tests/conformance/waivers.json")]
         argv += [word for setting in (mutant.settings if mutant else ()) for word in ("--set", setting)]
         argv += ["--allow-unenforced", ",".join(sorted(names)), "--every-case"] if names else []
@@ -491,7 +490,7 @@ def main():
 
 
 def run(work, opt, begin):
-    listed = work.program([RUNNER, "--list", "--cases", CASES], work.environment()).stdout.decode().splitlines()
+    listed = work.program([PROGRAM, "conformance", "--list", "--cases", CASES], work.environment()).stdout.decode().splitlines()
     everything = [line.split()[0] for line in listed if "left out:" not in line]
     # What this engine cannot do here has no mutants: it is missing already, and the policy says so.
     probe = Mutant("nothing", None, "")

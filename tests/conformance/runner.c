@@ -26,7 +26,6 @@ static const GOptionEntry entries[] = {
     {"backend", 'b', 0, G_OPTION_ARG_STRING, &opt.backend, "Backend by name", "NAME"},
     {"plugin", 0, 0, G_OPTION_ARG_FILENAME, &opt.plugin, "Backend by absolute path", "PATH"},
     {"host", 'H', 0, G_OPTION_ARG_STRING, &opt.endpoint, "Address of the engine", "URL"},
-    {"endpoint", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &opt.endpoint, NULL, NULL},
     {"base-dir", 0, 0, G_OPTION_ARG_FILENAME, &opt.base_dir, "Directory for sessions (default: a private one)", "DIR"},
     {"image", 0, 0, G_OPTION_ARG_STRING, &opt.image, "Sandbox image", "NAME"},
     {"group", 0, 0, G_OPTION_ARG_STRING, &opt.group, "One group only", "GROUP"},

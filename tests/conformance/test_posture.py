@@ -20,7 +20,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import test_cli  # noqa: E402
 from test_cli import BACKEND, ENDPOINT, PROGRAM, SETUP, EngineCase, command, environment  # noqa: E402
 
-RUNNER = os.path.join(os.path.dirname(os.path.dirname(PROGRAM)), "tests/conformance/dsandbox-conformance")
 DOCKER = BACKEND.startswith("docker")
 ROOTLESS = SETUP == "podman-rootless"
 NAMESPACES = ("pid", "ipc", "uts", "net", "mnt", "cgroup")
@@ -336,7 +335,7 @@ class Witness(EngineCase):
 
     def test_after_the_suite(self):
         before = self.snapshot()
-        argv = [RUNNER, "--backend", BACKEND, "--endpoint", ENDPOINT, "--base-dir", test_cli.WORK.base, "--setup", SETUP, "--json"]
+        argv = [PROGRAM, "conformance", "--backend", BACKEND, "--host", ENDPOINT, "--base-dir", test_cli.WORK.base, "--setup", SETUP, "--json"]
         if self.allow:
             argv += ["--allow-unenforced", ",".join(self.allow)]
         env = environment()

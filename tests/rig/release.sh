@@ -92,7 +92,7 @@ suite() { # name backend endpoint [runner]
 	python3 /unenforced.py "$@" dsandbox --backend "$backend" --host "$endpoint" run --base-dir "$("$@" mktemp -d)" \
 		${runtime_setting:+--runtime "$runtime_setting"} >"/out/$name.allow" 2>>/out/log || die "$(tail -n 1 /out/log)"
 	allow=$(cat "/out/$name.allow")
-	timeout -s KILL 1500 "$@" dsandbox-conformance --backend "$backend" --endpoint "$endpoint" --json \
+	timeout -s KILL 1500 "$@" dsandbox conformance --backend "$backend" --host "$endpoint" --json \
 		--setup "$name" --waivers /out/waivers.json ${allow:+--allow-unenforced "$allow"} \
 		${runtime_setting:+--set "runtime=$runtime_setting"} >"/out/$name.json" 2>>/out/log ||
 		echo "release: $name: exit status $?" >>/out/log
