@@ -2,15 +2,17 @@
 /* Verbs that are programs of their own, with options of their own: they are started in our place. */
 #include "cli.h"
 
+#include "client.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 static const struct {
-    const char *verb, *built, *installed;
+    const char *verb, *built_in, *program;
 } helpers[] = {
-    {"serve", DSB_BUILD_DIR "/service/dsandbox-serve", DSB_HELPER_DIR "/dsandbox-serve"},
-    {"conformance", DSB_BUILD_DIR "/tests/conformance/dsandbox-conformance", DSB_HELPER_DIR "/dsandbox-conformance"},
+    {"serve", "service", "dsandbox-serve"},
+    {"conformance", "tests/conformance", "dsandbox-conformance"},
 };
 
 /* The verb's place: options before it may have a value as the next argument. 0: not there. */
@@ -32,12 +34,10 @@ static int verb_at(char **argv)
 gboolean cli_helper(char **argv)
 {
     int at = verb_at(argv);
-    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
     for (gsize i = 0; at > 0 && i < G_N_ELEMENTS(helpers); i++) {
         if (strcmp(argv[at], helpers[i].verb) != 0)
             continue;
-        const char *path =
-            self != NULL && g_str_has_prefix(self, DSB_BUILD_DIR "/") ? helpers[i].built : helpers[i].installed;
+        g_autofree char *path = dsb_client_helper(helpers[i].built_in, helpers[i].program);
         argv[0] = argv[at];
         for (int j = at; argv[j] != NULL; j++)
             argv[j] = argv[j + 1];

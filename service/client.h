@@ -33,8 +33,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_client, dsb_client_free)
 /** $XDG_RUNTIME_DIR/dsandbox/api.sock, else /tmp/.dsandbox-UID/api.sock (g_free). */
 char *dsb_client_socket_path(void);
 
-/** The file of the service's program, `dsandbox-serve` (g_free). */
-char *dsb_client_service_program(void);
+/** The file of a program that comes with ours (g_free): `built_in` is its directory while we are in the build tree. */
+char *dsb_client_helper(const char *built_in, const char *name);
 
 /** A path of the API with its variable parts escaped: dsb_client_path("/v1/sessions/%s/files/%s", id, name) (g_free).
  */

@@ -17,12 +17,12 @@
 #define LOG_BYTES_MAX (1 << 20)
 #define LAST_WORDS 512
 
-char *dsb_client_service_program(void)
+char *dsb_client_helper(const char *built_in, const char *name)
 {
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
     if (self != NULL && g_str_has_prefix(self, DSB_BUILD_DIR "/"))
-        return g_strdup(DSB_BUILD_DIR "/service/dsandbox-serve");
-    return g_strdup(DSB_HELPER_DIR "/dsandbox-serve");
+        return g_build_filename(DSB_BUILD_DIR, built_in, name, NULL);
+    return g_build_filename(DSB_HELPER_DIR, name, NULL);
 }
 
 /* What the service needs of our environment; the rest is none of its business for all the time that it lives. */
@@ -80,7 +80,7 @@ static void new_session(gpointer data)
 static gboolean spawn(const char *socket_path, int *alive, GError **error)
 {
     int fds[2];
-    g_autofree char *program = dsb_client_service_program();
+    g_autofree char *program = dsb_client_helper("service", "dsandbox-serve");
     g_autofree char *ours = socket_default_path();
     gboolean is_default = strcmp(ours, socket_path) == 0;
     const char *argv[] = {program, is_default ? NULL : "--socket", socket_path, NULL};

@@ -184,22 +184,27 @@ static gboolean hangs(struct dsbc_cli *cli, GError **error)
     return !dsbc_call(cli, argv, "asking the engine whether it is there", &output, error);
 }
 
-static gboolean remove_container(struct dsbc_cli *cli, const char *id, GError **error)
+struct removal {
+    struct dsbc_cli *cli;
+    const char *id;
+};
+
+static gboolean remove_once(void *data, GError **error)
 {
-    if (hangs(cli, error))
-        return FALSE;
-    GPtrArray *argv = dsbc_argv(cli);
+    struct removal *removal = data;
+    GPtrArray *argv = dsbc_argv(removal->cli);
     dsbc_add(argv, "rm");
     dsbc_add(argv, "--force");
     dsbc_add(argv, "--volumes");
-    dsbc_add(argv, "%s", id);
-    g_auto(dsbc_output) output = {.timeout_ms = end_timeout(cli), .always = TRUE};
-    g_autoptr(GError) local = NULL;
-    if (dsbc_call(cli, argv, "remove", &output, &local) || g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND) ||
-        strstr(local->message, "already in progress") != NULL)
-        return TRUE;
-    g_propagate_error(error, g_steal_pointer(&local));
-    return FALSE;
+    dsbc_add(argv, "%s", removal->id);
+    g_auto(dsbc_output) output = {.timeout_ms = end_timeout(removal->cli), .always = TRUE};
+    return dsbc_call(removal->cli, argv, "remove", &output, error);
+}
+
+static gboolean remove_container(struct dsbc_cli *cli, const char *id, GError **error)
+{
+    struct removal removal = {cli, id};
+    return !hangs(cli, error) && dsbe_remove(remove_once, &removal, cli->cancel_fd, error);
 }
 
 static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)

@@ -13,8 +13,6 @@
 
 #define DEFAULT_TIMEOUT_MS 60000
 #define KILL_TIMEOUT_MS 5000 /* at least: a container must not stay because the user is in a hurry */
-#define REMOVE_TRIES 20
-#define REMOVE_PAUSE_US 100000
 #define PROBE_TIMEOUT_MS 1000
 #define LIST_MAX 10000
 #define ID_MAX 128
@@ -429,77 +427,65 @@ gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream,
 }
 
 /* Nobody waits long for an engine that hangs, and nobody at all after a cancel: what it left is for `gc`. */
-static gboolean hangs(struct dsbe_client *client, guint timeout_ms, GError **error)
-{
-    g_auto(dsbe_response) response = {0};
-    struct dsbe_request request = {.method = "GET", .path = "/_ping", .timeout_ms = timeout_ms, .always = TRUE};
-    return !dsbe_client_call(client, &request, 0, "asking the engine whether it is there", &response, error);
-}
-
-/* What engines say when two removals meet: of a conflict, and of a failure in the middle (Docker 20.10). */
-static gboolean is_meeting(const GError *error)
-{
-    return strstr(error->message, "in progress") || strstr(error->message, "directory not empty") ||
-           strstr(error->message, "resource busy");
-}
-
-/* Success also when the container is gone or not in a state for it. `again`: another removal is in the way. */
-static gboolean act(struct dsbe_client *client, const char *method, const char *path, const char *what, gboolean *again,
-                    GError **error)
+static gboolean hangs(struct dsbe_client *client, GError **error)
 {
     g_auto(dsbe_response) response = {0};
     int cancel_fd = client->cancel_fd;
-    gboolean hurry = dsbe_cancel_pending(&cancel_fd);
-    struct dsbe_request request = {.method = method,
-                                   .path = path,
-                                   .timeout_ms = hurry ? KILL_TIMEOUT_MS : MAX(client->timeout_ms, KILL_TIMEOUT_MS),
-                                   .always = TRUE};
-    GError *local = NULL;
-    if (hangs(client, hurry ? PROBE_TIMEOUT_MS : KILL_TIMEOUT_MS, error))
-        return FALSE;
-    if (dsbe_client_call(client, &request, 304, what, &response, &local))
-        return TRUE;
-    *again = is_meeting(local);
-    if (g_error_matches(local, DSB_ERROR, DSB_ERROR_CONFLICT) ||
-        g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
-        g_error_free(local);
-        return TRUE;
-    }
-    g_propagate_error(error, local);
-    return FALSE;
+    struct dsbe_request request = {
+        .method = "GET",
+        .path = "/_ping",
+        .timeout_ms = dsbe_cancel_pending(&cancel_fd) ? PROBE_TIMEOUT_MS : KILL_TIMEOUT_MS,
+        .always = TRUE,
+    };
+    return !dsbe_client_call(client, &request, 0, "asking the engine whether it is there", &response, error);
 }
 
+/* A call that ends a container: also after a cancel. */
+static gboolean end(struct dsbe_client *client, const char *method, const char *path, const char *what, GError **error)
+{
+    g_auto(dsbe_response) response = {0};
+    int cancel_fd = client->cancel_fd;
+    struct dsbe_request request = {
+        .method = method,
+        .path = path,
+        .timeout_ms = dsbe_cancel_pending(&cancel_fd) ? KILL_TIMEOUT_MS : MAX(client->timeout_ms, KILL_TIMEOUT_MS),
+        .always = TRUE,
+    };
+    return dsbe_client_call(client, &request, 304, what, &response, error);
+}
+
+/* Success also when the container is gone or does not run. */
 gboolean dsbe_op_kill(void *backend, const char *id, GError **error)
 {
     struct dsbe_client *client = backend;
     g_autofree char *path = container_path(client, id, "kill", client->dialect->kill_query, error);
-    gboolean again = FALSE;
-    return path && act(client, "POST", path, "killing the container", &again, error);
+    g_autoptr(GError) local = NULL;
+    if (!path || hangs(client, error))
+        return FALSE;
+    if (end(client, "POST", path, "killing the container", &local) ||
+        g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND) || g_error_matches(local, DSB_ERROR, DSB_ERROR_CONFLICT))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&local));
+    return FALSE;
 }
 
-/*
- * A removal that meets the engine's own, which begins when the process ends, can fail in the middle, whichever of the
- * two it was; the next one finds no other in its way.
- */
+struct removal {
+    struct dsbe_client *client;
+    const char *path;
+};
+
+static gboolean remove_once(void *data, GError **error)
+{
+    struct removal *removal = data;
+    return end(removal->client, "DELETE", removal->path, "removing the container", error);
+}
+
 gboolean dsbe_op_destroy(void *backend, const char *id, GError **error)
 {
     struct dsbe_client *client = backend;
     g_autofree char *path = container_path(client, id, NULL, client->dialect->delete_query, error);
-    if (!path)
-        return FALSE;
-    for (int left = REMOVE_TRIES - 1;; left--) {
-        int cancel_fd = client->cancel_fd;
-        gboolean again = FALSE;
-        GError *local = NULL;
-        gboolean done = act(client, "DELETE", path, "removing the container", &again, &local);
-        if (!again || left == 0 || dsbe_cancel_pending(&cancel_fd)) {
-            if (local)
-                g_propagate_error(error, local);
-            return done;
-        }
-        g_clear_error(&local);
-        g_usleep(REMOVE_PAUSE_US);
-    }
+    struct removal removal = {client, path};
+    return path && !hangs(client, error) && dsbe_remove(remove_once, &removal, client->cancel_fd, error);
 }
 
 static struct dsb_leftover *parse_leftover(json_object *item)

@@ -45,6 +45,14 @@ void dsbe_sigpipe_block(struct dsbe_sigpipe *guard);
 /** Takes a SIGPIPE that came meanwhile, and keeps errno. */
 void dsbe_sigpipe_restore(const struct dsbe_sigpipe *guard);
 
+/* --- remove.c --------------------------------------------------------------------------------- */
+
+/**
+ * Remove a container: `once` tries it, and again for a moment where it meets another removal, as the engine's own, which
+ * begins when the process ends; either of the two can fail in the middle then. Gone, or being removed, is success.
+ */
+gboolean dsbe_remove(gboolean (*once)(void *data, GError **error), void *data, int cancel_fd, GError **error);
+
 /* --- files.c ---------------------------------------------------------------------------------- */
 
 #define DSBE_DOCKERFILE_MAX (1024 * 1024)
