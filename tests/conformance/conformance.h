@@ -61,6 +61,38 @@ char *conf_host_check(struct conf_host *host, const char *session, const char *c
 /** The operations of options->plugin_path, one by one; appends struct conf_outcome *. `only`: one case, or NULL. */
 gboolean conf_contract(const struct dsb_run_options *options, const char *only, GPtrArray *outcomes, GError **error);
 
+/* main.c */
+/** The options of the program. */
+struct conf_options {
+    char *backend, *plugin, *endpoint, *base_dir, *image, *group, *only, *allow, *setup, *cases, *waivers;
+    char *compare, *html, *junit, **settings, **rest;
+    gboolean json, contract, list, verbose, every;
+};
+extern struct conf_options opt;
+
+/** What one run of the suite works with. */
+struct suite {
+    dsb_policy *policy;
+    struct conf_host *host;
+    const struct conf_waivers *waivers;
+    uint64_t allow;
+    const char *cases_dir;
+    json_object *about; /* the report; backend and engine from the first answer */
+    unsigned failed;
+    char *dead;          /* why nothing can be asked here, or NULL */
+    GPtrArray *outcomes; /* struct conf_outcome * */
+};
+
+/* runner.c: the sandboxes, and the questions in them */
+/** For struct dsb_run_options: shows a line when --verbose asks for it. */
+void conf_log(void *data, const char *line);
+/** Each of `n` "key=value" into the policy. */
+gboolean conf_apply_settings(dsb_policy *policy, char *const *settings, gsize n, const char *origin, GError **error);
+/** A neighbour's session with a secret in it; it stays on the host while the cases run. Sets suite->dead. */
+void conf_plant_neighbour(struct suite *suite);
+/** Ask all cases (struct conf_case *); FALSE only when the suite itself is broken. */
+gboolean conf_run_cases(struct suite *suite, GPtrArray *cases, GError **error);
+
 /* waivers.c */
 struct conf_waivers;
 /** `path` NULL: none. */
