@@ -157,7 +157,9 @@ static int spawn_service(const struct dsb_podman_service *service, pid_t *pid)
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, service->log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
                                      0600);
     posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-    posix_spawn_file_actions_addchdir_np(&actions, "/");
+    /* conmon leaves a file "oom" where it is, when a container runs out of memory. */
+    g_autofree char *home = g_path_get_dirname(service->log);
+    posix_spawn_file_actions_addchdir_np(&actions, home);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);

@@ -330,7 +330,8 @@ podman_start() {
 		echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$p/etc/policy.json"
 	podman_conf "$p/etc" "$state/podman" "$p/run" cgroupfs "$p/tmp"
 
-	setsid "$p/podman" system service --time 0 "unix://$podman_sock" >"$p/log" 2>&1 </dev/null &
+	# conmon leaves a file "oom" where it is, when a container runs out of memory
+	(cd "$p" && exec setsid "$p/podman" system service --time 0 "unix://$podman_sock") >"$p/log" 2>&1 </dev/null &
 	pid=$!
 	echo $pid >"$p/pid"
 	await podman "$podman_sock" $pid 30 || return
