@@ -7,6 +7,8 @@
 #   from-packages.sh --packages   the packages that go into the image
 #   from-packages.sh --config     the image configuration, one instruction a line
 #   from-packages.sh --finish     the last step, run inside the new root
+#   from-packages.sh [--suite NAME] [--mirror URI] --sources
+#                                 the apt sources that the image is made from
 #
 # Works as root, or unprivileged through user namespaces (newuidmap and a
 # subuid range). The mirror and its keyring are those the host's own apt uses
@@ -180,6 +182,10 @@ while [ $# -gt 0 ]; do
 		;;
 	--finish)
 		finish
+		exit
+		;;
+	--sources)
+		sources "$suite" "$mirror"
 		exit
 		;;
 	--suite)

@@ -302,14 +302,15 @@ if result["status"] == "refused":
     print(",".join(c["name"] for c in result["policy"]["controls"] if c["verdict"] == "refused"))'
 }
 
-# Sessions through the C API.
-live() {
-	allow=$(unenforced)
-	mkdir -p "$DSB_TEST_WORK/live"
-	[ -z "$DSB_TEST_AS" ] || chown "$DSB_RIG_ROOTLESS_USER:" "$DSB_TEST_WORK/live"
-	suite "live-$1" 900 ${DSB_TEST_AS:+"$DSB_TEST_AS"} env DSB_TEST_BACKEND="$DSB_TEST_BACKEND" \
-		DSB_TEST_ENDPOINT="$DSB_TEST_ENDPOINT" DSB_TEST_IMAGE="$DSB_TEST_IMAGE" DSB_TEST_WORK="$DSB_TEST_WORK/live" \
-		DSB_TEST_ALLOW="$allow" "${DSB_TEST_PROGRAM%/cli/dsandbox}/tests/session/dsandbox-test-session"
+# A suite as the engine's user, whose wrapper clears the environment. Its work directory is NAME's.
+as_user() { # name seconds command...
+	name=$1 seconds=$2 mine=$DSB_TEST_WORK/${1%%-*}
+	shift 2
+	mkdir -p "$mine"
+	[ -z "$DSB_TEST_AS" ] || chown "$DSB_RIG_ROOTLESS_USER:" "$mine"
+	suite "$name" "$seconds" ${DSB_TEST_AS:+"$DSB_TEST_AS"} env DSB_TEST_SETUP="$DSB_TEST_SETUP" \
+		DSB_TEST_BACKEND="$DSB_TEST_BACKEND" DSB_TEST_ENDPOINT="$DSB_TEST_ENDPOINT" DSB_TEST_IMAGE="$DSB_TEST_IMAGE" \
+		DSB_TEST_PROGRAM="$DSB_TEST_PROGRAM" DSB_TEST_ALLOW="$(unenforced)" DSB_TEST_WORK="$mine" "$@"
 }
 
 conformance() {
@@ -326,15 +327,6 @@ conformance() {
 		${DSB_TEST_AS:+"$DSB_TEST_AS"} "$DSB_TEST_PROGRAM" conformance \
 		--backend "$DSB_TEST_BACKEND" --host "$DSB_TEST_ENDPOINT" --image "$DSB_TEST_IMAGE" --setup "$1" ${allow:+--allow-unenforced "$allow"} --json
 	reports="$reports $json"
-}
-
-# Whether the suite can go red: every key of the policy is weakened, one at a time. As the engine's user.
-mutate() {
-	mkdir -p "$DSB_TEST_WORK/mutate"
-	[ -z "$DSB_TEST_AS" ] || chown "$DSB_RIG_ROOTLESS_USER:" "$DSB_TEST_WORK/mutate"
-	suite "mutate-$1" 1200 ${DSB_TEST_AS:+"$DSB_TEST_AS"} env DSB_TEST_SETUP="$1" DSB_TEST_BACKEND="$DSB_TEST_BACKEND" \
-		DSB_TEST_ENDPOINT="$DSB_TEST_ENDPOINT" DSB_TEST_IMAGE="$DSB_TEST_IMAGE" DSB_TEST_PROGRAM="$DSB_TEST_PROGRAM" \
-		DSB_TEST_WORK="$DSB_TEST_WORK/mutate" python3 "$copy/tests/conformance/mutate.py"
 }
 
 # The same questions have the same answers on every set-up, but for the waivers.
@@ -442,7 +434,7 @@ for s in $setups; do
 		suite "cli-session-$s" 900 python3 tests/cli/test_session.py
 	fi
 	if has service "$only"; then
-		live "$s"
+		as_user "live-$s" 900 "${DSB_TEST_PROGRAM%/cli/dsandbox}/tests/session/dsandbox-test-session"
 		suite "service-$s" 1800 python3 tests/service/test_service.py
 	fi
 	if has python "$only"; then
@@ -456,7 +448,8 @@ for s in $setups; do
 		suite "seccomp-$s" 600 python3 tests/seccomp/test_seccomp.py
 		[ "$s" != docker-api ] || suite "gvisor" 300 python3 tests/cli/test_gvisor.py
 	fi
-	if has power "$only"; then mutate "$s"; fi
+	# Whether the suite can go red.
+	if has power "$only"; then as_user "mutate-$s" 1200 python3 "$copy/tests/conformance/mutate.py"; fi
 	if has cli "$only"; then suite "runs-$s" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-300}" 2 10; fi
 done
 

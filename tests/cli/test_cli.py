@@ -651,6 +651,15 @@ def containers():
     return found
 
 
+def read(path):
+    """What is there now; processes and control groups may be gone."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
 def mounts():
     with open("/proc/self/mounts", encoding="utf-8") as lines:
         return sorted(line for line in lines if WORK.path in line)

@@ -24,7 +24,7 @@ import unittest
 
 import test_cli
 import test_session
-from test_cli import BACKEND, ENDPOINT, SETUP, EngineCase, dsandbox, wait_until
+from test_cli import BACKEND, ENDPOINT, SETUP, EngineCase, dsandbox, read, wait_until
 
 RIG = os.environ.get("DSB_TEST_RIG", "")
 ENGINE = {"docker-api": "docker", "docker-cli": "docker", "podman": "podman", "podman-rootless": "rootless"}.get(SETUP, "")
@@ -52,14 +52,6 @@ def storage():
         store = test_cli.engine_get("/v4.0.0/libpod/info")["store"]
         return [store["graphRoot"], store["runRoot"], store["volumePath"]]
     return [test_cli.engine_get("/info")["DockerRootDir"]]
-
-
-def read(path):
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
 
 
 def traces(identity):

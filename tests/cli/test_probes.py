@@ -17,7 +17,7 @@ import time
 import unittest
 
 import test_cli
-from test_cli import BACKEND, EngineCase, command, dsandbox, environment, wait_until
+from test_cli import BACKEND, EngineCase, command, dsandbox, environment, read, wait_until
 
 MIB = 1 << 20
 
@@ -478,14 +478,6 @@ class Concurrent(EngineCase):
         statuses = [self.limited(f"--nproc={n}:{n}") for n in (1, 2, 10, 4000)]
         self.assertEqual(statuses[-1], 0, statuses)
         self.after_limits()
-
-
-def read(path):
-    try:
-        with open(path, "rb") as f:
-            return f.read()
-    except OSError:
-        return b""
 
 
 class Callers(EngineCase):

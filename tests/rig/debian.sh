@@ -4,7 +4,7 @@
 #
 #   debian.sh SUITE OUT.tar PACKAGE...
 #
-# Mirror and settings are those of the host's own apt.
+# Mirror and settings are those of the host's own apt, as for the sandbox image.
 set -eu
 umask 022
 [ $# -ge 3 ] || {
@@ -14,29 +14,7 @@ umask 022
 suite=$1 out=$2
 shift 2
 
-# The mirror of the host's first apt source with label $1, or nothing.
-mirror() {
-	# shellcheck disable=SC2016
-	apt-get indextargets --format '$(LABEL)|$(REPO_URI)' 'Created-By: Packages' |
-		sed -n "s,^$1|\(.*[^/]\)/*\$,\1,p" | head -n 1
-}
-
-sources() {
-	uri=$(mirror Debian)
-	[ -n "$uri" ] || return 0
-	key=
-	for k in pgp gpg; do
-		k=/usr/share/keyrings/debian-archive-keyring.$k
-		[ ! -r "$k" ] || key="[signed-by=$k] "
-	done
-	echo "deb $key$uri $suite main"
-	case $suite in sid | unstable) return 0 ;; esac
-	echo "deb $key$uri $suite-updates main"
-	uri=$(mirror Debian-Security)
-	[ -z "$uri" ] || echo "deb $key$uri $suite-security main"
-}
-
-src=$(sources)
+src=$(sh "$(dirname "$0")/../../images/from-packages.sh" --suite "$suite" --sources)
 include=$(echo "$@" | tr ' ' ,)
 set -- --variant=minbase --include="$include" --format=tar --skip=output/dev \
 	--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
