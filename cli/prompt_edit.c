@@ -129,6 +129,8 @@ enum prompt_end prompt_read(struct prompt *prompt, const char *text, char **line
     prompt->text = text;
     prompt->end = PROMPT_END;
     memset(&prompt->state, 0, sizeof prompt->state);
+    /* el_gets shows the prompt before it takes the terminal: keys that came between were echoed, not edited. */
+    el_set(prompt->editor, EL_PREP_TERM, 1);
     const char *read = el_gets(prompt->editor, &n);
     if (read == NULL || n <= 0) {
         fputs(prompt->end == PROMPT_INTERRUPT ? "^C\n" : "\n", stdout);

@@ -859,6 +859,11 @@ class Prompt(SessionCase):
         terminal.expect(">>> ")
         terminal.send("'edXed'\x1b[D\x1b[D\x1b[D\x7fit\r")
         terminal.expect("'edited'")
+        for _ in range(50):
+            terminal.expect(">>> ")
+            # Whoever sees the prompt may type: the keys go to the editing, not through the terminal's own.
+            self.assertFalse(termios.tcgetattr(terminal.master)[3] & termios.ICANON, "the terminal is taken before")
+            terminal.send("\r")
         terminal.expect(">>> ")
         terminal.send("\x04")
         self.assertEqual(terminal.end(), 0)
