@@ -6,12 +6,14 @@
 #
 #   DSB_TEST_BUILD      build directory (build-test)
 #   DSB_TEST_MUST_RUN   set-ups that may not be skipped, "docker-api podman"
-#   DSB_TEST_ONLY       steps to run: #   DSB_TEST_SESSIONS   sessions at once in tests/service (50), and DSB_TEST_EXECUTIONS of all of them (1000)
+#   DSB_TEST_ONLY       steps to run, as below at only=
+#   DSB_TEST_SESSIONS   sessions at once in tests/service (50), and DSB_TEST_EXECUTIONS of all of them (1000)
 #   DSB_TEST_FUZZ       seconds for each fuzz target (60)
 #   DSB_RIG_DIR         where tests/rig keeps its image cache
 #
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed and something passed.
-# What a step printed is in BUILD/test-logs/.
+# What a step printed is in BUILD/test-logs/. Three lanes run beside each other: Docker's set-ups; what needs no engine and
+# Podman's set-ups; and, behind them, compilers, the guest with cgroup v2 and the fuzzing.
 set -u
 umask 022
 cd "$(dirname "$0")/.." || exit 1
@@ -23,7 +25,7 @@ must=${DSB_TEST_MUST_RUN:-}
 rig=tests/rig/rig.sh
 setups=${*:-docker-api docker-cli podman podman-rootless}
 passed=0 failed=0 skipped=0
-child='' lane='' stop_rig='' ended='' work=''
+child='' lanes='' stop_rig='' ended='' work=''
 logs=$build/test-logs
 
 for s in $setups $must; do
@@ -74,10 +76,10 @@ terminate() { # pid tenths-of-a-second
 	done
 }
 
-# End what runs: a step is the leader of a process group of its own (timeout makes one), the lane ends its own step.
+# End what runs: a step is the leader of a process group of its own (timeout makes one), a lane ends its own step.
 end_children() {
-	[ -z "$lane" ] || terminate "$lane" 300
-	lane=''
+	for l in $lanes; do terminate "${l%%:*}" 300; done
+	lanes=''
 	[ -n "$child" ] || return 0
 	terminate "$child" 50
 	kill -KILL -- "-$child" 2>/dev/null
@@ -152,33 +154,45 @@ suite() {
 	fi
 }
 
-# What needs much processor time and none of the rig's engines runs beside the rest and behind it (nice).
-start_lane() {
+# A lane is this script once more, beside this one: a session of its own, and a part of the steps.
+start_lane() { # name command...
+	name=$1
+	shift
+	DSB_TEST_LANE=$name setsid "$@" >"$logs/lane-$name.log" 2>&1 </dev/null &
+	lanes="$lanes $!:$name"
+}
+
+# What needs much processor time and none of the rig's engines runs behind the rest (nice).
+start_beside() {
 	beside=''
 	for s in compilers vm fuzz; do
 		if has $s "$only"; then beside="$beside $s"; fi
 	done
 	[ -n "$beside" ] || return 0
-	# A session of its own: where the kernel shares by session (autogroup), nice alone would not tell it from the engines.
+	# Where the kernel shares by session (autogroup), nice alone would not tell it from the engines.
 	# shellcheck disable=SC2016
-	DSB_TEST_LANE=1 DSB_TEST_ONLY=$beside setsid sh -c 'echo 15 >/proc/self/autogroup
-		exec nice -n 15 sh tests/run.sh' >"$logs/lane.log" 2>&1 </dev/null &
-	lane=$!
+	DSB_TEST_ONLY=$beside start_lane beside sh -c 'echo 15 >/proc/self/autogroup
+		exec nice -n 15 sh tests/run.sh'
 }
 
-end_lane() {
-	[ -n "$lane" ] || return 0
-	echo "== beside"
-	wait $lane
-	lane=''
-	sed '$d; s/^/   /' "$logs/lane.log"
-	# shellcheck disable=SC2046
-	set -- $(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$logs/lane.log" | tail -n 1)
-	if [ $# -ne 6 ]; then
-		fail "beside: no summary, see $logs/lane.log"
-		return
-	fi
-	passed=$((passed + $1)) failed=$((failed + $3)) skipped=$((skipped + $5))
+end_lanes() {
+	while [ -n "$lanes" ]; do
+		# shellcheck disable=SC2086
+		set -- $lanes
+		name=${1#*:}
+		wait "${1%%:*}"
+		shift
+		lanes=$*
+		echo "== lane: $name"
+		sed '$d; s/^/   /' "$logs/lane-$name.log"
+		# shellcheck disable=SC2046
+		set -- $(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$logs/lane-$name.log" | tail -n 1)
+		if [ $# -ne 6 ]; then
+			fail "$name: no summary, see $logs/lane-$name.log"
+			continue
+		fi
+		passed=$((passed + $1)) failed=$((failed + $3)) skipped=$((skipped + $5))
+	done
 }
 
 unit() {
@@ -240,6 +254,10 @@ define() {
 	podman-rootless)
 		DSB_TEST_BACKEND=podman DSB_TEST_ENDPOINT=${DSB_RIG_ROOTLESS_SOCKET:-}
 		DSB_TEST_AS=${DSB_RIG_ROOTLESS_RUN:-}
+		if [ "$copy" != "$top" ]; then
+			DSB_TEST_PROGRAM=$copy/build/cli/dsandbox DSB_TEST_EXAMPLES=$copy/examples
+			export DSB_TEST_EXAMPLES
+		fi
 		;;
 	esac
 	export DSB_TEST_SETUP DSB_TEST_BACKEND DSB_TEST_ENDPOINT DSB_TEST_AS DSB_TEST_PROGRAM DSB_TEST_WORK DSB_TEST_IMAGE
@@ -326,12 +344,14 @@ conformance() {
 		exit $rc' sh "$json" \
 		${DSB_TEST_AS:+"$DSB_TEST_AS"} "$DSB_TEST_PROGRAM" conformance \
 		--backend "$DSB_TEST_BACKEND" --host "$DSB_TEST_ENDPOINT" --image "$DSB_TEST_IMAGE" --setup "$1" ${allow:+--allow-unenforced "$allow"} --json
-	reports="$reports $json"
 }
 
 # The same questions have the same answers on every set-up, but for the waivers.
 compare() {
-	[ ! -s "$logs/conformance-podman-rootless-v2.json" ] || reports="$reports $logs/conformance-podman-rootless-v2.json"
+	reports=''
+	for s in docker-api docker-cli podman podman-rootless podman-rootless-v2; do
+		if [ -s "$logs/conformance-$s.json" ]; then reports="$reports $logs/conformance-$s.json"; fi
+	done
 	# shellcheck disable=SC2086
 	set -- $reports
 	[ $# -ge 2 ] || return 0
@@ -342,17 +362,73 @@ compare() {
 	fi
 }
 
+# --- with an engine ---------------------------------------------------------
+
+engine_of() { # set-up
+	case $1 in
+	docker-*) echo docker ;;
+	podman) echo podman ;;
+	*) echo rootless ;;
+	esac
+}
+
+setup_steps() { # set-up
+	if has cli "$only"; then
+		suite "cli-$1" 1800 python3 tests/cli/test_cli.py
+		suite "faults-$1" 900 python3 tests/cli/test_faults.py
+		suite "probes-$1" 900 python3 tests/cli/test_probes.py
+		suite "limits-$1" 600 python3 tests/cli/test_probes_limits.py
+		suite "cli-session-$1" 900 python3 tests/cli/test_session.py
+	fi
+	if has service "$only"; then
+		as_user "live-$1" 900 "${DSB_TEST_PROGRAM%/cli/dsandbox}/tests/session/dsandbox-test-session"
+		suite "service-$1" 1800 python3 tests/service/test_service.py
+	fi
+	if has python "$only"; then
+		for t in package dolphin; do
+			suite "python-$t-$1" 900 python3 "$copy/tests/python/test_$t.py"
+		done
+	fi
+	if has conformance "$only"; then
+		conformance "$1"
+		suite "posture-$1" 600 python3 tests/conformance/test_posture.py
+		suite "seccomp-$1" 600 python3 tests/seccomp/test_seccomp.py
+		[ "$1" != docker-api ] || suite "gvisor" 300 python3 tests/cli/test_gvisor.py
+	fi
+	# Whether the suite can go red.
+	if has power "$only"; then as_user "mutate-$1" 1200 python3 "$copy/tests/conformance/mutate.py"; fi
+	if has cli "$only"; then suite "runs-$1" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-300}" 2 10; fi
+}
+
+# Engines that are killed are this run's own, or nobody's.
+fault_steps() { # set-up
+	[ -n "$own_rig" ] && has faults "$only" || return 0
+	DSB_TEST_RIG=$top/$rig suite "engine-$1" 1200 python3 tests/cli/test_engine_faults.py
+}
+
+engine_steps() { # set-up...
+	for steps in setup_steps fault_steps; do
+		for s; do
+			if define "$s"; then $steps "$s"; fi
+		done
+	done
+}
+
 # --- prepare ----------------------------------------------------------------
 
 mkdir -p "$logs" || exit 1
 work=$(mktemp -d /tmp/dsb-test.XXXXXX) && chmod 0755 "$work" || exit 1
-copy=$top reports=''
-
-if [ -n "${DSB_TEST_LANE:-}" ]; then
+if [ "${DSB_TEST_LANE:-}" = beside ]; then
 	program=$(cd "$build" && pwd)/cli/dsandbox
 	if has vm "$only"; then suite vm 2400 sh tests/rig/vm.sh test "$build" "$logs/conformance-podman-rootless-v2.json"; fi
 	if has compilers "$only"; then compilers; fi
 	if has fuzz "$only"; then suite fuzz 2400 sh tests/fuzz/run.sh "${DSB_TEST_FUZZ:-60}"; fi
+	exit
+elif [ -n "${DSB_TEST_LANE:-}" ]; then
+	program=$(cd "$build" && pwd)/cli/dsandbox
+	copy=$DSB_TEST_COPY own_rig=$DSB_TEST_OWN_RIG
+	# shellcheck disable=SC2086
+	engine_steps $setups
 	exit
 fi
 
@@ -368,7 +444,45 @@ fi && step compile 1200 meson compile -C "$build" || {
 }
 program=$(cd "$build" && pwd)/cli/dsandbox
 
-start_lane
+start_beside
+
+# --- the engines ------------------------------------------------------------
+
+here=''
+if has cli "$only" || has service "$only" || has python "$only" || has conformance "$only" || has power "$only" || has faults "$only"; then
+	rig_only=''
+	for s in $setups; do
+		e=$(engine_of "$s")
+		has "$e" "$rig_only" || rig_only="$rig_only $e"
+	done
+	# Engines that ran before are somebody else's: they are used, not stopped.
+	case $(timeout -s KILL 60 sh $rig env 2>/dev/null) in
+	*_HOST=* | *_SOCKET=*) echo "the rig's engines run already: they stay up at the end" ;;
+	*) stop_rig=1 ;;
+	esac
+	step rig 2400 env DSB_RIG_ONLY="${rig_only# }" sh $rig up || fail "tests/rig/rig.sh up"
+	grep '^SKIP' "$logs/rig.log"
+	timeout -s KILL 60 sh $rig env >"$work/env" 2>/dev/null
+	set -a
+	# shellcheck disable=SC1091
+	. "$work/env"
+	set +a
+	readable_copy || fail "copy: no build that the rootless user can read"
+	own_rig=$stop_rig
+	# Docker's set-ups in a lane, Podman's here: each is alone with its engine.
+	lane=''
+	for s in $setups; do
+		if ! define "$s"; then
+			skip "$s" "its engine does not run: $(grep '^SKIP' "$logs/rig.log" | tr '\n' ';')"
+		elif [ "$(engine_of "$s")" = docker ]; then
+			lane="$lane $s"
+		else
+			here="$here $s"
+		fi
+	done
+	# shellcheck disable=SC2086
+	[ -z "$lane" ] || DSB_TEST_COPY=$copy DSB_TEST_OWN_RIG=$own_rig start_lane docker sh tests/run.sh $lane
+fi
 
 # --- without an engine ------------------------------------------------------
 
@@ -389,76 +503,11 @@ if has install "$only"; then
 	installation
 	suite template 600 sh plugins/template/check.sh
 fi
-has cli "$only" || has service "$only" || has python "$only" || has conformance "$only" || has power "$only" || has faults "$only" || {
-	end_lane
-	exit
-}
 
-# --- on real engines --------------------------------------------------------
+# --- on Podman, and the end of the lanes ------------------------------------
 
-rig_only=''
-for s in $setups; do
-	case $s in
-	docker-*) e=docker ;;
-	podman) e=podman ;;
-	*) e=rootless ;;
-	esac
-	has $e "$rig_only" || rig_only="$rig_only $e"
-done
-# Engines that ran before are somebody else's: they are used, not stopped.
-case $(timeout -s KILL 60 sh $rig env 2>/dev/null) in
-*_HOST=* | *_SOCKET=*) echo "the rig's engines run already: they stay up at the end" ;;
-*) stop_rig=1 ;;
-esac
-step rig 2400 env DSB_RIG_ONLY="${rig_only# }" sh $rig up || fail "tests/rig/rig.sh up"
-grep '^SKIP' "$logs/rig.log"
-timeout -s KILL 60 sh $rig env >"$work/env" 2>/dev/null
-# shellcheck disable=SC1091
-. "$work/env"
-readable_copy || fail "copy: no build that the rootless user can read"
-
-for s in $setups; do
-	if ! define "$s"; then
-		skip "$s" "its engine does not run: $(grep '^SKIP' "$logs/rig.log" | tr '\n' ';')"
-		continue
-	fi
-	if [ "$s" = podman-rootless ] && [ "$copy" != "$top" ]; then
-		DSB_TEST_PROGRAM=$copy/build/cli/dsandbox DSB_TEST_EXAMPLES=$copy/examples
-		export DSB_TEST_EXAMPLES
-	fi
-	if has cli "$only"; then
-		suite "cli-$s" 1800 python3 tests/cli/test_cli.py
-		suite "faults-$s" 900 python3 tests/cli/test_faults.py
-		suite "probes-$s" 900 python3 tests/cli/test_probes.py
-		suite "limits-$s" 600 python3 tests/cli/test_probes_limits.py
-		suite "cli-session-$s" 900 python3 tests/cli/test_session.py
-	fi
-	if has service "$only"; then
-		as_user "live-$s" 900 "${DSB_TEST_PROGRAM%/cli/dsandbox}/tests/session/dsandbox-test-session"
-		suite "service-$s" 1800 python3 tests/service/test_service.py
-	fi
-	if has python "$only"; then
-		for t in package dolphin; do
-			suite "python-$t-$s" 900 python3 "$copy/tests/python/test_$t.py"
-		done
-	fi
-	if has conformance "$only"; then
-		conformance "$s"
-		suite "posture-$s" 600 python3 tests/conformance/test_posture.py
-		suite "seccomp-$s" 600 python3 tests/seccomp/test_seccomp.py
-		[ "$s" != docker-api ] || suite "gvisor" 300 python3 tests/cli/test_gvisor.py
-	fi
-	# Whether the suite can go red.
-	if has power "$only"; then as_user "mutate-$s" 1200 python3 "$copy/tests/conformance/mutate.py"; fi
-	if has cli "$only"; then suite "runs-$s" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-300}" 2 10; fi
-done
-
-# Engines that are killed are this run's own, or nobody's.
-for s in $setups; do
-	[ -n "$stop_rig" ] && has faults "$only" && define "$s" || continue
-	if [ "$s" = podman-rootless ] && [ "$copy" != "$top" ]; then DSB_TEST_PROGRAM=$copy/build/cli/dsandbox; fi
-	DSB_TEST_RIG=$top/$rig suite "engine-$s" 1200 python3 tests/cli/test_engine_faults.py
-done
-end_lane
+# shellcheck disable=SC2086
+engine_steps $here
+end_lanes
 compare
 exit

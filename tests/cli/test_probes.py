@@ -213,10 +213,11 @@ class Time(EngineCase):
                 self.assertTrue(900 <= result["usage"]["wall_ms"] <= 3500, result["usage"])
 
     def test_tm03_children_in_sessions_of_their_own(self):
+        mark = f"97.{os.getpid()}"
         done = self.dsb("--timeout", "1s", "-c", "import subprocess, time\n"
-                        "for i in range(20): subprocess.Popen(['sleep', '97.25'], start_new_session=True)\ntime.sleep(60)")
+                        f"for i in range(20): subprocess.Popen(['sleep', '{mark}'], start_new_session=True)\ntime.sleep(60)")
         self.assertEqual(self.result(done)["status"], "timeout", done)
-        running = lambda: [p for p in os.listdir("/proc") if p.isdigit() and b"97.25" in read(f"/proc/{p}/cmdline")]
+        running = lambda: [p for p in os.listdir("/proc") if p.isdigit() and mark.encode() in read(f"/proc/{p}/cmdline")]
         self.assertTrue(wait_until(lambda: not running(), 5), running())
 
     def test_tm05_end_near_the_limit(self):

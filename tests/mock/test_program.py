@@ -38,7 +38,6 @@ class Case(unittest.TestCase):
         for name in ("base", "run", "home", "tmp"):
             os.mkdir(os.path.join(self.dir, name), 0o700)
         self.socket = os.path.join(self.dir, "engine.sock")
-        self.before = set(os.listdir("/tmp"))
 
     def environment(self, **more):
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8",

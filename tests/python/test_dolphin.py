@@ -7,6 +7,7 @@ that the flaws it had are not here. Without an engine against tests/python/fake.
 import contextlib
 import datetime
 import inspect
+import fcntl
 import io
 import json
 import os
@@ -897,6 +898,10 @@ class OnEngine(Behaviour, EngineCase):
 
     def test_documented_usage(self):
         """The text of documented_usage.py with another import, and the README's own base directory."""
+        # It is one for all set-ups that run at the moment.
+        place = os.open("/tmp", os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, place)
+        fcntl.flock(place, fcntl.LOCK_EX)
         if not usable(README_BASE):
             self.skipTest(f"{README_BASE} is somebody else's")
         with open(os.path.join(HERE, "documented_usage.py"), encoding="utf-8") as file:
