@@ -38,10 +38,12 @@ static void lock(struct dsb_backend *backend)
 {
     if (backend->plugin.thread_model == DSB_THREADS_SERIAL)
         g_mutex_lock(&backend->lock);
+    dsb_check_enter(backend->plugin.name);
 }
 
 static void unlock(struct dsb_backend *backend)
 {
+    dsb_check_leave();
     if (backend->plugin.thread_model == DSB_THREADS_SERIAL)
         g_mutex_unlock(&backend->lock);
 }
@@ -74,7 +76,9 @@ gboolean dsb_backend_open(const struct dsb_loaded *loaded, const struct dsb_open
     void *state = NULL;
     g_autoptr(GError) local = NULL;
     const char *name = loaded->plugin.name;
+    dsb_check_enter(name);
     gboolean ok = loaded->plugin.open(params, &state, &local);
+    dsb_check_leave();
     if (!dsb_check_outcome(name, "open", ok, FALSE, &local)) {
         if (state != NULL && !ok)
             dsb_check_breach(&local, name, "open", "it failed and set *backend");
@@ -294,7 +298,9 @@ static gssize gate_read(void *state, void *buffer, gsize size, GError **error)
 {
     struct gate_stream *stream = state;
     GError *local = NULL;
+    dsb_check_enter(stream->plugin_name);
     gssize n = stream->inner.read(stream->inner.state, buffer, size, &local);
+    dsb_check_leave();
     n = check_transfer(stream, "stream.read", n, size, TRUE, &local);
     if (local != NULL)
         g_propagate_error(error, local);
@@ -305,7 +311,9 @@ static gssize gate_write(void *state, const void *buffer, gsize size, GError **e
 {
     struct gate_stream *stream = state;
     GError *local = NULL;
+    dsb_check_enter(stream->plugin_name);
     gssize n = stream->inner.write(stream->inner.state, buffer, size, &local);
+    dsb_check_leave();
     n = check_transfer(stream, "stream.write", n, size, FALSE, &local);
     if (local != NULL)
         g_propagate_error(error, local);

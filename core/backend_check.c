@@ -1,9 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 #include "backend_check.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_LEFTOVERS 100000
+#define ENDED_FROM_INSIDE 125 /* as for every failure of dsandbox itself */
+
+static _Thread_local const char *plugin_at_work;
+
+static void on_exit_of_process(void)
+{
+    if (plugin_at_work == NULL)
+        return;
+    g_printerr("dsandbox: plugin %s ended the program: it called exit()\n", plugin_at_work);
+    _exit(ENDED_FROM_INSIDE);
+}
+
+void dsb_check_enter(const char *plugin)
+{
+    static gsize once;
+    if (g_once_init_enter(&once)) {
+        atexit(on_exit_of_process);
+        g_once_init_leave(&once, 1);
+    }
+    plugin_at_work = plugin;
+}
+
+void dsb_check_leave(void) { plugin_at_work = NULL; }
 
 /** Replaces *error by "plugin NAME broke the contract of OP: ...". */
 void dsb_check_breach(GError **error, const char *plugin, const char *op, const char *format, ...)

@@ -15,6 +15,13 @@ void dsb_check_breach(GError **error, const char *plugin, const char *op, const 
  */
 gboolean dsb_check_outcome(const char *plugin, const char *op, gboolean ok, gboolean of_stream, GError **local);
 
+/**
+ * Between these two a plugin's code runs in this thread. Where it ends the process by exit(), that ends with status 125
+ * and a message instead: whoever waits for it would take a 0 for the code's success.
+ */
+void dsb_check_enter(const char *plugin);
+void dsb_check_leave(void);
+
 /** Container ids and names: what engines use, nothing that could be an option or a path. */
 gboolean dsb_check_id(const char *id);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "loader.h"
 
+#include "backend_check.h"
 #include "paths.h"
 
 #include <dlfcn.h>
@@ -310,7 +311,9 @@ static gboolean load(const char *name, const char *path, int fd, struct dsb_load
 {
     g_autofree char *fd_path = unique_fd_path(fd);
     loaded->path = g_strdup(path);
+    dsb_check_enter(path);
     loaded->handle = dlopen(fd_path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    dsb_check_leave();
     if (loaded->handle == NULL) {
         const char *text = dlerror();
         gsize skip = text != NULL && g_str_has_prefix(text, fd_path) ? strlen(fd_path) : 0;
@@ -321,7 +324,9 @@ static gboolean load(const char *name, const char *path, int fd, struct dsb_load
     *(void **) &entry = dlsym(loaded->handle, DSB_PLUGIN_ENTRY);
     if (entry == NULL)
         return fail(error, path, "does not export %s", DSB_PLUGIN_ENTRY);
+    dsb_check_enter(path);
     const struct dsb_plugin *plugin = entry();
+    dsb_check_leave();
     if (plugin == NULL)
         return fail(error, path, "%s returned NULL", DSB_PLUGIN_ENTRY);
     if (!check_versions(path, plugin, error))

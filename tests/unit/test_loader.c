@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "loader.h"
 
+#include "backend.h"
 #include "paths.h"
 #include "select.h"
 
@@ -12,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -146,6 +148,30 @@ static void refuses_flawed_descriptors(void **state)
         g_autofree char *name = g_strconcat("bad-", table[i].flaw, NULL);
         g_autofree char *path = built(name);
         refused_path(path, DSB_ERROR_PLUGIN, table[i].word);
+    }
+}
+
+/* A plugin that ends the process does not end it with success. */
+static void ends_with_no_success(void **state)
+{
+    (void) state;
+    static const char *const names[] = {"bad-exit", "bad-open"};
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        pid_t child = fork();
+        assert_int_not_equal(child, -1);
+        if (child == 0) {
+            g_autofree char *path = built(names[i]);
+            struct dsb_loaded *loaded = NULL;
+            struct dsb_backend *backend = NULL;
+            struct dsb_open_params params = {.struct_size = sizeof params};
+            if (dsb_loader_open(NULL, path, &loaded, NULL))
+                dsb_backend_open(loaded, &params, &backend, NULL);
+            _exit(1);
+        }
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 125);
     }
 }
 
@@ -305,6 +331,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keeps_plugins_apart, make_place, drop_place),
         cmocka_unit_test_setup_teardown(leaks_no_descriptors, make_place, drop_place),
         cmocka_unit_test(refuses_flawed_descriptors),
+        cmocka_unit_test(ends_with_no_success),
         cmocka_unit_test(cuts_at_struct_size),
         cmocka_unit_test_setup_teardown(name_and_path_must_agree, make_place, drop_place),
         cmocka_unit_test_setup_teardown(wants_a_name_that_fits, make_place, drop_place),
