@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define FOREIGN_TEXT 300 /* bytes, about: a message is no list */
+
 /*
  * What engines put into every container, by place. `types` are the file systems it may be, NULL: any, but read-only,
  * since the engine binds its own small file there from wherever it keeps its state. A name that ends in a slash stands
@@ -154,7 +156,7 @@ static void observe_foreign(const struct dsb_mount *mounts, gsize n, const struc
         if (root ? !second : !is_foreign(&mounts[i], spec))
             continue;
         out->foreign_mounts++;
-        if (foreign != NULL)
+        if (foreign != NULL && foreign->len < FOREIGN_TEXT)
             g_string_append_printf(foreign, "%s%s (%s)", foreign->len > 0 ? ", " : "", mounts[i].target,
                                    mounts[i].fstype);
     }

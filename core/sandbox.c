@@ -174,6 +174,17 @@ static gboolean prepare(const struct opening *job, GError **error)
     return TRUE;
 }
 
+/* Which mounts they are is what the reader of a refused volume wants to know. */
+static void add_foreign_mounts(const char *hello, const struct dsb_spec *spec, GError **error)
+{
+    g_autofree char *foreign = dsb_hello_foreign(hello, strlen(hello), spec);
+    if (foreign == NULL || error == NULL || !g_error_matches(*error, DSB_ERROR, DSB_ERROR_REFUSED))
+        return;
+    char *text = g_strdup_printf("%s; foreign or weaker: %s", (*error)->message, foreign);
+    g_free((*error)->message);
+    (*error)->message = text;
+}
+
 static gboolean attest(const struct opening *job, GError **error)
 {
     const struct dsb_spec *spec = &job->box->resolved->spec;
@@ -200,9 +211,12 @@ static gboolean attest(const struct opening *job, GError **error)
     dsb_wire_init(&job->box->wire, &job->box->stream);
     if (!dsb_exec_hello(&job->box->wire, job->options->cancel_fd, deadline, &hello, error))
         return FALSE;
-    if (!dsb_hello_parse(hello, strlen(hello), spec, &host, &measured, error) ||
-        !dsb_verify_hello(job->result->controls, spec, &measured, allow, error))
+    if (!dsb_hello_parse(hello, strlen(hello), spec, &host, &measured, error))
         return FALSE;
+    if (!dsb_verify_hello(job->result->controls, spec, &measured, allow, error)) {
+        add_foreign_mounts(hello, spec, error);
+        return FALSE;
+    }
     stamp(job, "attested_ms");
     return TRUE;
 }

@@ -172,7 +172,7 @@ static gboolean refuse_facts(const dsb_report *report, uint64_t weaker, uint64_t
     g_autofree char *all = names_of(weaker | unknown);
     if (((weaker | unknown) & DSB_LIMITS) != 0)
         g_string_append(message, " limits need cgroup v2 with systemd and delegation (Delegate=cpu memory pids), "
-                                 "or a rootful engine;");
+                                 "or a rootful engine with runc or crun;");
     g_string_append_printf(message, " the way round is --allow-unenforced=%s", all);
     g_set_error_literal(error, DSB_ERROR, DSB_ERROR_REFUSED, message->str);
     g_string_free(message, TRUE);

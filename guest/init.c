@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -232,6 +233,7 @@ int main(void)
     struct buf hello = {0};
 
     prctl(PR_SET_DUMPABLE, 0);
+    umask(022); /* Podman's may be set for all containers */
     set_up();
     ssize_t n = readlink("/proc/self/exe", g.script, sizeof g.script - sizeof "/kernel.py");
     if (n < 0)

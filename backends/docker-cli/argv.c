@@ -98,6 +98,7 @@ static void add_isolation(GPtrArray *argv, const struct dsb_spec *spec, const st
     dsbc_add(argv, "--user=%u:%u", spec->uid, spec->gid);
     dsbc_add(argv, "--ipc=private");
     dsbc_add(argv, "--cgroupns=private");
+    dsbc_add(argv, "--init=false"); /* an administrator may have set another first process for all */
     if (spec->network == DSB_NETWORK_NONE)
         dsbc_add(argv, "--network=none");
     if (spec->network == DSB_NETWORK_NONE && !facts->podman) {
@@ -119,7 +120,6 @@ static void add_podman(GPtrArray *argv, const struct dsb_spec *spec, const struc
     dsbc_add(argv, "--systemd=false");
     dsbc_add(argv, "--sdnotify=ignore");
     dsbc_add(argv, "--no-hosts");
-    dsbc_add(argv, "--init=false");
     /* With nofile alone Podman fills in an nproc of its own, which fails where limits cannot be raised. */
     add_ulimit(argv, "nproc", facts->nproc);
     if (spec->rootfs_read_only)

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -34,8 +35,9 @@ PLACE = os.path.dirname(os.path.dirname(SOCKET))  # of the engines' sockets, pro
 UP = "import time\nprint('up', flush=True)\nopen('/sandbox/up', 'w').write('kept')\n"
 
 
-def rig(*args, check=True):
-    done = subprocess.run(["sh", RIG, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+def rig(*args, check=True, **settings):
+    done = subprocess.run(["sh", RIG, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+                          env={**os.environ, **settings})
     if check and done.returncode != 0:
         raise AssertionError(f"rig.sh {' '.join(args)}: {done.stdout.decode('utf-8', 'replace')}")
 
@@ -437,8 +439,57 @@ class Storage(FaultCase):
         self.assertTrue(wait_until(lambda: not self.difference(before), 20), self.difference(before))
 
 
+class Administrator(FaultCase):
+    """EN-19, EN-20: what may be set for all containers of an engine does not reach ours, or they are refused."""
+    DOCKER = {"default-ulimits": {n: {"Name": n, "Hard": 9000000, "Soft": 9000000} for n in ("core", "fsize")},
+              "default-shm-size": "1g", "default-ipc-mode": "shareable", "default-cgroupns-mode": "host", "init": True, "live-restore": True,
+              "dns": ["192.0.2.1"], "dns-search": ["leak.example"], "oom-score-adjust": -500, "no-new-privileges": False,
+              "cgroup-parent": "/dsb-elsewhere"}
+    PODMAN = {"default_capabilities": ["CHOWN", "SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN"], "init": True, "ipcns": "host", "pidns": "host",
+              "netns": "host", "utsns": "host", "cgroupns": "host", "userns": "host", "env": ["LEAK=leak.example"],
+              "dns_servers": ["192.0.2.1"], "dns_searches": ["leak.example"], "shm_size": "1g", "pids_limit": 0, "http_proxy": True,
+              "umask": "0000", "default_sysctls": ["net.ipv4.ping_group_range=0 0"]}
+
+    def start_with(self, settings):
+        if ENGINE == "docker":
+            text = "".join(f"{json.dumps(key)}: {json.dumps(value)}, " for key, value in settings.items())
+            name = "DSB_RIG_DOCKER_SETTINGS"
+        else:
+            text = "\n".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
+            name = "DSB_RIG_PODMAN_SETTINGS"
+        rig("kill", ENGINE)
+        rig("start", ENGINE, **{name: text})
+
+    def setUp(self):
+        # what was set must not stay for the next test, whether it is in force or not
+        self.addCleanup(lambda: (rig("kill", ENGINE, check=False), rig("start", ENGINE)))
+
+    def test_what_others_get(self):
+        profile = test_cli.WORK.file('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        self.start_with({**self.DOCKER, "seccomp-profile": profile} if ENGINE == "docker" else {**self.PODMAN, "seccomp_profile": profile})
+        options = [f"--allow-unenforced={','.join(self.allow)}"] if self.allow else []
+        done = dsandbox("--backend", BACKEND, "conformance", "--base-dir", test_cli.WORK.base, "--setup", SETUP, "--json", *options)
+        report = json.loads(done.stdout)
+        self.assertEqual([f"{c['id']}: {c['observed']}" for c in report["cases"] if c["verdict"] == "fail"], [])
+        self.assertGreater(report["summary"]["pass"], 120, report["summary"])
+
+    @unittest.skipIf(ENGINE == "docker", "Docker cannot be told to give them to all containers")
+    def test_devices_and_volumes_for_all(self):
+        for settings, words in (({"devices": ["/dev/zero:/dev/leak:rwm"]}, ["devices: asked none, found 1 more"]),
+                                ({"volumes": ["/usr/share:/leak:ro"]}, ["volume: asked", "foreign or weaker: /leak "]),
+                                ({"tz": "local"}, ["volume: asked", "foreign or weaker: /"])):
+            with self.subTest(settings):
+                self.start_with(settings)
+                self.assert_failure(self.dsb("-c", "print('ran')"), "refused", *words, status=126)
+
+    @unittest.skipUnless(ENGINE == "docker" and shutil.which("runsc"), "for Docker, with gVisor")
+    def test_another_runtime(self):
+        self.start_with({"default-runtime": "gvisor"})
+        self.assert_failure(self.dsb("-c", "print('ran')"), "refused", "seccomp", "memory", status=126)
+
+
 if __name__ == "__main__":
     if not (SETUP and RIG) or os.getuid() != 0:
         sys.exit("test_engine_faults.py kills engines: it needs DSB_TEST_RIG with a rig of its own, a set-up, and root")
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    test_cli.main([Killed, KilledSession, Phases, Room, Storage])
+    test_cli.main([Killed, KilledSession, Phases, Room, Storage, Administrator])

@@ -20,6 +20,8 @@
 #   DSB_RIG_IMAGES directory of the image cache (DSB_RIG_DIR/image), which several rigs may share
 #   DSB_RIG_ONLY   start only these: "docker podman rootless"
 #   DSB_RIG_SUITE  Debian suite of the sandbox image (stable)
+#   DSB_RIG_DOCKER_SETTINGS  further members of daemon.json, each with its comma, and
+#   DSB_RIG_PODMAN_SETTINGS  lines for [containers] of containers.conf: what an administrator may have set
 #
 # What lives as long as the engines do (sockets, pids, logs) is in a short path
 # under /tmp that is derived from DSB_RIG_DIR; Podman's database remembers it.
@@ -62,7 +64,8 @@ esac
 if [ "$(id -u)" != 0 ]; then
 	command -v sudo >/dev/null || die "needs root, and there is no sudo"
 	exec sudo -n env DSB_RIG_DIR="$state" DSB_RIG_IMAGES="${DSB_RIG_IMAGES:-}" DSB_RIG_ONLY="${DSB_RIG_ONLY:-}" \
-		DSB_RIG_SUITE="${DSB_RIG_SUITE:-}" \
+		DSB_RIG_SUITE="${DSB_RIG_SUITE:-}" DSB_RIG_DOCKER_SETTINGS="${DSB_RIG_DOCKER_SETTINGS:-}" \
+		DSB_RIG_PODMAN_SETTINGS="${DSB_RIG_PODMAN_SETTINGS:-}" \
 		DSB_RIG_MUST_RUN="${DSB_RIG_MUST_RUN:-}" "$0" "$@"
 fi
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -198,7 +201,7 @@ docker_start() {
 	  "pidfile": "$run/docker/pid",
 	  "hosts": ["unix://$docker_sock"],
 	  "group": "$group",
-	  "ip6tables": false,$(gvisor)
+	  "ip6tables": false,$(gvisor)${DSB_RIG_DOCKER_SETTINGS:-}
 	  "containerd-namespace": "dsbrig$tag",
 	  "containerd-plugins-namespace": "dsbrig$tag-plugins"
 	}
@@ -257,6 +260,7 @@ podman_conf() { # directory graphroot runroot cgroup-manager [tmp_dir]
 	[containers]
 	default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 	log_driver = "k8s-file"
+	${DSB_RIG_PODMAN_SETTINGS:-}
 	[engine]
 	cgroup_manager = "$4"
 	events_logger = "file"
