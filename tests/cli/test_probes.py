@@ -533,5 +533,29 @@ class Callers(EngineCase):
         self.assertIn(done.status, (0, 125))
 
 
+class Images(EngineCase):
+    NAME = "localhost/dsb-pin"
+
+    def engine(self, method, path, body=None):
+        connection = test_cli.UnixConnection(test_cli.ENDPOINT[len("unix://"):])
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        self.assertIn(answer.status, (200, 201), text)
+
+    def test_en22_tag_that_comes_to_mean_another_image(self):
+        """Whoever gives the id, which every result has, gets that image; the tag is looked up each time."""
+        identity = self.run_ok("pass")["image"]["id"]
+        self.addCleanup(self.engine, "DELETE", f"/images/{self.NAME}:1?force=true")
+        self.engine("POST", f"/images/{identity}/tag?repo={self.NAME}&tag=1")
+        self.assertEqual(self.run_ok("pass", "--image", f"{self.NAME}:1")["image"]["id"], identity)
+        self.engine("POST", f"/v4.0.0/libpod/images/import?reference={self.NAME}:1" if BACKEND == "podman" else
+                    f"/images/create?fromSrc=-&repo={self.NAME}&tag=1", bytes(10240))  # an empty archive
+        result = self.result(self.dsb("--image", f"{self.NAME}:1", "-c", "pass"))
+        self.assertNotEqual((result["status"], result["image"]["id"]), ("ok", identity))
+        self.assertEqual(self.run_ok("pass", "--image", identity)["image"]["id"], identity)
+
+
 if __name__ == "__main__":
-    test_cli.main([Output, Input, Signals, Time, Exits, Hostile, Disk, Concurrent, Callers])
+    test_cli.main([Output, Input, Signals, Time, Exits, Hostile, Disk, Concurrent, Callers, Images])
