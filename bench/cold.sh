@@ -20,6 +20,6 @@ case $(sh $rig env 2>/dev/null) in
 *) stop=1 && DSB_RIG_ONLY="docker podman" sh $rig up >&2 || exit 1 ;;
 esac
 eval "$(sh $rig env)"
-python3 bench/cold.py --program "$program" --base-dir "$work/base" \
+python3 "bench/${DSB_BENCH:-cold}.py" --program "$program" --base-dir "$work/base" \
 	${DSB_RIG_DOCKER_HOST:+--docker "$DSB_RIG_DOCKER_HOST"} \
 	${DSB_RIG_PODMAN_SOCKET:+--podman "$DSB_RIG_PODMAN_SOCKET" --podman-run "${DSB_RIG_PODMAN_RUN:-}"} "$@"
