@@ -420,7 +420,10 @@ mkdir -p "$logs" || exit 1
 work=$(mktemp -d /tmp/dsb-test.XXXXXX) && chmod 0755 "$work" || exit 1
 if [ "${DSB_TEST_LANE:-}" = beside ]; then
 	program=$(cd "$build" && pwd)/cli/dsandbox
-	if has vm "$only"; then suite vm 2400 sh tests/rig/vm.sh test "$build" "$logs/conformance-podman-rootless-v2.json"; fi
+	if has vm "$only"; then
+		suite vm 2400 sh tests/rig/vm.sh test "$build" "$logs/conformance-podman-rootless-v2.json"
+		suite vm-clock 900 sh tests/rig/vm.sh root "$build" "python3 clock.py"
+	fi
 	if has compilers "$only"; then compilers; fi
 	if has fuzz "$only"; then suite fuzz 2400 sh tests/fuzz/run.sh "${DSB_TEST_FUZZ:-60}"; fi
 	exit

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 # Makes the machine of vm.sh: a Debian 13 guest with rootless Podman, its disk, its saved state. Needs root.
 #
-#   vm-make.sh DIR IMAGE.tar CPUS     DIR must not exist; what happened is in DIR.log
+#   vm-make.sh DIR IMAGE.tar CPUS [all]    DIR must not exist; what happened is in DIR.log
+#
+# `all`: with rootful Podman, runc and Docker as well, for tests/matrix.sh.
 #
 # The guest is made from Debian packages. The sandbox image is imported, and its copy for keep-id made, in a chroot of
 # the guest's tree: that is the slow part under emulation. Then the guest boots once and its state is saved.
@@ -11,7 +13,7 @@ umask 022
 
 rig=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$rig/../.." && pwd)
-dir=$1 tar=$2 cpus=$3
+dir=$1 tar=$2 cpus=$3 all=${4:-}
 log=$dir.log part=$dir.part
 root=$part/root
 image=dsandbox-sandbox:latest
@@ -19,6 +21,7 @@ user=ci uid=1000
 packages="linux-image-cloud-amd64 systemd systemd-sysv udev dbus dbus-user-session libpam-systemd kmod iproute2
 	podman crun conmon uidmap slirp4netns passt netavark catatonit procps python3-minimal python3
 	libglib2.0-0t64 libjson-c5 libcurl4t64 libsoup-3.0-0 libedit2 libseccomp2"
+[ -z "$all" ] || packages="$packages docker.io docker-cli runc iptables curl"
 
 began=$(date +%s)
 say() { echo "vm: $* ($(($(date +%s) - began)) s)" >&2; }
@@ -33,13 +36,13 @@ in_tree() { # command...: in the tree, as root
 	chroot "$root" "$@" 2>>"$log"
 }
 
-# As the user, with a run-time directory that only this command sees. Podman's database remembers its paths: they are
-# those of the booted machine.
-as_user_in_tree() {
+# As root with mounts, processes and a run-time directory that only this command sees. Podman's database remembers its
+# paths: they are those of the booted machine.
+engine_in_tree() {
 	# shellcheck disable=SC2016
-	unshare -m --propagation private sh -ec '
-		root=$1 uid=$2 user=$3 image=$4
-		shift 4
+	unshare --mount --propagation private --net --pid --fork --kill-child sh -ec '
+		root=$1 uid=$2 image=$3
+		shift 3
 		mount --bind "$root" "$root"
 		mount --rbind /dev "$root/dev"
 		mount -t proc proc "$root/proc"
@@ -57,9 +60,38 @@ as_user_in_tree() {
 		pivot_root . .old
 		umount -l /.old
 		cd /
-		exec setpriv --reuid "$uid" --regid "$uid" --clear-groups env -i HOME="/home/$user" USER="$user" \
-			PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin XDG_RUNTIME_DIR="/run/user/$uid" \
-			PODMAN_IGNORE_CGROUPSV1_WARNING=1 "$@"' sh "$root" $uid $user "$tar" "$@"
+		exec env -i PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin PODMAN_IGNORE_CGROUPSV1_WARNING=1 "$@"' \
+		sh "$root" $uid "$tar" "$@"
+}
+
+as_user_in_tree() {
+	engine_in_tree setpriv --reuid $uid --regid $uid --clear-groups env HOME=/home/$user USER=$user \
+		XDG_RUNTIME_DIR=/run/user/$uid "$@"
+}
+
+import_all() {
+	eval "engine_in_tree podman import -q $(changes) /tmp/image.tar $image" >>"$log" 2>&1 ||
+		die "rootful Podman did not take the image: $(tail -n 1 "$log")"
+	mkdir -p "$root/etc/docker"
+	echo '{"bridge": "none", "iptables": false, "ip6tables": false, "storage-driver": "overlay2",
+		"runtimes": {"crun": {"path": "/usr/bin/crun"}}}' \
+		>"$root/etc/docker/daemon.json"
+	# shellcheck disable=SC2016
+	eval "engine_in_tree sh -ec '
+		dockerd >/dev/null 2>&1 &
+		daemon=\$!
+		n=0
+		until docker version >/dev/null 2>&1; do
+			n=\$((n + 1))
+			[ \$n -lt 300 ]
+			sleep 0.1
+		done
+		docker import \"\$@\"
+		kill \$daemon
+		wait \$daemon || :' sh $(changes) /tmp/image.tar $image" >>"$log" 2>&1 ||
+		die "Docker did not take the image: $(tail -n 1 "$log")"
+	in_tree usermod -aG docker $user
+	in_tree systemctl -q disable docker.service docker.socket containerd.service
 }
 
 files() {
@@ -169,6 +201,7 @@ as-user podman info --format '{{.Version.Version}} {{.Host.CgroupsVersion}} {{.H
 as-user podman --remote run --rm --network none --userns keep-id:uid=1000,gid=1000 --memory 256m --pids-limit 30 $image python3 -c 'print(1)'
 echo 3 >/proc/sys/vm/drop_caches
 sync"
+[ -z "$all" ] || warm_up="systemctl start docker.service; docker version --format '{{.Server.Version}}' >&2; $warm_up"
 
 # --- make -------------------------------------------------------------------
 
@@ -191,6 +224,7 @@ eval "as_user_in_tree podman import -q $(changes) /tmp/image.tar $image" >>"$log
 	die "Podman did not take the image: $(tail -n 1 "$log")"
 as_user_in_tree podman run --rm --network none --userns keep-id:uid=1000,gid=1000 $image true >>"$log" 2>&1 ||
 	die "keep-id does not work in the tree: $(tail -n 1 "$log")"
+[ -z "$all" ] || import_all
 rmdir "$root/.old"
 rm -rf "${root:?}/boot" "$root/var/cache/apt" "$root/var/lib/apt/lists"
 say "making the disk"

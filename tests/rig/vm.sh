@@ -5,6 +5,7 @@
 #   vm.sh build                      make the machine and save its state, if that is not done yet
 #   vm.sh run BUILD COMMAND          what BUILD (a build directory of dsandbox) installs is in the guest;
 #                                    COMMAND runs there as the user, in a shell; its output and status are ours
+#   vm.sh root BUILD COMMAND         the same as root
 #   vm.sh test BUILD REPORT.json     the conformance suite there; the last line is "N passed, N failed, N skipped"
 #   vm.sh purge                      delete it
 #
@@ -12,6 +13,8 @@
 # guest's packages are as new as the cache; `purge` renews them.
 #
 #   DSB_VM_DIR     where the machine is kept (beside the rig's images)
+#   DSB_VM_ALL     not empty: with rootful Podman, runc and Docker as well, for tests/matrix.sh
+#   DSB_VM_SECONDS hard end of a run
 #   DSB_VM_CPUS    virtual processors (1)
 #   DSB_VM_IMAGE   tar of the sandbox image (the rig's, made when it is missing)
 set -eu
@@ -19,7 +22,7 @@ umask 022
 
 rig=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$rig/../.." && pwd)
-uid=1000
+user=ci uid=1000
 cpus=${DSB_VM_CPUS:-1}
 
 say() { echo "vm: $*" >&2; }
@@ -29,7 +32,7 @@ die() {
 }
 
 usage() {
-	die "usage: vm.sh build | run BUILD COMMAND | test BUILD REPORT.json | purge"
+	die "usage: vm.sh build | run BUILD COMMAND | root BUILD COMMAND | test BUILD REPORT.json | purge"
 }
 
 [ "$(id -u)" = 0 ] || die "needs root"
@@ -44,7 +47,7 @@ key() {
 	{
 		cat "$rig/vm-make.sh" "$rig/vm.py" "$rig/debian.sh" "$top/images/from-packages.sh"
 		qemu-system-x86_64 --version
-		echo "$cpus"
+		echo "$cpus ${DSB_VM_ALL:+all}"
 	} | sha256sum | cut -c1-32
 }
 
@@ -58,12 +61,12 @@ build() {
 	[ -s "$tar" ] || die "no sandbox image"
 	# only the newest is kept
 	find "$cache" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -rf --one-file-system {} +
-	sh "$rig/vm-make.sh" "$dir" "$tar" "$cpus" 9>&-
+	sh "$rig/vm-make.sh" "$dir" "$tar" "$cpus" ${DSB_VM_ALL:+all} 9>&-
 }
 
 # --- run --------------------------------------------------------------------
 
-run() { # build-directory seconds command
+run() { # build-directory seconds command [root]
 	build
 	flock -u 9
 	work=$(mktemp -d /tmp/dsb-vm-files.XXXXXX)
@@ -73,10 +76,12 @@ run() { # build-directory seconds command
 		cat "$work/log" >&2
 		die "meson install failed"
 	}
+	mkdir -p "$work/tree/home/$user"
+	cp "$rig/unenforced.py" "$rig/clock.py" "$work/tree/home/$user/"
 	chmod -R go-w "$work/tree"
 	tar -C "$work/tree" --owner=0 --group=0 -cf "$work/files.tar" .
 	timeout -s KILL $(($2 + 30)) python3 "$rig/vm.py" run "$dir" "$2" "$work/files.tar" \
-		"ldconfig; exec as-user sh -c $(quote "$3")"
+		"ldconfig; cd /home/$user; exec $([ "${4:-}" = root ] && echo env HOME=/root || echo as-user) sh -c $(quote "$3")"
 }
 
 quote() {
@@ -88,6 +93,10 @@ build) build ;;
 run)
 	[ $# = 3 ] || usage
 	run "$2" "${DSB_VM_SECONDS:-900}" "$3"
+	;;
+root)
+	[ $# = 3 ] || usage
+	run "$2" "${DSB_VM_SECONDS:-900}" "$3" root
 	;;
 test)
 	[ $# = 3 ] || usage
