@@ -101,19 +101,26 @@ static gboolean liar_open(const struct dsb_open_params *params, void **backend, 
     return wrap_open(&changed, backend, error);
 }
 
-/** An allow-everything profile as a file; kept, since engines open it later. */
+static char *profile;
+
+__attribute__((destructor)) static void remove_profile(void)
+{
+    if (profile != NULL)
+        unlink(profile);
+}
+
+/** An allow-everything profile as a file; kept to the end, since engines open it later. */
 static const char *open_profile(void)
 {
-    static char *path;
     static gsize once;
     if (g_once_init_enter(&once)) {
-        int fd = g_file_open_tmp("dsb-liar-XXXXXX.json", &path, NULL);
+        int fd = g_file_open_tmp("dsb-liar-XXXXXX.json", &profile, NULL);
         if (fd >= 0)
             close(fd);
-        g_file_set_contents(path, "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}", -1, NULL);
+        g_file_set_contents(profile, "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}", -1, NULL);
         g_once_init_leave(&once, 1);
     }
-    return path;
+    return profile;
 }
 
 /** Makes one control weaker. `binds` has room for one more than the spec has. */
