@@ -92,7 +92,7 @@ run 0 'engine       template 1 at memory' "$dsandbox" --plugin "$plugin" backend
 run 0 '"usable":true' "$dsandbox" --json --plugin "$plugin" backend show
 run 125 'the engine said: the template runs nothing' "$dsandbox" --plugin "$plugin" --base-dir "$work/base" run -c pass
 run 125 'leave --host out' "$dsandbox" --plugin "$plugin" --host tcp://127.0.0.1:1 --base-dir "$work/base" run -c pass
-run 0 '"fail": 0' "$dsandbox" conformance --plugin "$plugin" --contract
+run 0 ", 0 failed," "$dsandbox" conformance --plugin "$plugin" --contract
 
 echo "== installed, it is found by its name"
 DESTDIR=$work/staged need "installing the template" meson install -C "$work/template"

@@ -169,13 +169,27 @@ static gboolean distinct(GPtrArray *cases, GError **error)
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *) a, *(char *const *) b); }
 
+/* The names of `list` ("FS,us"), all of which must be in `names`. */
+static GPtrArray *chosen(GPtrArray *names, const char *list, GError **error)
+{
+    g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *lower = g_ascii_strdown(list, -1);
+    g_auto(GStrv) words = g_strsplit(lower, ",", -1);
+    for (char **word = words; *word != NULL; word++) {
+        if (!g_ptr_array_find_with_equal_func(names, *word, g_str_equal, NULL)) {
+            g_ptr_array_add(names, NULL);
+            g_autofree char *all = g_strjoinv(" ", (char **) names->pdata);
+            g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "--group: there is no group '%s'; there are: %s", *word, all);
+            return NULL;
+        }
+        g_ptr_array_add(found, g_strdup(*word));
+    }
+    return g_steal_pointer(&found);
+}
+
 static GPtrArray *group_names(const char *dir, const char *only, GError **error)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-    if (only != NULL) {
-        g_ptr_array_add(names, g_ascii_strdown(only, -1));
-        return g_steal_pointer(&names);
-    }
     g_autoptr(GDir) folder = g_dir_open(dir, 0, error);
     if (folder == NULL)
         return NULL;
@@ -184,7 +198,22 @@ static GPtrArray *group_names(const char *dir, const char *only, GError **error)
             g_ptr_array_add(names, g_strndup(name, strlen(name) - strlen(".py")));
     }
     g_ptr_array_sort(names, by_name);
-    return g_steal_pointer(&names);
+    return only != NULL ? chosen(names, only, error) : g_steal_pointer(&names);
+}
+
+static gboolean knows_all(GPtrArray *cases, const char *list, GError **error)
+{
+    g_auto(GStrv) ids = g_strsplit(list, ",", -1);
+    for (char **id = ids; *id != NULL; id++) {
+        gboolean found = FALSE;
+        for (guint i = 0; i < cases->len && !found; i++)
+            found = g_ascii_strcasecmp(((const struct conf_case *) cases->pdata[i])->id, *id) == 0;
+        if (!found) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "--case: there is no case '%s' here; --list shows all", *id);
+            return FALSE;
+        }
+    }
+    return TRUE;
 }
 
 GPtrArray *conf_cases_read(const char *dir, const char *group, GError **error)
@@ -197,7 +226,8 @@ GPtrArray *conf_cases_read(const char *dir, const char *group, GError **error)
         if (!read_group(dir, names->pdata[i], cases, error))
             return NULL;
     }
-    return distinct(cases, error) ? g_steal_pointer(&cases) : NULL;
+    gboolean ok = distinct(cases, error) && (opt.only == NULL || knows_all(cases, opt.only, error));
+    return ok ? g_steal_pointer(&cases) : NULL;
 }
 
 char *conf_source(const char *dir, const char *group, const char *facts, GError **error)

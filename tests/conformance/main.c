@@ -13,7 +13,7 @@ static const GOptionEntry entries[] = {
     {"host", 'H', 0, G_OPTION_ARG_STRING, &opt.endpoint, "Address of the engine", "URL"},
     {"base-dir", 0, 0, G_OPTION_ARG_FILENAME, &opt.base_dir, "Directory for sessions (default: a private one)", "DIR"},
     {"image", 0, 0, G_OPTION_ARG_STRING, &opt.image, "Sandbox image", "NAME"},
-    {"group", 0, 0, G_OPTION_ARG_STRING, &opt.group, "One group only", "GROUP"},
+    {"group", 0, 0, G_OPTION_ARG_STRING, &opt.group, "These groups only", "GROUP,…"},
     {"case", 0, 0, G_OPTION_ARG_STRING, &opt.only, "These cases only", "ID,…"},
     {"set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &opt.settings, "Another policy than the default one", "KEY=VALUE"},
     {"allow-unenforced", 0, 0, G_OPTION_ARG_STRING, &opt.allow, "Controls that may be missing", "LIST"},

@@ -82,9 +82,15 @@ unsigned conf_report(GPtrArray *outcomes, const char *setup, json_object *about)
     return counts[CONF_FAIL];
 }
 
+static int count(json_object *summary, const char *verdict)
+{
+    return json_object_get_int(json_object_object_get(summary, verdict));
+}
+
 void conf_print_report(json_object *report)
 {
     json_object *rows = json_object_object_get(report, "cases");
+    g_autofree char *last = NULL; /* what keeps one sandbox from starting keeps all: said once */
     for (gsize i = 0; i < json_object_array_length(rows); i++) {
         json_object *row = json_object_array_get_idx(rows, i);
         g_autofree char *id = conf_text(row, "id"), *verdict = conf_text(row, "verdict");
@@ -93,12 +99,16 @@ void conf_print_report(json_object *report)
         g_autofree char *reason = conf_text(row, "reason");
         g_autofree char *expected = conf_text(row, "expected");
         g_print("%-8s %-9s %-8s %s\n", id, verdict, severity, title);
-        if (strcmp(verdict, "fail") == 0 || strcmp(verdict, "waived") == 0)
+        if ((strcmp(verdict, "fail") == 0 || strcmp(verdict, "waived") == 0) && g_strcmp0(observed, last) != 0) {
             g_print("         expected: %s\n         observed: %s\n", expected, observed);
+            g_free(last);
+            last = g_steal_pointer(&observed);
+        }
         if (reason != NULL)
             g_print("         reason: %s\n", reason);
     }
     g_autofree char *setup = conf_text(report, "setup");
-    g_print("%s: %s\n", setup,
-            json_object_to_json_string_ext(json_object_object_get(report, "summary"), JSON_C_TO_STRING_SPACED));
+    json_object *summary = json_object_object_get(report, "summary");
+    g_print("%s: %d passed, %d failed, %d skipped, %d waived\n", setup, count(summary, "pass"), count(summary, "fail"),
+            count(summary, "skipped"), count(summary, "waived"));
 }
