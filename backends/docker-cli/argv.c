@@ -98,6 +98,8 @@ static void add_isolation(GPtrArray *argv, const struct dsb_spec *spec, const st
     dsbc_add(argv, "--user=%u:%u", spec->uid, spec->gid);
     dsbc_add(argv, "--ipc=private");
     dsbc_add(argv, "--cgroupns=private");
+    if (!facts->podman)
+        dsbc_add(argv, "--userns=host"); /* with userns-remap our user could not enter the session directory */
     dsbc_add(argv, "--init=false"); /* an administrator may have set another first process for all */
     if (spec->network == DSB_NETWORK_NONE)
         dsbc_add(argv, "--network=none");

@@ -131,6 +131,8 @@ static json_object *make_host_config(const struct dsb_spec *spec, const struct d
     dsbe_put_bool(host, "Init", FALSE);
     dsbe_put_string(host, "IpcMode", "private");
     dsbe_put_string(host, "CgroupnsMode", "private");
+    /* With userns-remap our user would be another one on the host, and could not enter the session directory. */
+    dsbe_put_string(host, "UsernsMode", "host");
     dsbe_put(host, "CapDrop", dsbe_strings("ALL", NULL));
     g_autofree char *seccomp = g_strconcat("seccomp=", spec->seccomp_json, NULL);
     json_object *security = dsbe_strings(seccomp, NULL);
