@@ -15,6 +15,8 @@
 #define KILL_TIMEOUT_MS 5000 /* at least: a container must not stay because the user is in a hurry */
 #define PROBE_TIMEOUT_MS 1000
 #define LIST_MAX 10000
+#define LIST_TRIES 5
+#define LIST_PAUSE_US 50000
 #define ID_MAX 128
 #define WARNINGS_MAX 20
 
@@ -500,6 +502,22 @@ static struct dsb_leftover *parse_leftover(json_object *item)
     return leftover;
 }
 
+/* Podman reads /proc of all that runs, and fails as a whole when one of them ends meanwhile: it is asked again. */
+static json_object *list(struct dsbe_client *client, const char *path, GError **error)
+{
+    for (int left = LIST_TRIES;; left--) {
+        g_autoptr(GError) local = NULL;
+        json_object *root = get_json(client, path, json_type_array, TRUE, "listing containers", &local);
+        if (root != NULL)
+            return root;
+        if (left == 0 || strstr(local->message, "/proc/") == NULL) {
+            g_propagate_error(error, g_steal_pointer(&local));
+            return NULL;
+        }
+        g_usleep(LIST_PAUSE_US);
+    }
+}
+
 gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
 {
     struct dsbe_client *client = backend;
@@ -509,7 +527,7 @@ gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, G
     g_autofree char *text = dsbe_json_text(filter);
     g_autofree char *escaped = g_uri_escape_string(text, NULL, FALSE);
     g_autofree char *path = g_strconcat(client->prefix, "/containers/json?all=true&filters=", escaped, NULL);
-    g_autoptr(json_object) root = get_json(client, path, json_type_array, TRUE, "listing containers", error);
+    g_autoptr(json_object) root = list(client, path, error);
     if (!root)
         return FALSE;
     if (json_object_array_length(root) > LIST_MAX) {

@@ -630,21 +630,28 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def engine_get(path):
-    connection = UnixConnection(ENDPOINT[len("unix://"):])
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read()
-        return json.loads(body) if answer.status == 200 else None
-    finally:
-        connection.close()
+    for _ in range(5):
+        connection = UnixConnection(ENDPOINT[len("unix://"):])
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+        finally:
+            connection.close()
+        if answer.status == 200:
+            return json.loads(body)
+        if b"/proc/" not in body:  # Podman 4.3 fails when a container ends just then
+            break
+    return None
 
 
 def containers():
     """Names of all containers of ours that have a mount below our base directory."""
     filters = urllib.parse.quote(json.dumps({"label": ["dsandbox.owner"]}))
-    found = []
-    for row in engine_get("/containers/json?all=1&filters=" + filters) or []:
+    found, rows = [], engine_get("/containers/json?all=1&filters=" + filters)
+    if rows is None:
+        raise AssertionError("the engine does not list its containers")
+    for row in rows:
         facts = engine_get(f"/containers/{row['Id']}/json")
         if facts and any(m.get("Source", "").startswith(WORK.path + "/") for m in facts.get("Mounts") or []):
             found.append(facts["Name"])

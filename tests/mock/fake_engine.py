@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
 An engine that only pretends: enough of Docker's API for the program to get as far as a test wants, and hooks to stop
-it there. `hang` has the steps that are never answered, `answers` replaces (status, body) of a step.
+it there. `hang` has the steps that are never answered, `answers` replaces (status, body) of a step, or is asked for it.
 """
 import json
 import os
@@ -135,7 +135,8 @@ class Engine:
                 wfile.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
                 self.stop.wait(60)
                 return
-            status, answer = self.answers.get(step) or self.answer(step)
+            other = self.answers.get(step)
+            status, answer = (other() if callable(other) else other) or self.answer(step)
             text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             text = b"" if line[0] == "HEAD" else text
             wfile.write(b"HTTP/1.1 %d X\r\nApi-Version: 1.41\r\nContent-Length: %d\r\n\r\n" % (status, len(text)) + text)

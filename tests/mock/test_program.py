@@ -228,6 +228,32 @@ class Deadlines(Case):
             self.failure(done, "invalid", "engine-timeout")
 
 
+class Listing(Case):
+    """Podman 4.3 fails to list containers when one of them ends just then."""
+    BUSY = (500, {"cause": "no such process", "message": "read /proc/22752/cgroup: no such process", "response": 500})
+
+    def gc(self, answers):
+        with Engine(self.socket) as engine:
+            engine.answers["list"] = lambda: answers.pop(0) if answers else (200, [])
+            done = self.dsb("gc", "--backend", "docker-api", "--base-dir", os.path.join(self.dir, "base"))
+        return done, [step for step, _ in engine.requests].count("list")
+
+    def test_one_ends_meanwhile(self):
+        done, asked = self.gc([self.BUSY, self.BUSY])
+        self.assertEqual((done[0], asked), (0, 3), done)
+
+    def test_no_end_of_it(self):
+        done, asked = self.gc([self.BUSY] * 100)
+        self.assertEqual(done[0], 125, done)
+        self.assertIn("no such process", done[2])
+        self.assertLess(asked, 10)
+
+    def test_other_failures_are_said_at_once(self):
+        done, asked = self.gc([(500, {"message": "disk on fire"})])
+        self.assertEqual((done[0], asked), (125, 1), done)
+        self.assertIn("disk on fire", done[2])
+
+
 class Remote(Case):
     """Which addresses are of another host is in the unit tests; here, what comes of it."""
 
