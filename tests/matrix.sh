@@ -170,7 +170,7 @@ vm_leg() {
 		$4 --version | head -n 1 >&2
 		allow=\$(python3 unenforced.py env dsandbox --backend $5 ${6:+--host $6} run --base-dir \$(mktemp -d) ${setting:+--runtime $setting})
 		echo \"allow: \$allow\" >&2
-		exec dsandbox conformance --backend $5 ${6:+--host $6} --json --setup $1 \
+		exec dsandbox conformance --backend $5 ${6:+--host $6} --json --setup ${1%-*} \
 			\${allow:+--allow-unenforced \$allow} ${setting:+--set runtime=$setting}" >"$out/$5.json" 2>"$out/log"
 	sed -n "s/^$4 version /$4 /p" "$out/log" | sed 's/+.*//' >"$out/runtime"
 	sed -n 's/^allow: //p' "$out/log" >"$out/$5.allow"
