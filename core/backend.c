@@ -102,7 +102,9 @@ void dsb_backend_close(struct dsb_backend *backend)
 {
     if (backend == NULL)
         return;
+    dsb_check_enter(backend->plugin.name);
     backend->plugin.close(backend->state);
+    dsb_check_leave();
     g_mutex_clear(&backend->lock);
     g_free(backend);
 }
@@ -330,7 +332,9 @@ static const char *gate_diagnostic(void *state)
 static void gate_close(void *state)
 {
     struct gate_stream *stream = state;
+    dsb_check_enter(stream->plugin_name);
     stream->inner.close(stream->inner.state);
+    dsb_check_leave();
     g_free(stream);
 }
 

@@ -66,7 +66,7 @@ build() {
 
 # --- run --------------------------------------------------------------------
 
-run() { # build-directory seconds command [root]
+run() { # build-directory seconds command [run|root]
 	build
 	flock -u 9
 	work=$(mktemp -d /tmp/dsb-vm-files.XXXXXX)
@@ -81,7 +81,7 @@ run() { # build-directory seconds command [root]
 	chmod -R go-w "$work/tree"
 	tar -C "$work/tree" --owner=0 --group=0 -cf "$work/files.tar" .
 	timeout -s KILL $(($2 + 30)) python3 "$rig/vm.py" run "$dir" "$2" "$work/files.tar" \
-		"ldconfig; cd /home/$user; exec $([ "${4:-}" = root ] && echo env HOME=/root || echo as-user) sh -c $(quote "$3")"
+		"ldconfig; cd /home/$user; exec $([ "${4:-run}" = root ] && echo env HOME=/root || echo as-user) sh -c $(quote "$3")"
 }
 
 quote() {
@@ -90,13 +90,9 @@ quote() {
 
 case ${1:-} in
 build) build ;;
-run)
+run | root)
 	[ $# = 3 ] || usage
-	run "$2" "${DSB_VM_SECONDS:-900}" "$3"
-	;;
-root)
-	[ $# = 3 ] || usage
-	run "$2" "${DSB_VM_SECONDS:-900}" "$3" root
+	run "$2" "${DSB_VM_SECONDS:-900}" "$3" "$1"
 	;;
 test)
 	[ $# = 3 ] || usage
