@@ -161,7 +161,8 @@ release() { # suite
 # --- the guest --------------------------------------------------------------
 
 # vm_leg NAME run|root ROOT RUNTIME BACKEND [ENDPOINT]: the report comes back on standard output. A runtime that is not the
-# engine's default is asked for by the policy. Without an endpoint, the backend starts its service itself.
+# engine's default is asked for by the policy. Without an endpoint, the backend starts its service itself, which for Podman
+# is the only way to another runtime.
 vm_leg() {
 	leg "vm-$1" "$guest" "$3" "$4"
 	setting=''
@@ -185,9 +186,8 @@ vm() {
 	# shellcheck disable=SC2016
 	guest=$(timeout -s KILL 300 sh tests/rig/vm.sh run "$build" \
 		'. /etc/os-release; echo "$PRETTY_NAME guest, kernel $(uname -r | cut -d- -f1 | cut -d+ -f1)"' 2>/dev/null)
-	sock=unix:///run/user/1000/podman/podman.sock
-	vm_leg podman-rootless-crun run rootless crun podman $sock
-	vm_leg podman-rootless-runc run rootless runc podman $sock
+	vm_leg podman-rootless-crun run rootless crun podman unix:///run/user/1000/podman/podman.sock
+	vm_leg podman-rootless-runc run rootless runc podman
 	vm_leg podman-crun root rootful crun podman
 	vm_leg podman-runc root rootful runc podman
 	for backend in docker-api docker-cli; do
