@@ -11,7 +11,12 @@
 static gboolean execute(dsb_session *session, const char *code)
 {
     struct dsb_request request = {
-        .struct_size = sizeof request, .code = code, .code_size = strlen(code), .stdin_fd = -1};
+        .struct_size = sizeof request,
+        .init = DSB_INIT,
+        .code = code,
+        .code_size = strlen(code),
+        .stdin_fd = DSB_FD_NONE,
+    };
     g_autoptr(dsb_result) result = dsb_session_execute(session, NULL, &request);
     if (dsb_result_status(result) == DSB_STATUS_OK)
         return TRUE;
@@ -28,12 +33,13 @@ int main(int argc, char **argv)
     if (argc != 6)
         return 2;
     struct dsb_run_options options = {.struct_size = sizeof options,
+                                      .init = DSB_INIT,
                                       .backend = argv[1],
                                       .endpoint = argv[2],
                                       .image = argv[3],
                                       .base_dir = argv[4],
                                       .session = "bench-c",
-                                      .cancel_fd = -1};
+                                      .cancel_fd = DSB_FD_NONE};
     if (*argv[5] != '\0' && !dsb_controls_parse(argv[5], &options.allow_unenforced, &error)) {
         fprintf(stderr, "%s\n", error->message);
         return 2;

@@ -19,7 +19,7 @@ c.sock = socket.socket(socket.AF_UNIX)
 try:
     c.sock.connect(sys.argv[1])
     c.request("GET", "/v1/version")
-    os.kill(json.loads(c.getresponse().read())["pid"], signal.SIGTERM)
+    os.kill(json.loads(c.getresponse().read())["pid"], signal.SIGINT)
 except OSError:
     pass' "$work/run/dsandbox/api.sock"
 	[ -z "$stop" ] || sh $rig down

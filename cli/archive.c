@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* `session export` and `import`: the files and variables of a session in one archive. */
 #include "files.h"
 #include "input.h"
 #include "session.h"
@@ -21,13 +22,36 @@ static gint64 mtime_of(struct json_object *row)
     return time != NULL ? g_date_time_to_unix(time) : 0;
 }
 
+struct entry {
+    int fd;
+    const char *name;
+    gint64 mtime;
+    gboolean begun;
+    guint64 size;
+};
+
+static gboolean begin_entry(void *data, guint64 size, GError **error)
+{
+    struct entry *entry = data;
+    entry->begun = TRUE;
+    entry->size = size;
+    return tar_begin(entry->fd, entry->name, TAR_FILE, entry->mtime, size, error);
+}
+
+static gboolean write_entry(void *data, const void *bytes, gsize size, GError **error)
+{
+    const struct entry *entry = data;
+    return tar_write_content(entry->fd, bytes, size, error);
+}
+
 static gboolean export_file(struct transfer *transfer, int fd, const char *name, gint64 mtime, GError **error)
 {
     g_autoptr(GError) unread = NULL;
-    g_autoptr(GByteArray) bytes = files_get(transfer, name, &unread);
-    if (bytes != NULL)
-        return tar_add(fd, name, TAR_FILE, mtime, bytes->data, bytes->len, error);
-    if (g_error_matches(unread, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ||
+    struct entry entry = {.fd = fd, .name = name, .mtime = mtime};
+    const struct dsb_client_sink sink = {begin_entry, write_entry, &entry};
+    if (files_get(transfer, name, &sink, &unread))
+        return tar_pad(fd, entry.size, error);
+    if (entry.begun || g_error_matches(unread, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ||
         g_error_matches(unread, DSB_ERROR, DSB_ERROR_PROTOCOL)) {
         g_propagate_error(error, g_steal_pointer(&unread));
         return FALSE;
@@ -69,7 +93,8 @@ static int open_archive(const struct cli *cli, const char *path, GError **error)
     if (strcmp(path, "-") != 0) {
         int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
         if (fd < 0)
-            g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "cannot write %s: %s", path, g_strerror(errno));
+            g_set_error(error, DSB_ERROR, dsb_errno_code(errno, DSB_ERROR_INVALID), "cannot write %s: %s", path,
+                        dsb_errno_text(errno));
         return fd;
     }
     if (cli->json || isatty(STDOUT_FILENO)) {
@@ -104,14 +129,20 @@ int session_export(const struct cli *cli)
 
 /* --- import --------------------------------------------------------------------- */
 
+static int by_text(gconstpointer a, gconstpointer b, gpointer data)
+{
+    (void) data;
+    return strcmp(a, b);
+}
+
 /* Directories come with their files; only those without any are made by themselves. */
-static void forget_parents(GHashTable *directories, const char *path)
+static void forget_parents(GTree *directories, const char *path)
 {
     g_autofree char *parent = g_strdup(path);
     char *slash;
     while ((slash = strrchr(parent, '/')) != NULL) {
         *slash = '\0';
-        g_hash_table_remove(directories, parent);
+        g_tree_remove(directories, parent);
     }
 }
 
@@ -127,19 +158,27 @@ static char *plain_name(const char *name)
     return g_steal_pointer(&plain);
 }
 
+struct content {
+    struct tar_reader *reader;
+    gboolean unread; /* the archive is what cannot be read */
+};
+
+static gssize read_content(void *data, void *into, gsize size, GError **error)
+{
+    struct content *content = data;
+    gssize n = tar_read(content->reader, into, size, error);
+    content->unread = n < 0;
+    return n;
+}
+
 static gboolean import_file(struct transfer *transfer, struct tar_reader *reader, const char *name, GError **error)
 {
-    g_autoptr(GByteArray) bytes = g_byte_array_new();
     g_autoptr(GError) refused = NULL;
-    if (!tar_content(reader, FILE_BYTES_MAX, bytes, &refused)) {
-        if (!g_error_matches(refused, DSB_ERROR, DSB_ERROR_LIMIT)) {
-            g_propagate_error(error, g_steal_pointer(&refused));
-            return FALSE;
-        }
-    } else if (files_put(transfer, name, bytes->data, bytes->len, &refused)) {
+    struct content content = {reader, FALSE};
+    const struct dsb_client_source source = {read_content, &content};
+    if (files_put(transfer, name, &source, &refused))
         return TRUE;
-    }
-    if (g_error_matches(refused, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ||
+    if (content.unread || g_error_matches(refused, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ||
         g_error_matches(refused, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&refused));
         return FALSE;
@@ -148,7 +187,7 @@ static gboolean import_file(struct transfer *transfer, struct tar_reader *reader
     return TRUE;
 }
 
-static gboolean import_entry(struct transfer *transfer, struct tar_reader *reader, GHashTable *directories,
+static gboolean import_entry(struct transfer *transfer, struct tar_reader *reader, GTree *directories,
                              GError **error)
 {
     g_autofree char *name = plain_name(reader->name);
@@ -165,16 +204,14 @@ static gboolean import_entry(struct transfer *transfer, struct tar_reader *reade
     forget_parents(directories, name);
     if (reader->type == TAR_FILE)
         return import_file(transfer, reader, name, error);
-    g_hash_table_add(directories, g_steal_pointer(&name));
+    g_tree_replace(directories, g_steal_pointer(&name), NULL);
     return TRUE;
 }
 
-static gboolean make_directories(struct transfer *transfer, GHashTable *directories, GError **error)
+static gboolean make_directories(struct transfer *transfer, GTree *directories, GError **error)
 {
-    GHashTableIter iter;
-    gpointer name;
-    g_hash_table_iter_init(&iter, directories);
-    while (g_hash_table_iter_next(&iter, &name, NULL)) {
+    for (GTreeNode *node = g_tree_node_first(directories); node != NULL; node = g_tree_node_next(node)) {
+        const char *name = g_tree_node_key(node);
         g_autoptr(GError) refused = NULL;
         if (files_mkdir(transfer, name, &refused))
             continue;
@@ -189,7 +226,7 @@ static gboolean make_directories(struct transfer *transfer, GHashTable *director
 
 static gboolean import_all(struct transfer *transfer, int fd, const char *origin, GError **error)
 {
-    g_autoptr(GHashTable) directories = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GTree) directories = g_tree_new_full(by_text, NULL, g_free, NULL); /* strangers' names collide nowhere */
     struct tar_reader reader = {.fd = fd, .origin = origin};
     gboolean end = FALSE, ok = TRUE;
     for (guint n = 0; ok && !end; n++) {
@@ -209,12 +246,23 @@ static gboolean make_session(struct transfer *transfer, GError **error)
     struct json_object *body = remote_settings(transfer->cli, TRUE, error);
     if (body == NULL)
         return FALSE;
-    json_set(body, "id", transfer->session);
-    json_object_object_add(body, "exist_ok", json_object_new_boolean(TRUE));
+    json_add(body, "id", transfer->session);
+    json_add_bool(body, "exist_ok", TRUE);
     struct json_object *answer = remote_call(transfer->client, "POST", "/v1/sessions", body, error);
     json_object_put(body);
     json_object_put(answer);
     return answer != NULL;
+}
+
+/* Before a session is made for it. */
+static int open_source(const char *path, GError **error)
+{
+    int fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                                    : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        g_set_error(error, DSB_ERROR, dsb_errno_code(errno, DSB_ERROR_INVALID), "cannot open %s: %s", path,
+                    dsb_errno_text(errno));
+    return fd;
 }
 
 int session_import(const struct cli *cli)
@@ -223,17 +271,16 @@ int session_import(const struct cli *cli)
     struct transfer transfer;
     const char *path = cli->args[3] != NULL ? cli->args[3] : "-";
     gboolean ours = strcmp(path, "-") == 0;
-    int fd = ours ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open_source(path, &error);
+    if (fd < 0)
+        return cli_fail(cli, error);
     gboolean ok = transfer_begin(&transfer, cli, cli->args[2], &error);
-    if (ok && fd < 0)
-        g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "cannot open %s: %s", path, g_strerror(errno));
-    else if (ok && ours && isatty(STDIN_FILENO))
+    if (ok && ours && isatty(STDIN_FILENO))
         g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID,
                             "the tar file would come from the terminal: name a file");
     else if (ok && make_session(&transfer, &error) &&
              !import_all(&transfer, fd, ours ? "standard input" : path, &error) && transfer.files > 0)
         g_prefix_error(&error, "stopped after %" G_GINT64_FORMAT " files: ", transfer.files);
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return transfer_end(&transfer, error);
 }

@@ -2,10 +2,10 @@
 #ifndef DSB_CLI_H
 #define DSB_CLI_H
 
-#include <dsandbox/dsandbox.h>
+#include "common/names.h"
 
-/** Our own failure: a bad option, no engine. The code's own exit status may be the same; --json tells them apart. */
-#define EXIT_OURS 125
+#include <dsandbox/dsandbox.h>
+#include <signal.h>
 
 /** All options of all verbs, as parsed. */
 struct cli {
@@ -18,8 +18,9 @@ struct cli {
     char *format;     /**< -o */
     gboolean json, verbose, from_packages, dry_run, no_service, interactive, no_wait, no_checkpoint, help, version;
     gboolean all, files, exist_ok, recursive;
+    gboolean must_exist; /**< exec: none is made */
     char **args;         /**< what is left: verb and operands */
-    char **program_args; /**< after "--" */
+    char **program_args; /**< after "--", of verbs that run code */
 };
 
 /** Options for the library from the command line. FALSE: a bad value. */
@@ -28,7 +29,7 @@ gboolean cli_options(const struct cli *cli, struct dsb_run_options *options, GEr
 dsb_policy *cli_policy(const struct cli *cli, GError **error);
 /** A policy key was given as an option. */
 gboolean cli_is_set(const struct cli *cli, const char *key);
-/** Print an error the way every verb does and return EXIT_OURS (or 126 for a refusal). */
+/** Print an error the way every verb does and return DSB_EXIT_OURS, or DSB_EXIT_REFUSED. */
 int cli_fail(const struct cli *cli, const GError *error);
 /** Too many or too few operands. */
 gboolean cli_operands(const struct cli *cli, guint from, guint to, GError **error);
@@ -46,6 +47,13 @@ void cli_cancel(int number);
 void cli_cancel_clear(void);
 /** The exit status of a verb that was cancelled. */
 int cli_cancel_status(void);
+/** The first signal is there from now on, in memory that two processes share, as they do the pipe. */
+void cli_cancel_share(volatile sig_atomic_t *where);
+/** Another process counts the signals of both. */
+void cli_cancel_watched(void);
+
+/** What was printed has arrived, or the program fails. Returns the exit status. */
+int cli_end_output(int status);
 
 int cli_run(const struct cli *cli);
 int cli_exec(const struct cli *cli);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* `cp` out of a session: what comes is hostile, and stays in the directory that it is for. */
 #include "files.h"
 #include "tar.h"
 
@@ -18,14 +19,6 @@ static gboolean cannot(const char *what, const char *path, GError **error)
     g_autofree char *shown = g_strescape(path, NULL);
     g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot %s \"%s\": %s", what, shown, g_strerror(errno));
     return FALSE;
-}
-
-static gboolean write_file(int fd, const GByteArray *bytes, const char *path, GError **error)
-{
-    if (fd < 0)
-        return cannot("write", path, error);
-    gboolean ok = tar_write(fd, bytes->data, bytes->len, error);
-    return close(fd) == 0 && ok ? TRUE : ok ? cannot("write", path, error) : FALSE;
 }
 
 /* Takes fd. The directory of `path` below it, made where it is missing; -1: errno. */
@@ -75,6 +68,62 @@ static gboolean make_below(int root, const char *path)
     return TRUE;
 }
 
+/* Where one file goes. It is made when its content is there, so that an error leaves what was there before. */
+struct target {
+    int root;         /* -1: the path is from here */
+    const char *path; /* "-": standard output */
+    int fd;           /* -1: not made */
+    gboolean failed;  /* the error is about it */
+};
+
+static gboolean open_target(void *data, guint64 size, GError **error)
+{
+    struct target *target = data;
+    (void) size;
+    if (target->root >= 0)
+        target->fd = create_below(target->root, target->path);
+    else if (strcmp(target->path, "-") == 0)
+        target->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    else
+        target->fd = open(target->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+    target->failed = target->fd < 0 && !cannot("write", target->path, error);
+    return !target->failed;
+}
+
+static gboolean write_target(void *data, const void *bytes, gsize size, GError **error)
+{
+    struct target *target = data;
+    target->failed = !tar_write_content(target->fd, bytes, size, error);
+    return !target->failed;
+}
+
+/* Half a file is not left behind. */
+static void take_back(const struct target *target)
+{
+    struct stat st;
+    const char *name = NULL;
+    int parent = target->root >= 0 ? open_parent(open_root(target->root), target->path, &name) : -1;
+    if (parent >= 0) {
+        unlinkat(parent, name, 0);
+        close(parent);
+    } else if (strcmp(target->path, "-") != 0 && fstat(target->fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        unlink(target->path);
+    }
+}
+
+static gboolean get_file(struct transfer *transfer, const char *from, struct target *target, GError **error)
+{
+    const struct dsb_client_sink sink = {open_target, write_target, target};
+    gboolean ok = files_get(transfer, from, &sink, error);
+    if (target->fd < 0)
+        return ok;
+    if (!ok)
+        take_back(target);
+    target->failed |= ok && !tar_end_content(target->fd);
+    target->failed |= close(target->fd) < 0 && ok;
+    return ok && (!target->failed || cannot("write", target->path, error));
+}
+
 static gboolean is_fatal(const GError *error)
 {
     return g_error_matches(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE) ||
@@ -95,10 +144,10 @@ static gboolean out_row(struct transfer *transfer, int root, struct json_object 
         files_leave_out(transfer, name, g_strcmp0(type, "link") == 0 ? "a symbolic link" : "not a regular file", FALSE);
         return TRUE;
     }
-    g_autoptr(GByteArray) bytes = files_get(transfer, name, &unread);
-    if (bytes != NULL)
-        return write_file(create_below(root, below), bytes, below, error);
-    if (is_fatal(unread)) {
+    struct target target = {.root = root, .path = below, .fd = -1};
+    if (get_file(transfer, name, &target, &unread))
+        return TRUE;
+    if (target.failed || is_fatal(unread)) {
         g_propagate_error(error, g_steal_pointer(&unread));
         return FALSE;
     }
@@ -127,16 +176,6 @@ static gboolean out_tree(struct transfer *transfer, const char *path, const char
     return ok;
 }
 
-static gboolean out_file(struct transfer *transfer, const char *path, const char *to, GError **error)
-{
-    g_autoptr(GByteArray) bytes = files_get(transfer, path, error);
-    if (bytes == NULL)
-        return FALSE;
-    if (strcmp(to, "-") == 0)
-        return write_file(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3), bytes, "standard output", error);
-    return write_file(open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666), bytes, to, error);
-}
-
 gboolean copy_out(struct transfer *transfer, const char *path, const char *to, GError **error)
 {
     struct stat st;
@@ -160,5 +199,6 @@ gboolean copy_out(struct transfer *transfer, const char *path, const char *to, G
     g_autofree char *target = into ? g_build_filename(to, name, NULL) : g_strdup(to);
     if (tree && files_is_directory(transfer, plain))
         return out_tree(transfer, plain, target, error);
-    return out_file(transfer, plain, target, error);
+    struct target file = {.root = -1, .path = target, .fd = -1};
+    return get_file(transfer, plain, &file, error);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* `cp`: files into a session, and out of it. */
 #include "files.h"
 #include "input.h"
 
@@ -49,17 +50,27 @@ static char *join(const char *directory, const char *name)
 
 /* --- into a session ------------------------------------------------------------- */
 
+struct descriptor {
+    int fd;
+    const char *name;
+};
+
+static gssize read_piece(void *data, void *into, gsize size, GError **error)
+{
+    const struct descriptor *from = data;
+    return cli_read_piece(from->fd, from->name, into, size, error);
+}
+
 static gboolean put_descriptor(struct transfer *transfer, int fd, const char *from, const char *path, GError **error)
 {
-    g_autoptr(GByteArray) bytes = g_byte_array_new();
-    return cli_read_all(fd, from, FILE_BYTES_MAX, "; that is more than a file of a session can have on this way", bytes,
-                        error) &&
-           files_put(transfer, path, bytes->data, bytes->len, error);
+    struct descriptor descriptor = {fd, from};
+    const struct dsb_client_source source = {read_piece, &descriptor};
+    return files_put(transfer, path, &source, error);
 }
 
 static gboolean put_file(struct transfer *transfer, const char *from, const char *path, GError **error)
 {
-    int fd = cli_open_regular(from, error);
+    int fd = cli_open_input(from, error);
     if (fd < 0)
         return FALSE;
     gboolean ok = put_descriptor(transfer, fd, from, path, error);

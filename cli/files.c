@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/* The files of a session, through the service or on this machine. */
 #include "files.h"
+#include "common/words.h"
 
-#include "table.h"
 
 #include <string.h>
 
@@ -21,12 +22,12 @@ gboolean transfer_begin(struct transfer *transfer, const struct cli *cli, const 
 int transfer_end(struct transfer *transfer, const GError *error)
 {
     const struct cli *cli = transfer->cli;
-    int status = error != NULL ? cli_fail(cli, error) : transfer->failed > 0 ? EXIT_OURS : 0;
+    int status = error != NULL ? cli_fail(cli, error) : transfer->failed > 0 ? DSB_EXIT_OURS : 0;
     if (error == NULL && cli->json) {
         struct json_object *report = json_object_new_object();
-        json_set(report, "session", transfer->session);
-        json_object_object_add(report, "files", json_object_new_int64(transfer->files));
-        json_object_object_add(report, "bytes", json_object_new_int64(transfer->bytes));
+        json_add(report, "session", transfer->session);
+        json_add_int(report, "files", transfer->files);
+        json_add_int(report, "bytes", transfer->bytes);
         json_object_object_add(report, "left_out", json_object_get(transfer->left_out));
         json_print(report);
         json_object_put(report);
@@ -78,32 +79,54 @@ struct json_object *files_list(struct transfer *transfer, const char *directory,
     return NULL;
 }
 
-GByteArray *files_get(struct transfer *transfer, const char *path, GError **error)
+struct counted {
+    const struct dsb_client_sink *sink;
+    const struct dsb_client_source *source;
+    gint64 bytes;
+};
+
+static gboolean begin(void *data, guint64 size, GError **error)
 {
-    GByteArray *bytes = NULL;
-    g_autofree char *from = url(transfer, path);
-    if (!dsb_client_bytes(transfer->client, "GET", from, NULL, 0, 0, &bytes, error)) {
-        remote_advise(error);
-        return NULL;
-    }
-    transfer->files++;
-    transfer->bytes += bytes->len;
-    return bytes;
+    const struct counted *counted = data;
+    return counted->sink->begin(counted->sink->data, size, error);
 }
 
-gboolean files_put(struct transfer *transfer, const char *path, const void *bytes, gsize size, GError **error)
+static gboolean write_piece(void *data, const void *bytes, gsize size, GError **error)
 {
-    g_autofree char *to = url(transfer, path);
-    if (!dsb_client_bytes(transfer->client, "PUT", to, bytes, size, 0, NULL, error)) {
-        if (error != NULL && g_error_matches(*error, DSB_ERROR, DSB_ERROR_LIMIT))
-            g_prefix_error(
-                error, "%s is too large to be copied; the code can read it: dsandbox exec %s --stdin FILE ...: ", path,
-                transfer->session);
-        return remote_advise(error);
-    }
+    struct counted *counted = data;
+    counted->bytes += (gint64) size;
+    return counted->sink->write(counted->sink->data, bytes, size, error);
+}
+
+static gssize read_piece(void *data, void *into, gsize size, GError **error)
+{
+    struct counted *counted = data;
+    gssize n = counted->source->read(counted->source->data, into, size, error);
+    counted->bytes += n > 0 ? n : 0;
+    return n;
+}
+
+static gboolean took(struct transfer *transfer, const struct counted *counted)
+{
     transfer->files++;
-    transfer->bytes += (gint64) size;
+    transfer->bytes += counted->bytes;
     return TRUE;
+}
+
+gboolean files_get(struct transfer *transfer, const char *path, const struct dsb_client_sink *sink, GError **error)
+{
+    struct counted counted = {.sink = sink};
+    const struct dsb_client_sink ours = {begin, write_piece, &counted};
+    g_autofree char *from = url(transfer, path);
+    return dsb_client_download(transfer->client, from, &ours, error) ? took(transfer, &counted) : remote_advise(error);
+}
+
+gboolean files_put(struct transfer *transfer, const char *path, const struct dsb_client_source *source, GError **error)
+{
+    struct counted counted = {.source = source};
+    const struct dsb_client_source ours = {read_piece, &counted};
+    g_autofree char *to = url(transfer, path);
+    return dsb_client_upload(transfer->client, to, &ours, error) ? took(transfer, &counted) : remote_advise(error);
 }
 
 gboolean files_mkdir(struct transfer *transfer, const char *path, GError **error)
@@ -123,10 +146,9 @@ gboolean files_is_directory(struct transfer *transfer, const char *path)
 void files_leave_out(struct transfer *transfer, const char *path, const char *why, gboolean failed)
 {
     struct json_object *row = json_object_new_object();
-    g_autofree char *valid = g_utf8_make_valid(path, -1);
     g_autofree char *shown = clean_text(path, strlen(path), "");
-    json_set(row, "path", valid);
-    json_set(row, "why", why);
+    json_add(row, "path", path);
+    json_add(row, "why", why);
     json_object_array_add(transfer->left_out, row);
     transfer->failed += failed ? 1 : 0;
     g_printerr("dsandbox: left out: %s: %s\n", shown, why);

@@ -4,9 +4,6 @@
 
 #include "remote.h"
 
-/** The most that a file of a session can have, when it goes through the service. */
-#define FILE_BYTES_MAX (256u << 20)
-
 /** Files on their way into a session or out of it. What a session's files are called is not to be trusted. */
 struct transfer {
     const struct cli *cli;
@@ -28,9 +25,9 @@ gboolean files_path_is_good(const char *path);
 char *files_name(struct json_object *row);
 /** List a directory, all levels; LIMIT when that is not all. */
 struct json_object *files_list(struct transfer *transfer, const char *directory, GError **error);
-/** NULL: an error. */
-GByteArray *files_get(struct transfer *transfer, const char *path, GError **error);
-gboolean files_put(struct transfer *transfer, const char *path, const void *bytes, gsize size, GError **error);
+/** One file, piece by piece, out of the session and into it. */
+gboolean files_get(struct transfer *transfer, const char *path, const struct dsb_client_sink *sink, GError **error);
+gboolean files_put(struct transfer *transfer, const char *path, const struct dsb_client_source *source, GError **error);
 gboolean files_mkdir(struct transfer *transfer, const char *path, GError **error);
 gboolean files_is_directory(struct transfer *transfer, const char *path);
 /** Say that something does not go through; `failed`: it ought to have. */

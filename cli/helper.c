@@ -2,7 +2,7 @@
 /* Verbs that are programs of their own, with options of their own: they are started in our place. */
 #include "cli.h"
 
-#include "client.h"
+#include "client/client.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,7 +12,7 @@ static const struct {
     const char *verb, *built_in, *program;
 } helpers[] = {
     {"serve", "service", "dsandbox-serve"},
-    {"conformance", "tests/conformance", "dsandbox-conformance"},
+    {"conformance", "conformance", "dsandbox-conformance"},
 };
 
 /* The verb's place: options before it may have a value as the next argument. 0: not there. */

@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli.h"
+/* `image build` and `gc`. */
+#include "guard.h"
+#include "common/child.h"
+#include "outcome.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DEFAULT_IMAGE "dsandbox-sandbox:latest"
 #define DOCKERFILE "Dockerfile.sandbox"
 #define SCRIPT "images/from-packages.sh"
 #define FILE_MAX (1024 * 1024)
 #define POLL_MS 50
 /* What the script's own clean-up may take before it is killed. */
 #define GRACE_MS 10000
-
-extern char **environ;
 
 /* A file of ours in the installation, or in the build tree's source; the same layout in both. */
 static char *helper(const char *name)
@@ -81,50 +80,71 @@ static gboolean copy_to(const char *from, const char *dir, const char *name, GEr
     g_autofree char *parent = g_path_get_dirname(to);
     if (!read_bounded(from, text, error))
         return FALSE;
-    if ((g_mkdir_with_parents(parent, 0755) == 0) && g_file_set_contents(to, text->str, (gssize) text->len, NULL))
+    g_autoptr(GError) local = NULL;
+    const char *why = NULL;
+    if (g_mkdir_with_parents(parent, 0755) < 0)
+        why = dsb_errno_text(errno);
+    else if (g_file_set_contents(to, text->str, (gssize) text->len, &local))
         return TRUE;
-    g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot write %s", to);
+    else
+        why = g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOSPC) ? dsb_errno_text(ENOSPC) : local->message;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot write %s (TMPDIR chooses another place): %s", to, why);
     return FALSE;
 }
 
-/* ---- from a Dockerfile ---- */
+/* ---- by the engine ---- */
 
-/* Only what the Dockerfile may need goes to the engine, whichever it is: itself, and our script for our own. */
-static gboolean from_dockerfile(const struct dsb_run_options *options, const char *dir, const char *given,
-                                const char *name, GError **error)
-{
-    g_autofree char *ours = helper(DOCKERFILE);
-    g_autofree char *script = helper(SCRIPT);
-    g_autofree char *dockerfile = g_build_filename(dir, DOCKERFILE, NULL);
-    return copy_to(given != NULL ? given : ours, dir, DOCKERFILE, error) && copy_to(script, dir, SCRIPT, error) &&
-           dsb_image_make(options, NULL, dockerfile, dir, name, error);
-}
-
-/* ---- from packages ---- */
+struct making {
+    const struct dsb_run_options *options;
+    const char *tarball, *dockerfile, *context, *name;
+};
 
 static gboolean is_cancelled(void) { return cli_cancel_signal() != 0; }
 
-/* A process group of its own, so that a signal can end all of it. */
-static int spawn_script(const char *script, const char *tarball, pid_t *pid)
+static int stopped(const struct cli *cli, const GError *error)
 {
-    char *const argv[] = {(char *) "sh", (char *) script, (char *) tarball, NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t usual;
-    sigemptyset(&usual);
-    sigaddset(&usual, SIGPIPE);
-    sigaddset(&usual, SIGXFSZ);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setsigdefault(&attributes, &usual);
-    int failed = posix_spawn(pid, "/bin/sh", &actions, &attributes, argv, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return failed;
+    int status = cli_fail(cli, error);
+    return is_cancelled() ? cli_cancel_status() : status;
 }
+
+static void say_ready(const struct cli *cli, const char *name)
+{
+    if (!cli->json) {
+        printf("image %s is ready\n", name);
+        return;
+    }
+    struct json_object *object = json_object_new_object();
+    json_add(object, "image", name);
+    json_print(object);
+    json_object_put(object);
+}
+
+static int make_watched(const struct cli *cli, void *data)
+{
+    const struct making *making = data;
+    g_autoptr(GError) error = NULL;
+    if (!dsb_image_make(making->options, making->tarball, making->dockerfile, making->context, making->name, &error))
+        return stopped(cli, error);
+    say_ready(cli, making->name);
+    return 0;
+}
+
+static int make(const struct cli *cli, struct making making) { return cli_guard(cli, make_watched, &making, NULL); }
+
+/* Only what the Dockerfile may need goes to the engine, whichever it is: itself, and our script for our own. */
+static int from_dockerfile(const struct cli *cli, const struct dsb_run_options *options, const char *dir,
+                           const char *given, const char *name)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *ours = helper(DOCKERFILE);
+    g_autofree char *script = helper(SCRIPT);
+    g_autofree char *dockerfile = g_build_filename(dir, DOCKERFILE, NULL);
+    if (!copy_to(given != NULL ? given : ours, dir, DOCKERFILE, &error) || !copy_to(script, dir, SCRIPT, &error))
+        return stopped(cli, error);
+    return make(cli, (struct making){options, NULL, dockerfile, dir, name});
+}
+
+/* ---- from packages ---- */
 
 /* Until it ended. After a cancel it is asked to, then made to. */
 static int wait_for_script(pid_t pid)
@@ -148,8 +168,11 @@ static int wait_for_script(pid_t pid)
 static gboolean build_tarball(const char *path, GError **error)
 {
     g_autofree char *script = helper(SCRIPT);
+    char *const argv[] = {(char *) "sh", script, (char *) path, NULL};
+    /* A process group of its own, so that a signal can end all of it. */
+    const struct child child = {"/bin/sh", argv, NULL, STDOUT_FILENO, STDERR_FILENO, -1, FALSE};
     pid_t pid = 0;
-    int failed = spawn_script(script, path, &pid);
+    int failed = child_start(&child, &pid);
     if (failed != 0) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot run %s: %s", script, g_strerror(failed));
         return FALSE;
@@ -162,36 +185,41 @@ static gboolean build_tarball(const char *path, GError **error)
     return status == 0 && !is_cancelled();
 }
 
-static gboolean from_packages(const struct dsb_run_options *options, const char *dir, const char *name, GError **error)
+static int from_packages(const struct cli *cli, const struct dsb_run_options *options, const char *dir, const char *name)
 {
+    g_autoptr(GError) error = NULL;
     g_autofree char *tarball = g_build_filename(dir, "root.tar", NULL);
-    return build_tarball(tarball, error) && dsb_image_make(options, tarball, NULL, NULL, name, error);
+    if (!build_tarball(tarball, &error))
+        return stopped(cli, error);
+    return make(cli, (struct making){options, tarball, NULL, NULL, name});
 }
 
 /* ---- the verb ---- */
 
-static gboolean build(const struct cli *cli, const struct dsb_run_options *options, const char *name, GError **error)
+static int build(const struct cli *cli, const struct dsb_run_options *options, const char *name)
 {
     g_autofree char *file = cli->file != NULL ? g_canonicalize_filename(cli->file, NULL) : NULL;
     if (!cli->from_packages && file != NULL && (g_str_has_suffix(file, ".tar") || g_str_has_suffix(file, ".tar.gz")))
-        return dsb_image_make(options, file, NULL, NULL, name, error);
+        return make(cli, (struct making){options, file, NULL, NULL, name});
     g_autoptr(GError) local = NULL;
     g_autofree char *dir = g_dir_make_tmp("dsandbox-image-XXXXXX", &local);
     if (dir == NULL) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot create a directory: %s", local->message);
-        return FALSE;
+        g_autoptr(GError) error =
+            g_error_new(DSB_ERROR, DSB_ERROR_FAILED, "cannot create a directory (TMPDIR chooses another place): %s",
+                        local->message);
+        return stopped(cli, error);
     }
-    gboolean ok = cli->from_packages ? from_packages(options, dir, name, error)
-                                     : from_dockerfile(options, dir, file, name, error);
+    int status = cli->from_packages ? from_packages(cli, options, dir, name)
+                                    : from_dockerfile(cli, options, dir, file, name);
     remove_files(dir);
-    return ok;
+    return status;
 }
 
 int cli_image(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
     struct dsb_run_options options;
-    const char *name = cli->tag != NULL ? cli->tag : DEFAULT_IMAGE;
+    const char *name = cli->tag != NULL ? cli->tag : DSB_DEFAULT_IMAGE;
     if (!cli_options(cli, &options, &error) || !cli_operands(cli, 2, 2, &error))
         return cli_fail(cli, error);
     if (strcmp(cli->args[1], "build") != 0) {
@@ -201,28 +229,33 @@ int cli_image(const struct cli *cli)
     if (!cli_catch_signals(&error))
         return cli_fail(cli, error);
     options.cancel_fd = cli_cancel_fd();
-    if (build(cli, &options, name, &error)) {
-        printf("image %s is ready\n", name);
+    return build(cli, &options, name);
+}
+
+static int remove_left(const struct cli *cli, void *data)
+{
+    g_autoptr(GError) error = NULL;
+    unsigned removed = 0;
+    gboolean ok = dsb_gc(data, cli->dry_run, &removed, &error);
+    if (!cli->json && (ok || removed > 0))
+        printf("%s %u\n", cli->dry_run ? "would remove" : "removed", removed);
+    if (!ok)
+        return cli_fail(cli, error);
+    if (!cli->json)
         return 0;
-    }
-    int status = cli_fail(cli, error);
-    return is_cancelled() ? cli_cancel_status() : status;
+    struct json_object *object = json_object_new_object();
+    json_add_int(object, "removed", removed);
+    json_add_bool(object, "dry_run", cli->dry_run);
+    json_print(object);
+    json_object_put(object);
+    return 0;
 }
 
 int cli_gc(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
     struct dsb_run_options options;
-    unsigned removed = 0;
-    if (!cli_options(cli, &options, &error) || !cli_operands(cli, 1, 1, &error) ||
-        !dsb_gc(&options, cli->dry_run, &removed, &error)) {
-        if (removed > 0 && !cli->json)
-            printf("%s %u\n", cli->dry_run ? "would remove" : "removed", removed);
+    if (!cli_options(cli, &options, &error) || !cli_operands(cli, 1, 1, &error))
         return cli_fail(cli, error);
-    }
-    if (cli->json)
-        printf("{\"removed\":%u,\"dry_run\":%s}\n", removed, cli->dry_run ? "true" : "false");
-    else
-        printf("%s %u\n", cli->dry_run ? "would remove" : "removed", removed);
-    return 0;
+    return cli_guard_gc(cli, remove_left, &options);
 }

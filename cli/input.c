@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What the program reads, the code and its input, and where output goes. */
 #include "input.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The library has a limit of its own, for the code as JSON. */
+/* The library has a limit of its own, for the code and what goes with it. */
 #define CODE_MAX (4u << 20)
 
 static int output_error;
@@ -46,23 +47,31 @@ void cli_write_output(void *data, int stream, const void *bytes, gsize size)
 
 int cli_output_error(void) { return output_error; }
 
+gssize cli_read_piece(int fd, const char *name, void *into, gsize size, GError **error)
+{
+    for (;;) {
+        if (!cli_ready(fd, POLLIN)) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_CANCELLED, "stopped while reading %s", name);
+            return -1;
+        }
+        ssize_t n = read(fd, into, size);
+        if (n >= 0)
+            return n;
+        if (errno != EINTR) {
+            g_set_error(error, DSB_ERROR, dsb_errno_code(errno, DSB_ERROR_INVALID), "cannot read %s: %s", name,
+                        g_strerror(errno));
+            return -1;
+        }
+    }
+}
+
 gboolean cli_read_all(int fd, const char *name, gsize max, const char *hint, GByteArray *into, GError **error)
 {
     guint8 buffer[64 << 10];
     for (;;) {
-        if (!cli_ready(fd, POLLIN)) {
-            g_set_error(error, DSB_ERROR, DSB_ERROR_CANCELLED, "stopped while reading %s", name);
-            return FALSE;
-        }
-        ssize_t n = read(fd, buffer, sizeof buffer);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "cannot read %s: %s", name, g_strerror(errno));
-            return FALSE;
-        }
-        if (n == 0)
-            return TRUE;
+        gssize n = cli_read_piece(fd, name, buffer, sizeof buffer, error);
+        if (n <= 0)
+            return n == 0;
         if (into->len + (gsize) n > max) {
             g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s has more than %zu MiB%s", name, max >> 20, hint);
             return FALSE;
@@ -71,15 +80,32 @@ gboolean cli_read_all(int fd, const char *name, gsize max, const char *hint, GBy
     }
 }
 
-int cli_open_regular(const char *path, GError **error)
+/* "/dev/stdin", and "/dev/fd/63" of a shell's <(command): the descriptor's number. -1: another path. */
+static int descriptor_of(const char *path)
+{
+    static const char *const dirs[] = {"/dev/fd/", "/proc/self/fd/"};
+    guint64 number = 0;
+    if (strcmp(path, "/dev/stdin") == 0)
+        return STDIN_FILENO;
+    for (gsize i = 0; i < G_N_ELEMENTS(dirs); i++)
+        if (g_str_has_prefix(path, dirs[i]) &&
+            g_ascii_string_to_unsigned(path + strlen(dirs[i]), 10, 0, G_MAXINT, &number, NULL))
+            return (int) number;
+    return -1;
+}
+
+int cli_open_input(const char *path, GError **error)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    /* Not opened anew: a pipe whose writer has left already would wait for another. */
+    int ours = descriptor_of(path);
+    int fd = ours >= 0 ? fcntl(ours, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "cannot open %s: %s", path, g_strerror(errno));
+        g_set_error(error, DSB_ERROR, dsb_errno_code(errno, DSB_ERROR_INVALID), "cannot open %s: %s", path,
+                    dsb_errno_text(errno));
         return -1;
     }
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+    if (ours >= 0 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)))
         return fd;
     close(fd);
     g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s is not a regular file (use - for standard input)", path);
@@ -88,7 +114,8 @@ int cli_open_regular(const char *path, GError **error)
 
 static gboolean wants_our_input(const struct cli *cli)
 {
-    return cli->interactive || g_strcmp0(cli->stdin_file, "-") == 0;
+    return cli->interactive ||
+           (cli->stdin_file != NULL && (strcmp(cli->stdin_file, "-") == 0 || descriptor_of(cli->stdin_file) == 0));
 }
 
 gboolean cli_read_code(const struct cli *cli, const char *operand, GByteArray *code, const char **name, GError **error)
@@ -99,24 +126,34 @@ gboolean cli_read_code(const struct cli *cli, const char *operand, GByteArray *c
         g_byte_array_append(code, (const guint8 *) cli->code, (guint) strlen(cli->code));
         return TRUE;
     }
-    if (operand == NULL || strcmp(operand, "-") == 0) {
+    gboolean ours = operand == NULL || strcmp(operand, "-") == 0;
+    if ((ours || descriptor_of(operand) == STDIN_FILENO) && wants_our_input(cli)) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                            "standard input cannot be both the code and its input: give the code as a file or with -c");
+        return FALSE;
+    }
+    if (ours) {
         *name = "<stdin>";
-        if (wants_our_input(cli)) {
-            g_set_error_literal(
-                error, DSB_ERROR, DSB_ERROR_INVALID,
-                "standard input cannot be both the code and its input: give the code as a file or with -c");
-            return FALSE;
-        }
         if (isatty(STDIN_FILENO))
             g_printerr("dsandbox: reading the program from the terminal; end it with Ctrl-D\n");
-        return cli_read_all(STDIN_FILENO, "standard input", CODE_MAX, hint, code, error);
+        if (!cli_read_all(STDIN_FILENO, "standard input", CODE_MAX, hint, code, error))
+            return FALSE;
+        cli_decode(code);
+        if (operand != NULL || code->len > 0)
+            return TRUE;
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                            "there is no code: nothing on standard input, no FILE and no -c CODE (an empty program on "
+                            "standard input is meant with -)");
+        return FALSE;
     }
     *name = operand;
-    int fd = cli_open_regular(operand, error);
+    int fd = cli_open_input(operand, error);
     if (fd < 0)
         return FALSE;
     gboolean ok = cli_read_all(fd, operand, CODE_MAX, hint, code, error);
     close(fd);
+    if (ok)
+        cli_decode(code);
     return ok;
 }
 
@@ -128,5 +165,5 @@ int cli_open_stdin(const struct cli *cli, GError **error)
     }
     if (wants_our_input(cli))
         return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    return cli->stdin_file != NULL ? cli_open_regular(cli->stdin_file, error) : -1;
+    return cli->stdin_file != NULL ? cli_open_input(cli->stdin_file, error) : -1;
 }

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
+/* The program: its options, its verbs and their help. */
 #include "cli.h"
 
-#include "table.h"
+#include "outcome.h"
+#include "common/words.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define ADDRESS_SPACE_MIN (64u << 20)
 
 static const char usage_text[] =
     "Usage: dsandbox [OPTIONS] VERB [OPERANDS]\n"
@@ -33,39 +39,45 @@ static const char usage_text[] =
     "  conformance                          prove that a backend keeps the policy (see 'dsandbox conformance --help')\n"
     "  version\n";
 
-/* Options that are policy keys: one row here is all that they need. */
-static const struct {
-    const char *option, *key, *argument, *help;
-} policy_options[] = {
-    {"memory", "memory", "SIZE", "memory limit (512MiB)"},
-    {"swap", "swap", "SIZE", "swap beyond memory (0)"},
-    {"cpus", "cpus", "N", "CPUs (1)"},
-    {"pids", "pids", "N", "processes and threads (128)"},
-    {"tmp-size", "tmp_size", "SIZE", "size of /tmp (100MiB)"},
-    {"disk", "disk", "SIZE", "bytes in /sandbox (1GiB)"},
-    {"output-limit", "output_limit", "SIZE", "bytes kept of each stream (1MiB)"},
-    {"timeout", "timeout", "TIME", "time limit of the code (30s)"},
-    {"network", "network", "none|full", "network (none)"},
-    {"user", "user", "UID[:GID]", "user inside (auto)"},
-    {"idle-timeout", "idle_timeout", "TIME", "a session ends after this long without use (15m)"},
-    {"life-time", "life_time", "TIME", "a session ends after this long (24h)"},
-    {"runtime", "runtime", "NAME", "OCI runtime: runc, crun, runsc (the engine's default)"},
-};
-
 static struct cli cli = {0};
 static GPtrArray *set_list;
 
+/* An option is called as its key, but with dashes. */
 static gboolean on_policy_option(const char *name, const char *value, gpointer data, GError **error)
 {
     (void) data;
     (void) error;
-    for (gsize i = 0; i < G_N_ELEMENTS(policy_options); i++)
-        if (strcmp(name + 2, policy_options[i].option) == 0) {
-            g_ptr_array_add(set_list, g_strdup(policy_options[i].key));
-            g_ptr_array_add(set_list, g_strdup(value));
-            g_ptr_array_add(set_list, g_strdup(name));
-        }
+    g_ptr_array_add(set_list, g_strdelimit(g_strdup(name + 2), "-", '_'));
+    g_ptr_array_add(set_list, g_strdup(value));
+    g_ptr_array_add(set_list, g_strdup(name));
     return TRUE;
+}
+
+static const char *keep(GPtrArray *texts, char *text)
+{
+    g_ptr_array_add(texts, text);
+    return text;
+}
+
+/* The options that are policy keys. GLib keeps the entries, but not their texts, which `texts` has. */
+static void add_policy_options(GOptionContext *context, GPtrArray *texts)
+{
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    g_autoptr(GPtrArray) rows = dsb_policy_rows(policy);
+    for (guint i = 0; i < rows->len; i++) {
+        const struct dsb_policy_row *row = rows->pdata[i];
+        const GOptionEntry entry[] = {
+            {.long_name = keep(texts, g_strdelimit(g_strdup(row->key), "_", '-')),
+             .flags = G_OPTION_FLAG_FILENAME,
+             .arg = G_OPTION_ARG_CALLBACK,
+             .arg_data = (gpointer) (void (*)(void)) on_policy_option,
+             .description = keep(texts, g_strdup_printf("%s (%s)", row->help, row->value)),
+             .arg_description = keep(texts, g_strdup(row->argument))},
+            G_OPTION_ENTRY_NULL,
+        };
+        if (row->option)
+            g_option_context_add_main_entries(context, entry, NULL);
+    }
 }
 
 static gboolean on_code(const char *name, const char *value, gpointer data, GError **error)
@@ -91,9 +103,9 @@ static GOptionContext *make_context(void)
         {"code", 'c', G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, (gpointer) (void (*)(void)) on_code,
          "run this code", "CODE"},
         {"session", 's', 0, G_OPTION_ARG_FILENAME, &cli.session, "session id: keep variables and files", "ID"},
-        {"base-dir", 0, 0, G_OPTION_ARG_FILENAME, &cli.base_dir, "where session directories are (/tmp/sandboxes)",
+        {"base-dir", 0, 0, G_OPTION_ARG_FILENAME, &cli.base_dir, "where session directories are (/tmp/sandboxes, or your own /tmp/sandboxes-UID)",
          "DIR"},
-        {"image", 0, 0, G_OPTION_ARG_FILENAME, &cli.image, "image (dsandbox-sandbox:latest)", "REF"},
+        {"image", 0, 0, G_OPTION_ARG_FILENAME, &cli.image, "image (" DSB_DEFAULT_IMAGE ")", "REF"},
         {"env", 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.env, "environment variable for the code", "K=V"},
         {"stdin", 0, 0, G_OPTION_ARG_FILENAME, &cli.stdin_file, "standard input of the code (-: ours)", "FILE"},
         {"policy", 0, 0, G_OPTION_ARG_FILENAME, &cli.policy_file, "policy file", "FILE"},
@@ -126,33 +138,29 @@ static GOptionContext *make_context(void)
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.args, NULL, NULL},
         G_OPTION_ENTRY_NULL,
     };
-    static GOptionEntry keys[G_N_ELEMENTS(policy_options) + 1];
-    for (gsize i = 0; i < G_N_ELEMENTS(policy_options); i++)
-        keys[i] = (GOptionEntry){policy_options[i].option,
-                                 0,
-                                 G_OPTION_FLAG_FILENAME,
-                                 G_OPTION_ARG_CALLBACK,
-                                 (gpointer) (void (*)(void)) on_policy_option,
-                                 policy_options[i].help,
-                                 policy_options[i].argument};
     GOptionContext *context = g_option_context_new("VERB [OPERANDS]");
+    GPtrArray *texts = g_ptr_array_new_with_free_func(g_free);
+    g_option_context_set_main_group(context, g_option_group_new("", "", "", texts, (GDestroyNotify) g_ptr_array_unref));
     g_option_context_add_main_entries(context, entries, NULL);
-    g_option_context_add_main_entries(context, keys, NULL);
+    add_policy_options(context, texts);
     g_option_context_set_help_enabled(context, FALSE);
     return context;
 }
 
 int cli_fail(const struct cli *from, const GError *error)
 {
+    g_return_val_if_fail(error != NULL, DSB_EXIT_OURS); /* a fault of ours is no success */
+
     if (from->json) {
         g_autoptr(dsb_result) result = dsb_result_from_error(error);
         g_autofree char *text = dsb_result_json(result, FALSE);
-        puts(text);
+        json_print_text(text);
     }
     /* It may name a file of a session. */
-    g_autofree char *clean = clean_text(error->message, strlen(error->message), "\n\t");
+    g_autofree char *message = option_words(error->message);
+    g_autofree char *clean = clean_text(message, strlen(message), "\n\t");
     g_printerr("dsandbox: %s\n", clean);
-    return g_error_matches(error, DSB_ERROR, DSB_ERROR_REFUSED) ? 126 : EXIT_OURS;
+    return g_error_matches(error, DSB_ERROR, DSB_ERROR_REFUSED) ? DSB_EXIT_REFUSED : DSB_EXIT_OURS;
 }
 
 gboolean cli_operands(const struct cli *from, guint least, guint most, GError **error)
@@ -189,6 +197,63 @@ static gboolean is_alone(void)
            isatty(STDOUT_FILENO);
 }
 
+/* The service has another working directory. */
+static gboolean make_absolute(char **path, const char *option, GError **error)
+{
+    if (*path == NULL)
+        return TRUE;
+    if (**path == '\0') {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s: is empty", option);
+        return FALSE;
+    }
+    g_autofree char *given = *path;
+    *path = g_canonicalize_filename(given, NULL);
+    return TRUE;
+}
+
+/* One text, or with --json an object with it as its member. */
+static int print_text(const char *name, const char *text, const char *before)
+{
+    if (!cli.json) {
+        printf("%s%s", before, text);
+        return 0;
+    }
+    struct json_object *object = json_object_new_object();
+    json_add(object, name, text);
+    json_print(object);
+    json_object_put(object);
+    return 0;
+}
+
+static int print_help(GOptionContext *context)
+{
+    g_autofree char *help = g_option_context_get_help(context, TRUE, NULL);
+    const char *options = strstr(help, "\n\n");
+    g_autofree char *text = g_strconcat(usage_text, options != NULL ? options + 1 : "", NULL);
+    return print_text("help", text, "");
+}
+
+static int print_version(void)
+{
+    int status = print_text("version", dsb_version(), "dsandbox ");
+    if (!cli.json)
+        putchar('\n');
+    return status;
+}
+
+/* Libraries crash on a failed allocation, so it is not tried where they cannot have what they need. */
+static gboolean check_memory(GError **error)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur >= ADDRESS_SPACE_MIN)
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED,
+                "this process may have an address space of %" G_GUINT64_FORMAT " KiB only, and dsandbox needs %u: raise "
+                "its limit (ulimit -v)",
+                (guint64) limit.rlim_cur / 1024, ADDRESS_SPACE_MIN / 1024);
+    return FALSE;
+}
+
 static int dispatch(GOptionContext *context)
 {
     g_autoptr(GError) error = NULL;
@@ -199,19 +264,16 @@ static int dispatch(GOptionContext *context)
                  {"cp", cli_cp},       {"session", cli_session}, {"backend", cli_backend},
                  {"image", cli_image}, {"doctor", cli_doctor},   {"policy", cli_policy_verb},
                  {"gc", cli_gc}};
-    if (cli.help) {
-        g_autofree char *help = g_option_context_get_help(context, TRUE, NULL);
-        const char *options = strstr(help, "\n\n");
-        printf("%s%s", usage_text, options != NULL ? options + 1 : "");
-        return 0;
-    }
-    const char *verb = cli.args != NULL ? cli.args[0] : NULL;
-    if (cli.version || g_strcmp0(verb, "version") == 0) {
-        printf("dsandbox %s\n", dsb_version());
-        return 0;
-    }
-    if (!check_format(&error))
+    if (!check_format(&error) || !check_memory(&error) || !make_absolute(&cli.base_dir, "--base-dir", &error))
         return cli_fail(&cli, error);
+    if (cli.help)
+        return print_help(context);
+    const char *verb = cli.args != NULL ? cli.args[0] : NULL;
+    gboolean version = g_strcmp0(verb, "version") == 0;
+    if (version && !cli_operands(&cli, 1, 1, &error))
+        return cli_fail(&cli, error);
+    if (cli.version || version)
+        return print_version();
     if (verb == NULL)
         return is_alone() ? cli_repl(&cli) : cli_run(&cli);
     for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
@@ -222,7 +284,7 @@ static int dispatch(GOptionContext *context)
     return cli_fail(&cli, error);
 }
 
-/* "--" is ours to handle: what follows it belongs to the code, whatever it looks like. */
+/* "--" is ours to handle: what follows it is no option, whatever it looks like. */
 static char **split_program_args(char **argv)
 {
     for (char **arg = argv + 1; *arg != NULL; arg++)
@@ -235,15 +297,58 @@ static char **split_program_args(char **argv)
     return NULL;
 }
 
-/* Started without them, our first descriptors would take their numbers, and get the code's output. */
+/* Verbs that run no code have none to give arguments to: what follows "--" are their operands. */
+static void join_operands(void)
+{
+    const char *verb = cli.args != NULL ? cli.args[0] : NULL;
+    if (verb == NULL || cli.program_args == NULL || strcmp(verb, "run") == 0 || strcmp(verb, "exec") == 0)
+        return;
+    g_autoptr(GStrvBuilder) all = g_strv_builder_new();
+    g_strv_builder_addv(all, (const char **) cli.args);
+    g_strv_builder_addv(all, (const char **) cli.program_args);
+    g_strfreev(cli.args);
+    g_clear_pointer(&cli.program_args, g_strfreev);
+    cli.args = g_strv_builder_end(all);
+}
+
+/* Of options that could not be parsed: the failure is an object, too. */
+static gboolean asks_for_json(char **args)
+{
+    static const char *const words[] = {"--json", "--output=json", "-ojson", "-o=json", NULL};
+    for (char **arg = args; *arg != NULL; arg++)
+        if (g_strv_contains(words, *arg) ||
+            ((strcmp(*arg, "-o") == 0 || strcmp(*arg, "--output") == 0) && g_strcmp0(arg[1], "json") == 0))
+            return TRUE;
+    return FALSE;
+}
+
+/*
+ * Started without them, our first descriptors would take their numbers, and get the code's output. Standard output
+ * cannot be written then: what should have gone there is not lost in silence.
+ */
 static void open_standard_descriptors(void)
 {
     int fd;
     do {
-        fd = open("/dev/null", O_RDWR);
+        fd = open("/dev/null", fcntl(STDIN_FILENO, F_GETFD) >= 0 && fcntl(STDOUT_FILENO, F_GETFD) < 0 ? O_RDONLY : O_RDWR);
     } while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd > STDERR_FILENO)
         close(fd);
+}
+
+/* Whom nobody reads any more ends as by SIGPIPE, without a word. */
+int cli_end_output(int status)
+{
+    gboolean failed = ferror(stdout) != 0;
+    if (failed)
+        putchar('\n'); /* its reason is not known any more: the next write has the same */
+    errno = 0;
+    if (fflush(stdout) == 0 && !failed)
+        return status;
+    if (errno == EPIPE)
+        return status != 0 ? status : DSB_EXIT_SIGNAL + SIGPIPE;
+    g_printerr("dsandbox: cannot write the output: %s\n", errno != 0 ? g_strerror(errno) : "a part is lost");
+    return DSB_EXIT_OURS;
 }
 
 int main(int argc G_GNUC_UNUSED, char **argv)
@@ -258,21 +363,21 @@ int main(int argc G_GNUC_UNUSED, char **argv)
         g_printerr(
             "dsandbox: it must not be set-user-id, set-group-id or have capabilities: it does what its user may do, "
             "and trusts that user's environment\n");
-        return EXIT_OURS;
+        return DSB_EXIT_OURS;
     }
     if (cli_helper(argv))
-        return EXIT_OURS;
+        return DSB_EXIT_OURS;
     set_list = g_ptr_array_new();
     g_auto(GStrv) args = g_strdupv(argv);
     cli.program_args = split_program_args(args);
-    gboolean json = g_strv_contains((const char *const *) args, "--json") ||
-                    g_strv_contains((const char *const *) args, "--output=json");
+    gboolean json = asks_for_json(args);
     GOptionContext *context = make_context();
     g_autoptr(GError) error = NULL;
     int status;
     if (g_option_context_parse_strv(context, &args, &error)) {
         g_ptr_array_add(set_list, NULL);
         cli.set = (char **) set_list->pdata;
+        join_operands();
         status = dispatch(context);
     } else {
         cli.json = json;
@@ -281,7 +386,5 @@ int main(int argc G_GNUC_UNUSED, char **argv)
         status = cli_fail(&cli, bad);
     }
     g_option_context_free(context);
-    if (fflush(stdout) != 0 && status == 0)
-        status = EXIT_OURS;
-    return status;
+    return cli_end_output(status);
 }

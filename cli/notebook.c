@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/* The history of a session as a program or a notebook. */
 #include "session.h"
-#include "table.h"
+#include "common/words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ void print_program(const char *session, struct json_object *history)
 {
     struct json_object *rows = executions(history);
     printf("# Executions of the dsandbox session %s.\n", session);
-    for (size_t i = 0; rows != NULL && i < json_object_array_length(rows); i++) {
+    for (size_t i = 0; i < json_length(rows); i++) {
         struct json_object *row = json_object_array_get_idx(rows, i);
         const char *code = json_string(row, "code");
         print_head(row);
@@ -57,9 +58,9 @@ static struct json_object *outputs_of(struct json_object *row)
     struct json_object *output = json_object_new_object(), *traceback = json_object_new_array();
     g_autofree char *last = g_strdup_printf("%s: %s", name, value != NULL ? value : "");
     json_object_array_add(traceback, json_object_new_string(last));
-    json_set(output, "output_type", "error");
-    json_set(output, "ename", name);
-    json_set(output, "evalue", value != NULL ? value : "");
+    json_add(output, "output_type", "error");
+    json_add(output, "ename", name);
+    json_add(output, "evalue", value != NULL ? value : "");
     json_object_object_add(output, "traceback", traceback);
     json_object_array_add(outputs, output);
     return outputs;
@@ -69,14 +70,14 @@ static struct json_object *cell_of(struct json_object *row)
 {
     struct json_object *cell = json_object_new_object(), *metadata = json_object_new_object();
     struct json_object *own = json_object_new_object();
-    json_set(own, "status", json_string(row, "status"));
-    json_set(own, "started", json_string(row, "started"));
+    json_add(own, "status", json_string(row, "status"));
+    json_add(own, "started", json_string(row, "started"));
     json_object_object_add(own, "wall_ms", json_object_get(json_member(row, "wall_ms")));
-    json_object_object_add(own, "code_truncated", json_object_new_boolean(is_cut(row)));
+    json_add_bool(own, "code_truncated", is_cut(row));
     json_object_object_add(metadata, "dsandbox", own);
-    json_set(cell, "cell_type", "code");
-    json_set(cell, "id", json_string(row, "id"));
-    json_object_object_add(cell, "execution_count", json_object_new_int64(json_int(row, "n")));
+    json_add(cell, "cell_type", "code");
+    json_add(cell, "id", json_string(row, "id"));
+    json_add_int(cell, "execution_count", json_int(row, "n"));
     json_object_object_add(cell, "metadata", metadata);
     json_object_object_add(cell, "outputs", outputs_of(row));
     json_object_object_add(cell, "source", source_of(json_string(row, "code")));
@@ -87,11 +88,11 @@ static struct json_object *metadata(void)
 {
     struct json_object *all = json_object_new_object(), *kernel = json_object_new_object();
     struct json_object *language = json_object_new_object();
-    json_set(kernel, "display_name", "Python 3");
-    json_set(kernel, "language", "python");
-    json_set(kernel, "name", "python3");
-    json_set(language, "name", "python");
-    json_set(language, "file_extension", ".py");
+    json_add(kernel, "display_name", "Python 3");
+    json_add(kernel, "language", "python");
+    json_add(kernel, "name", "python3");
+    json_add(language, "name", "python");
+    json_add(language, "file_extension", ".py");
     json_object_object_add(all, "kernelspec", kernel);
     json_object_object_add(all, "language_info", language);
     return all;
@@ -101,7 +102,7 @@ void print_notebook(struct json_object *history)
 {
     struct json_object *rows = executions(history);
     struct json_object *notebook = json_object_new_object(), *cells = json_object_new_array();
-    for (size_t i = 0; rows != NULL && i < json_object_array_length(rows); i++)
+    for (size_t i = 0; i < json_length(rows); i++)
         json_object_array_add(cells, cell_of(json_object_array_get_idx(rows, i)));
     json_object_object_add(notebook, "cells", cells);
     json_object_object_add(notebook, "metadata", metadata());

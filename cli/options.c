@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* From options to what the library wants. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -14,13 +15,14 @@ gboolean cli_options(const struct cli *cli, struct dsb_run_options *options, GEr
 {
     *options = (struct dsb_run_options){
         .struct_size = sizeof *options,
+        .init = DSB_INIT,
         .backend = cli->backend,
         .plugin_path = cli->plugin,
         .endpoint = cli->host,
         .base_dir = cli->base_dir,
         .session = cli->session,
         .image = cli->image,
-        .cancel_fd = -1,
+        .cancel_fd = DSB_FD_NONE,
         .log = cli->verbose ? say : NULL,
     };
     gint64 seconds = 0;

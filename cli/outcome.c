@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/* How a run ended, for people: the words and the exit status. */
 #include "outcome.h"
 
+#include "guard.h"
 #include "input.h"
-#include "table.h"
+#include "common/words.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,44 +12,28 @@
 
 #define NAMES_SHOWN 20
 
-struct json_object *json_member(struct json_object *object, const char *name)
-{
-    struct json_object *value = NULL;
-    if (json_object_is_type(object, json_type_object))
-        json_object_object_get_ex(object, name, &value);
-    return value;
-}
-
-const char *json_string(struct json_object *object, const char *name)
-{
-    struct json_object *value = json_member(object, name);
-    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
-}
-
-gint64 json_int(struct json_object *object, const char *name)
-{
-    struct json_object *value = json_member(object, name);
-    return value != NULL ? json_object_get_int64(value) : 0;
-}
-
-void json_set(struct json_object *object, const char *name, const char *text)
-{
-    json_object_object_add(object, name, text != NULL ? json_object_new_string(text) : NULL);
-}
-
 void json_print(struct json_object *object)
 {
     size_t size = 0;
     const char *text =
         json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+    if (text == NULL) /* more than json-c makes a text of */
+        g_error("what was to be printed has more than 2 GiB");
+    cli_guard_answers();
     fwrite(text, 1, size, stdout);
     putchar('\n');
+}
+
+void json_print_text(const char *text)
+{
+    cli_guard_answers();
+    puts(text);
 }
 
 static const char *asked(struct json_object *result, const char *control)
 {
     struct json_object *controls = json_member(json_member(result, "policy"), "controls");
-    size_t n = json_object_is_type(controls, json_type_array) ? json_object_array_length(controls) : 0;
+    size_t n = json_length(controls);
     for (size_t i = 0; i < n; i++) {
         struct json_object *row = json_object_array_get_idx(controls, i);
         if (g_strcmp0(json_string(row, "name"), control) == 0)
@@ -64,31 +50,11 @@ static enum dsb_status status_of(const char *name)
     return DSB_STATUS_LOST;
 }
 
-/* The same table as dsb_result_exit_status has; a result of the service is JSON only. */
 static int exit_of(enum dsb_status status, struct json_object *result)
 {
     gboolean exited = json_object_is_type(json_member(result, "exit_code"), json_type_int);
-    switch (status) {
-    case DSB_STATUS_OK:
-        return 0;
-    case DSB_STATUS_ERROR:
-        return json_member(result, "failure") != NULL || !exited ? EXIT_OURS : (int) json_int(result, "exit_code");
-    case DSB_STATUS_TIMEOUT:
-        return 124;
-    case DSB_STATUS_REFUSED:
-        return 126;
-    case DSB_STATUS_CANCELLED:
-        return 130;
-    case DSB_STATUS_SIGNAL:
-        return 128 + (int) json_int(result, "signal");
-    case DSB_STATUS_OOM:
-    case DSB_STATUS_OUTPUT_LIMIT:
-    case DSB_STATUS_DISK_LIMIT:
-        return 137;
-    case DSB_STATUS_LOST:
-    default:
-        return EXIT_OURS;
-    }
+    int exit_code = exited ? (int) json_int(result, "exit_code") : -1;
+    return dsb_exit_of(status, json_member(result, "failure") != NULL, exit_code, (int) json_int(result, "signal"));
 }
 
 struct outcome outcome_of(struct json_object *result, const char *timeout)
@@ -104,6 +70,7 @@ struct outcome outcome_of(struct json_object *result, const char *timeout)
         .reason = json_string(state, "reason"),
         .point = json_string(state, "point"),
         .restored = json_member(state, "restored"),
+        .background = json_member(result, "background"),
         .to = json_int(state, "to"),
     };
     outcome.exit_status = exit_of(outcome.status, result);
@@ -112,7 +79,7 @@ struct outcome outcome_of(struct json_object *result, const char *timeout)
 
 static void explain_restored(struct json_object *list, const char *what)
 {
-    size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    size_t n = json_length(list);
     g_autoptr(GString) names = g_string_new(NULL);
     for (size_t i = 0; i < n && i < NAMES_SHOWN; i++) {
         struct json_object *item = json_object_array_get_idx(list, i);
@@ -142,14 +109,24 @@ static void explain_state(const struct outcome *outcome, gboolean verbose)
                    outcome->point);
 }
 
+static void explain_background(struct json_object *background, const char *stream)
+{
+    const char *given = json_string(background, stream);
+    if (given == NULL || *given == '\0')
+        return;
+    g_autofree char *text = clean_text(given, strlen(given), "\n\t");
+    g_printerr("dsandbox: from the background of earlier executions (%s):\n%s%s", stream, text,
+               g_str_has_suffix(text, "\n") ? "" : "\n");
+}
+
 void outcome_explain(const struct outcome *outcome, gboolean verbose)
 {
     enum dsb_status status = outcome->status;
     const char *timeout = outcome->timeout != NULL ? outcome->timeout : "?";
     /* "30s, idle 15m": the first is meant. */
     int first = (int) strcspn(timeout, ",");
-    g_autofree char *failure =
-        outcome->failure != NULL ? clean_text(outcome->failure, strlen(outcome->failure), "\n\t") : NULL;
+    g_autofree char *said = option_words(outcome->failure);
+    g_autofree char *failure = said != NULL ? clean_text(said, strlen(said), "\n\t") : NULL;
     if (failure != NULL)
         g_printerr("dsandbox: %s\n", failure);
     else if (status == DSB_STATUS_TIMEOUT)
@@ -162,16 +139,20 @@ void outcome_explain(const struct outcome *outcome, gboolean verbose)
     else if (status == DSB_STATUS_DISK_LIMIT)
         g_printerr("dsandbox: disk limit: %s (--disk)\n", outcome->limit != NULL ? outcome->limit : "more in /sandbox");
     else if (status == DSB_STATUS_SIGNAL)
-        g_printerr("dsandbox: the code ended by signal %d (%s)\n", outcome->exit_status - 128,
-                   g_strsignal(outcome->exit_status - 128));
+        g_printerr("dsandbox: the code ended by signal %d (%s)\n", outcome->exit_status - DSB_EXIT_SIGNAL,
+                   g_strsignal(outcome->exit_status - DSB_EXIT_SIGNAL));
+    else if (status == DSB_STATUS_LOST && outcome->state == NULL)
+        g_printerr("dsandbox: the sandbox was lost; the reason is not known\n");
     explain_state(outcome, verbose);
+    explain_background(outcome->background, "stdout");
+    explain_background(outcome->background, "stderr");
 }
 
 int outcome_exit(const struct outcome *outcome)
 {
     if (cli_output_error() != 0 && cli_output_error() != EPIPE) {
         g_printerr("dsandbox: cannot write the output: %s\n", g_strerror(cli_output_error()));
-        return EXIT_OURS;
+        return DSB_EXIT_OURS;
     }
     if (outcome->status == DSB_STATUS_CANCELLED)
         return cli_cancel_status();

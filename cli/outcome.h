@@ -3,6 +3,7 @@
 #define DSB_CLI_OUTCOME_H
 
 #include "cli.h"
+#include "common/json.h"
 
 #include <json-c/json.h>
 
@@ -16,6 +17,7 @@ struct outcome {
     const char *state, *reason;   /**< kept, rolled_back, lost; NULL: no session */
     const char *point;            /**< can a crash be rolled back to here? */
     struct json_object *restored; /**< after a loss: what came back of saved variables; NULL: nothing was saved */
+    struct json_object *background; /**< what earlier executions wrote since the last result; NULL: nothing */
     gint64 to;                    /**< rolled_back: to the end of this execution */
 };
 
@@ -26,13 +28,9 @@ void outcome_explain(const struct outcome *outcome, gboolean verbose);
 /** The exit status, after our own signals and write errors. */
 int outcome_exit(const struct outcome *outcome);
 
-/** object[name], NULL when there is none; object may be NULL. */
-struct json_object *json_member(struct json_object *object, const char *name);
-/** object[name] as text, NULL when it is not one. */
-const char *json_string(struct json_object *object, const char *name);
-gint64 json_int(struct json_object *object, const char *name);
-void json_set(struct json_object *object, const char *name, const char *text);
 /** One line on standard output. */
 void json_print(struct json_object *object);
+/** The same of an object that is text. */
+void json_print_text(const char *text);
 
 #endif

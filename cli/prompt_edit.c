@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The prompt with line editing and history. */
 #include "prompt.h"
 
 #include "input.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The prompt of a build without line editing. */
 #include "prompt.h"
 
 #include "input.h"

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/* Executions through the service. */
 #include "remote.h"
 
 #include "input.h"
+#include "common/ids.h"
+#include "common/words.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -10,13 +13,29 @@
 
 gboolean remote_check_id(const char *id, GError **error)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-    if (g_ascii_isalnum(id[0]) && strlen(id) <= 64 && strspn(id, allowed) == strlen(id))
+    if (dsb_session_id_valid(id))
         return TRUE;
     g_autofree char *shown = g_strescape(id, NULL);
     g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
                 "session \"%.100s\": an id has 1 to 64 letters, digits and _.-, the first a letter or digit", shown);
     return FALSE;
+}
+
+char *remote_is_old(const dsb_client *client)
+{
+    struct json_object *said = dsb_client_version(client);
+    const char *version = json_string(said, "version");
+    gint64 pid = json_int(said, "pid");
+    gboolean other = g_strcmp0(version, dsb_version()) != 0;
+    if (!other && !json_object_get_boolean(json_member(said, "replaced")))
+        return NULL;
+    return g_strdup_printf("service %s still runs, process %" G_GINT64_FORMAT "%s%s; it ends some time after its last session. "
+                           "To go on with the new one now, end it: kill %" G_GINT64_FORMAT " (sessions go on with "
+                           "the new one; where it cannot speak with their processes any more, their files alone, and what "
+                           "'dsandbox session save' saves)",
+                           version != NULL ? version : "of an unknown version", pid,
+                           other ? ", and this program is " : ", from before its files were replaced",
+                           other ? dsb_version() : "", pid);
 }
 
 dsb_client *remote_connect(const struct cli *cli, const char *what, GError **error)
@@ -25,12 +44,15 @@ dsb_client *remote_connect(const struct cli *cli, const char *what, GError **err
         g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s needs the service: leave out --no-service", what);
         return NULL;
     }
-    dsb_client *client = dsb_client_connect(TRUE, error);
+    dsb_client *client = dsb_client_connect(DSB_CLIENT_START, cli_cancel_fd(), error);
     if (client == NULL) {
         g_prefix_error(error, "%s needs the service: ", what);
     } else if (cli->verbose) {
         g_autofree char *path = dsb_client_socket_path();
+        g_autofree char *old = remote_is_old(client);
         g_printerr("dsandbox: using the service at %s\n", path);
+        if (old != NULL)
+            g_printerr("dsandbox: %s\n", old);
     }
     return client;
 }
@@ -67,7 +89,7 @@ static gboolean add_policy_file(const struct cli *cli, struct json_object *body,
     if (cli->policy_file == NULL)
         return TRUE;
     g_autoptr(GByteArray) text = g_byte_array_new();
-    int fd = cli_open_regular(cli->policy_file, error);
+    int fd = cli_open_input(cli->policy_file, error);
     if (fd < 0)
         return FALSE;
     gboolean ok = cli_read_all(fd, cli->policy_file, POLICY_MAX, "", text, error);
@@ -90,7 +112,7 @@ static void add_set(const struct cli *cli, gboolean with_timeout, struct json_ob
     struct json_object *set = json_object_new_object();
     for (char **row = cli->set; row != NULL && *row != NULL; row += 3)
         if (with_timeout || strcmp(row[0], "timeout") != 0)
-            json_set(set, row[0], row[1]);
+            json_add(set, row[0], row[1]);
     if (json_object_object_length(set) > 0)
         json_object_object_add(body, "set", set);
     else
@@ -110,7 +132,7 @@ static gboolean add_labels(const struct cli *cli, struct json_object *body, GErr
             return FALSE;
         }
         g_autofree char *name = g_strndup(*label, (gsize) (equals - *label));
-        json_set(labels, name, equals + 1);
+        json_add(labels, name, equals + 1);
     }
     return TRUE;
 }
@@ -129,7 +151,7 @@ static void add_allow(const struct cli *cli, struct json_object *body)
 static void add_word(struct json_object *body, const char *name, const char *value)
 {
     if (value != NULL)
-        json_set(body, name, value);
+        json_add(body, name, value);
 }
 
 static gboolean words_are_text(const struct cli *cli, GError **error)
@@ -162,7 +184,7 @@ struct json_object *remote_settings(const struct cli *cli, gboolean with_timeout
     if (cli->engine_timeout != NULL)
         json_object_object_add(body, "engine_timeout", json_object_new_int((int) (options.engine_timeout_ms / 1000)));
     if (cli->no_checkpoint)
-        json_object_object_add(body, "checkpoint", json_object_new_boolean(FALSE));
+        json_add_bool(body, "checkpoint", FALSE);
     if (add_labels(cli, body, error) && add_policy_file(cli, body, error))
         return body;
     json_object_put(body);
@@ -203,22 +225,25 @@ struct json_object *remote_execution(const struct cli *cli, GError **error)
             return NULL;
         }
         g_autofree char *timeout = dsb_policy_get(policy, "timeout");
-        json_set(body, "timeout", timeout);
+        json_add(body, "timeout", timeout);
     }
     if (cli->no_wait)
-        json_object_object_add(body, "wait", json_object_new_boolean(FALSE));
+        json_add_bool(body, "wait", FALSE);
     return body;
 }
 
 gboolean remote_add_code(struct json_object *body, const char *code, gsize size, const char *filename, GError **error)
 {
-    if (!g_utf8_validate_len(code, size, NULL) || memchr(code, '\0', size) != NULL) {
+    /* A NUL is a character of JSON; the interpreter says what it thinks of it. */
+    const char *at = code, *end = code + size;
+    while (at < end && (g_utf8_validate_len(at, (gsize) (end - at), &at) || *at == '\0'))
+        at += at < end;
+    if (at != end) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "the code is not UTF-8 text");
         return FALSE;
     }
-    g_autofree char *shown = g_utf8_make_valid(filename, -1);
     json_object_object_add(body, "code", json_object_new_string_len(code, (int) size));
-    json_set(body, "filename", shown);
+    json_add(body, "filename", filename);
     return TRUE;
 }
 
@@ -231,6 +256,15 @@ static void add_advice(GError **error, const char *advice)
     (*error)->message = message;
 }
 
+/* The service knows members of a request, the user knows options. */
+static void name_option(GError **error, const char *member, const char *option)
+{
+    GString *message = g_string_new((*error)->message);
+    g_string_replace(message, member, option, 1);
+    g_free((*error)->message);
+    (*error)->message = g_string_free(message, FALSE);
+}
+
 gboolean remote_advise(GError **error)
 {
     if (error == NULL || *error == NULL)
@@ -238,13 +272,17 @@ gboolean remote_advise(GError **error)
     if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_NOT_FOUND) &&
         strstr((*error)->message, "there is no session") != NULL)
         add_advice(error, "; 'dsandbox session ls' lists those that there are");
-    else if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_BUSY))
+    else if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_BUSY) &&
+             (g_str_has_suffix((*error)->message, " is busy") || g_str_has_suffix((*error)->message, " run already")))
         add_advice(error, "; leave out --no-wait to wait for your turn, or stop it with 'dsandbox session interrupt'");
     else if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_CONFLICT) && g_str_has_suffix((*error)->message, " exists"))
         add_advice(error, "; use it, take another id, or say --exist-ok");
+    else if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_CONFLICT))
+        name_option(error, " base_dir is ", " --base-dir is ");
     else if (g_error_matches(*error, DSB_ERROR, DSB_ERROR_UNAVAILABLE) &&
              strstr((*error)->message, "went away") != NULL)
-        add_advice(error, "; whether it was done is not known. Do it again: the service is started anew then");
+        add_advice(error, "; whether it was done is not known, and code in a session goes on: 'dsandbox session history' tells. "
+                          "Do it again: the service is started anew then");
     return FALSE;
 }
 
@@ -259,8 +297,18 @@ struct json_object *remote_call(dsb_client *client, const char *method, const ch
     return answer != NULL ? answer : json_object_new_object();
 }
 
-/* What the service did not send us, because we were too slow. */
+void remote_say_changes(const char *session, struct json_object *changes)
+{
+    for (size_t i = 0; i < json_length(changes); i++) {
+        const char *text = json_object_get_string(json_object_array_get_idx(changes, i));
+        g_autofree char *clean = clean_text(text, strlen(text), "");
+        g_printerr("dsandbox: session %s: %s\n", session, clean);
+    }
+}
+
+/* What the service did not send us, because we were too slow, and the result does not have either. */
 struct gaps {
+    const char *session;
     gint64 bytes;
 };
 
@@ -269,6 +317,8 @@ static void on_event(void *data, const char *name, struct json_object *json)
     struct gaps *gaps = data;
     if (strcmp(name, "dropped") == 0)
         gaps->bytes += json_int(json, "bytes");
+    else if (strcmp(name, "accepted") == 0 || strcmp(name, "changed") == 0)
+        remote_say_changes(gaps->session, json_member(json, "changed"));
 }
 
 static void write_output(void *data, int stream, const void *bytes, gsize size)
@@ -280,25 +330,23 @@ static void write_output(void *data, int stream, const void *bytes, gsize size)
 static gboolean stream(const struct cli *cli, dsb_client *client, const char *path, struct json_object *body,
                        int stdin_fd, struct json_object **result, GError **error)
 {
-    struct gaps gaps = {0};
+    struct gaps gaps = {.session = cli->session};
     struct dsb_client_follow follow = DSB_CLIENT_FOLLOW;
     follow.output = cli->json ? NULL : write_output;
     follow.event = on_event;
     follow.data = &gaps;
     follow.cancel_fd = cli_cancel_fd();
     follow.stdin_fd = stdin_fd;
-    if (!dsb_client_stream(client, path, body, &follow, result, error))
-        return FALSE;
+    gboolean ok = dsb_client_stream(client, path, body, &follow, result, error);
     if (gaps.bytes > 0 && !cli->json)
         g_printerr("dsandbox: %" G_GINT64_FORMAT " bytes of output were left out: they were not read in time\n",
                    gaps.bytes);
-    return TRUE;
+    return ok;
 }
 
 gboolean remote_execute(const struct cli *cli, dsb_client *client, const char *session, struct json_object *body,
                         int stdin_fd, struct json_object **result, GError **error)
 {
-    g_autoptr(GError) first = NULL;
     struct json_object *settings = remote_settings(cli, session == NULL, error);
     if (settings == NULL)
         return FALSE;
@@ -309,18 +357,14 @@ gboolean remote_execute(const struct cli *cli, dsb_client *client, const char *s
         return stream(cli, client, "/v1/run", body, stdin_fd, result, error) || remote_advise(error);
     }
     g_autofree char *path = dsb_client_path("/v1/sessions/%s/execute", session);
-    if (json_object_object_length(settings) == 0) {
-        /* Nothing is said about the sandbox: one that ended comes back as it was. Only a new one needs `create`. */
-        if (stream(cli, client, path, body, stdin_fd, result, &first)) {
-            json_object_put(settings);
-            return TRUE;
-        }
-        if (!g_error_matches(first, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
-            json_object_put(settings);
-            g_propagate_error(error, g_steal_pointer(&first));
-            return remote_advise(error);
-        }
-    }
-    json_object_object_add(body, "create", settings);
-    return stream(cli, client, path, body, stdin_fd, result, error) || remote_advise(error);
+    if (json_object_object_length(settings) > 0 || !cli->must_exist)
+        json_object_object_add(body, cli->must_exist ? "change" : "create", settings);
+    else
+        json_object_put(settings);
+    if (stream(cli, client, path, body, stdin_fd, result, error))
+        return TRUE;
+    remote_advise(error);
+    if (cli->must_exist && error != NULL && g_error_matches(*error, DSB_ERROR, DSB_ERROR_NOT_FOUND))
+        add_advice(error, ", and 'dsandbox run --session ID' makes one");
+    return FALSE;
 }

@@ -3,7 +3,7 @@
 #define DSB_CLI_REMOTE_H
 
 #include "cli.h"
-#include "client.h"
+#include "client/client.h"
 #include "outcome.h"
 
 /** A session id, or INVALID. */
@@ -12,6 +12,12 @@ gboolean remote_check_id(const char *id, GError **error);
 /** The service, started when it is not there. NULL: not to be used (--no-service, for `what`), or it cannot be started.
  */
 dsb_client *remote_connect(const struct cli *cli, const char *what, GError **error);
+
+/** What to know when the service is of another version or build than what is installed now; NULL: it is not (g_free). */
+char *remote_is_old(const dsb_client *client);
+
+/** Say on standard error what of a session is other than it was. */
+void remote_say_changes(const char *session, struct json_object *changes);
 
 /** The sandbox that the options ask for, as POST /v1/sessions takes it. NULL: a bad value, named. */
 struct json_object *remote_settings(const struct cli *cli, gboolean with_timeout, GError **error);

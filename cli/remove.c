@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/* `session rm`. */
 #include "session.h"
-#include "table.h"
+#include "common/words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,8 +18,8 @@ static gboolean end_one(const struct cli *cli, dsb_client *client, const char *i
         return TRUE;
     }
     struct json_object *row = json_object_new_object();
-    json_set(row, "id", id);
-    json_set(row, "message", error->message);
+    json_add(row, "id", id);
+    json_add(row, "message", error->message);
     json_object_array_add(failed, row);
     return FALSE;
 }
@@ -29,7 +30,7 @@ static gboolean end_matching(const struct cli *cli, dsb_client *client, struct j
     g_autofree char *path = session_query(cli);
     struct json_object *list = remote_call(client, "GET", path, NULL, error);
     struct json_object *rows = json_member(list, "sessions");
-    for (size_t i = 0; rows != NULL && i < json_object_array_length(rows); i++)
+    for (size_t i = 0; i < json_length(rows); i++)
         end_one(cli, client, json_string(json_object_array_get_idx(rows, i), "id"), ended, failed);
     json_object_put(list);
     return list != NULL;
@@ -38,7 +39,7 @@ static gboolean end_matching(const struct cli *cli, dsb_client *client, struct j
 static int report(const struct cli *cli, struct json_object *ended, struct json_object *failed)
 {
     struct json_object *report = json_object_new_object();
-    int status = json_object_array_length(failed) > 0 ? EXIT_OURS : 0;
+    int status = json_object_array_length(failed) > 0 ? DSB_EXIT_OURS : 0;
     for (size_t i = 0; i < json_object_array_length(failed); i++) {
         const char *message = json_string(json_object_array_get_idx(failed, i), "message");
         g_autofree char *clean = clean_text(message, strlen(message), "");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/* `repl`: a session, line by line. */
 #include "input.h"
 #include "prompt.h"
 #include "remote.h"
-#include "table.h"
+#include "common/words.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -30,10 +31,10 @@ static struct json_object *make_session(struct repl *repl, GError **error)
         return NULL;
     repl->temporary = cli->session == NULL;
     if (cli->session != NULL) {
-        json_set(body, "id", cli->session);
-        json_object_object_add(body, "exist_ok", json_object_new_boolean(TRUE));
+        json_add(body, "id", cli->session);
+        json_add_bool(body, "exist_ok", TRUE);
     } else if (!cli_is_set(cli, "idle_timeout") && cli->policy_file == NULL) {
-        json_set(body, "idle_timeout", PROMPT_IDLE);
+        json_add(body, "idle_timeout", PROMPT_IDLE);
     }
     struct json_object *answer = remote_call(repl->client, "POST", "/v1/sessions", body, error);
     json_object_put(body);
@@ -43,7 +44,7 @@ static struct json_object *make_session(struct repl *repl, GError **error)
 static const char *asked(struct json_object *session, const char *control)
 {
     struct json_object *controls = json_member(json_member(session, "policy"), "controls");
-    for (size_t i = 0; controls != NULL && i < json_object_array_length(controls); i++) {
+    for (size_t i = 0; i < json_length(controls); i++) {
         struct json_object *row = json_object_array_get_idx(controls, i);
         if (g_strcmp0(json_string(row, "name"), control) == 0)
             return json_string(row, "asked");
@@ -61,6 +62,7 @@ static void greet(const struct repl *repl, struct json_object *session)
         puts("Ctrl-C stops what runs, Ctrl-D ends the sandbox. Variables survive a timeout and a crash.");
     else
         printf("Session %s: Ctrl-C stops what runs, Ctrl-D leaves, and the session stays.\n", repl->cli.session);
+    remote_say_changes(repl->cli.session, json_member(session, "changed"));
     if (json_string(session, "lost") != NULL)
         printf("Variables from before are gone: %s\n", json_string(session, "lost"));
 }
@@ -78,7 +80,7 @@ static void end_session(struct repl *repl)
 static void print_values(struct json_object *result)
 {
     struct json_object *rows = json_member(result, "results");
-    for (size_t i = 0; rows != NULL && i < json_object_array_length(rows); i++) {
+    for (size_t i = 0; i < json_length(rows); i++) {
         struct json_object *row = json_object_array_get_idx(rows, i);
         const char *text = json_string(row, "text/plain");
         /* A value is the code's own text: it does not get at the terminal. */
@@ -104,7 +106,7 @@ static void explain(const struct repl *repl, struct json_object *result, const c
 static void connect_again(struct repl *repl)
 {
     g_autoptr(GError) error = NULL;
-    dsb_client *client = dsb_client_connect(TRUE, &error);
+    dsb_client *client = dsb_client_connect(DSB_CLIENT_START, cli_cancel_fd(), &error);
     if (client == NULL) {
         g_printerr("dsandbox: %s\n", error->message);
         return;
@@ -117,7 +119,7 @@ static void evaluate(struct repl *repl, const char *source)
 {
     g_autoptr(GError) error = NULL;
     struct json_object *result = NULL;
-    struct cli plain = {.session = repl->cli.session, .args = repl->cli.args};
+    struct cli plain = {.session = repl->cli.session, .args = repl->cli.args, .must_exist = TRUE};
     struct json_object *body = remote_execution(&repl->cli, &error);
     cli_cancel_clear();
     if (body != NULL && remote_add_code(body, source, strlen(source), "<repl>", &error) &&

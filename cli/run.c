@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* `run` and `exec`, through the service or without. */
+#include "guard.h"
 #include "input.h"
 #include "remote.h"
 
@@ -26,6 +28,39 @@ static int finish(const struct cli *cli, struct json_object *result, const char 
         json_print(result);
     else
         outcome_explain(&outcome, cli->verbose);
+    if (outcome.status == DSB_STATUS_CANCELLED && outcome.failure == NULL && cli_cancel_signal() == 0)
+        g_printerr("dsandbox: stopped by somebody else: with 'session interrupt' or 'session rm', or the service ended\n");
+    return outcome_exit(&outcome);
+}
+
+/* What a run without the service has. */
+struct own_run {
+    const dsb_policy *policy;
+    const struct dsb_run_options *options;
+    const struct dsb_request *request;
+};
+
+static int run_watched(const struct cli *cli, void *data)
+{
+    const struct own_run *own = data;
+    g_autoptr(dsb_result) result = dsb_run(own->policy, own->options, own->request);
+    const GError *failure = dsb_result_failure(result);
+    g_autofree char *timeout = dsb_policy_get(own->policy, "timeout");
+    g_autofree char *memory = dsb_policy_get(own->policy, "memory");
+    const struct outcome outcome = {
+        .status = dsb_result_status(result),
+        .exit_status = dsb_result_exit_status(result),
+        .failure = failure != NULL ? failure->message : NULL,
+        .limit = dsb_result_reason(result),
+        .timeout = timeout,
+        .memory = memory,
+    };
+    if (cli->json) {
+        g_autofree char *text = dsb_result_json(result, FALSE);
+        json_print_text(text);
+    } else {
+        outcome_explain(&outcome, FALSE);
+    }
     return outcome_exit(&outcome);
 }
 
@@ -39,34 +74,18 @@ static int run_here(const struct cli *cli, const struct work *work)
         return cli_fail(cli, error);
     const struct dsb_request request = {
         .struct_size = sizeof request,
+        .init = DSB_INIT,
         .code = (const char *) work->code->data,
         .code_size = work->code->len - 1,
         .filename = work->filename,
         .argv = (const char *const *) cli->program_args,
         .env = (const char *const *) cli->env,
-        .stdin_fd = work->stdin_fd,
+        .stdin_fd = work->stdin_fd >= 0 ? work->stdin_fd : DSB_FD_NONE,
     };
+    struct own_run own = {policy, &options, &request};
     options.cancel_fd = cli_cancel_fd();
     options.output = cli->json ? NULL : cli_write_output;
-    g_autoptr(dsb_result) result = dsb_run(policy, &options, &request);
-    const GError *failure = dsb_result_failure(result);
-    g_autofree char *timeout = dsb_policy_get(policy, "timeout");
-    g_autofree char *memory = dsb_policy_get(policy, "memory");
-    const struct outcome outcome = {
-        .status = dsb_result_status(result),
-        .exit_status = dsb_result_exit_status(result),
-        .failure = failure != NULL ? failure->message : NULL,
-        .limit = dsb_result_reason(result),
-        .timeout = timeout,
-        .memory = memory,
-    };
-    if (cli->json) {
-        g_autofree char *text = dsb_result_json(result, FALSE);
-        puts(text);
-    } else {
-        outcome_explain(&outcome, FALSE);
-    }
-    return outcome_exit(&outcome);
+    return cli_guard(cli, run_watched, &own, &options);
 }
 
 static int run_there(const struct cli *cli, dsb_client *client, const struct work *work)
@@ -78,7 +97,8 @@ static int run_there(const struct cli *cli, dsb_client *client, const struct wor
         !remote_add_code(body, (const char *) work->code->data, work->code->len - 1, work->filename, &error) ||
         !remote_execute(cli, client, cli->session, body, work->stdin_fd, &result, &error)) {
         json_object_put(body);
-        return stopped(cli, error);
+        /* A service that ends is needed for sessions only. */
+        return cli->session == NULL && dsb_client_not_done(error) ? run_here(cli, work) : stopped(cli, error);
     }
     int status = finish(cli, result, json_string(body, "timeout"));
     json_object_put(result);
@@ -92,9 +112,12 @@ static int run(const struct cli *cli, const struct work *work)
     g_autoptr(dsb_client) client = NULL;
     /* Once, and a service is there: its limits on what runs at once hold for this run, too. */
     if (remote_can_run(cli))
-        client = dsb_client_connect(FALSE, NULL);
+        client = dsb_client_connect(DSB_CLIENT_TRY, cli_cancel_fd(), &error);
+    if (g_error_matches(error, DSB_ERROR, DSB_ERROR_BUSY))
+        g_printerr("dsandbox: running without the service: %s\n", error->message);
     if (cli->session == NULL || cli->no_service)
         return client != NULL ? run_there(cli, client, work) : run_here(cli, work);
+    g_clear_error(&error);
     /* Before a service is started for it. */
     struct json_object *settings = remote_check_id(cli->session, &error) ? remote_settings(cli, FALSE, &error) : NULL;
     json_object_put(settings);
@@ -112,6 +135,11 @@ static gboolean check(const struct cli *cli, GError **error)
     else if (n > 2)
         g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "unexpected operand '%s'; arguments of the code go after --",
                     cli->args[2]);
+    else if (n < 2 && cli->code == NULL && cli->program_args != NULL && cli->program_args[0] != NULL)
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                    "no code before -- %s: what follows -- are arguments of the code; give FILE, - (standard input) or "
+                    "-c CODE before it",
+                    cli->program_args[0]);
     else if (cli->session == NULL && cli->labels != NULL)
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--label is for sessions: add --session ID");
     if (error != NULL && *error != NULL)
@@ -151,6 +179,7 @@ int cli_exec(const struct cli *cli)
     if (error != NULL)
         return cli_fail(cli, error);
     run.session = cli->args[1];
+    run.must_exist = TRUE;
     run.args = cli->args + 1;
     return cli_run(&run);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* `session` and its verbs, but for rm, export and import. */
 #include "session.h"
 
 #include <stdio.h>
@@ -30,12 +31,13 @@ static int session_new(const struct cli *cli)
         (client = remote_connect(cli, "session", &error)) == NULL)
         return fail(cli, body, error);
     if (id != NULL)
-        json_set(body, "id", id);
+        json_add(body, "id", id);
     if (cli->exist_ok)
-        json_object_object_add(body, "exist_ok", json_object_new_boolean(TRUE));
+        json_add_bool(body, "exist_ok", TRUE);
     struct json_object *answer = remote_call(client, "POST", "/v1/sessions", body, &error);
     if (answer == NULL)
         return fail(cli, body, error);
+    remote_say_changes(json_string(answer, "id"), json_member(answer, "changed"));
     if (cli->json)
         json_print(answer);
     else
@@ -51,15 +53,18 @@ static int session_ls(const struct cli *cli)
     g_autofree char *path = session_query(cli);
     struct json_object *answer = NULL;
     /* No service, no sessions: none is started to say so. */
-    g_autoptr(dsb_client) client = dsb_client_connect(FALSE, &error);
-    if (client != NULL) {
+    g_autoptr(dsb_client) client = dsb_client_connect(DSB_CLIENT_FIND, -1, &error);
+    if (client != NULL)
         answer = remote_call(client, "GET", path, NULL, &error);
-    } else if (g_error_matches(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE)) {
+    if (answer == NULL && dsb_client_none(error)) {
         answer = json_object_new_object();
         json_object_object_add(answer, "sessions", json_object_new_array());
     }
     if (answer == NULL)
         return cli_fail(cli, error);
+    g_autofree char *old = client != NULL ? remote_is_old(client) : NULL;
+    if (old != NULL)
+        g_printerr("dsandbox: %s\n", old);
     if (cli->json)
         json_print(answer);
     else

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+/* What the service says of sessions, for people: ls, show, vars, files, history. */
 #include "session.h"
 #include "table.h"
+#include "common/words.h"
 
 #include <stdio.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #define CODE_SHOWN 200
-
-static size_t length(struct json_object *array)
-{
-    return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
-}
 
 static char *labels_text(struct json_object *session)
 {
@@ -28,7 +27,7 @@ void show_sessions(struct json_object *answer)
     struct json_object *rows = json_member(answer, "sessions");
     struct table *table = table_new("SESSION", "STATE", "BACKEND", "EXECUTIONS", "USED", "LABELS", NULL);
     table_align_right(table, 3);
-    for (size_t i = 0; i < length(rows); i++) {
+    for (size_t i = 0; i < json_length(rows); i++) {
         struct json_object *row = json_object_array_get_idx(rows, i);
         g_autofree char *executions = g_strdup_printf("%" G_GINT64_FORMAT, json_int(row, "executions"));
         g_autofree char *used = ago_text(json_string(row, "used"));
@@ -38,6 +37,17 @@ void show_sessions(struct json_object *answer)
         table_add(table, cells);
     }
     table_print(table, "no sessions; 'dsandbox session new' or 'dsandbox run --session ID' makes one");
+}
+
+/* A file system in memory, or where every boot cleans up. */
+static gboolean is_for_a_boot(const char *base)
+{
+    static const char *const places[] = {"/tmp/", "/run/", "/var/run/", "/dev/shm/", NULL};
+    struct statfs fs;
+    gboolean found = FALSE;
+    for (const char *const *place = places; base != NULL && *place != NULL; place++)
+        found |= g_str_has_prefix(base, *place);
+    return found || (base != NULL && statfs(base, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC));
 }
 
 static void line(const char *name, const char *text)
@@ -59,7 +69,7 @@ static char *engine_text(struct json_object *session)
 static void show_controls(struct json_object *controls)
 {
     struct table *table = table_new("CONTROL", "VERDICT", "SOURCE", "ASKED", "MEASURED", NULL);
-    for (size_t i = 0; i < length(controls); i++) {
+    for (size_t i = 0; i < json_length(controls); i++) {
         struct json_object *row = json_object_array_get_idx(controls, i);
         const char *cells[] = {json_string(row, "name"), json_string(row, "verdict"), json_string(row, "source"),
                                json_string(row, "asked"), json_string(row, "measured")};
@@ -85,12 +95,16 @@ void show_session(struct json_object *answer)
     line("image", json_string(json_member(answer, "image"), "ref"));
     line("container", container);
     line("files", json_string(answer, "workdir"));
+    if (is_for_a_boot(json_string(answer, "base_dir")))
+        line("", "the next boot may empty that: --base-dir, when a session is made, is for what is to last");
     line("created", created);
     line("executions", work);
     line("labels", labels);
     line("policy", json_string(policy, "sha256"));
     if (json_string(answer, "lost") != NULL)
         line("lost", json_string(answer, "lost"));
+    for (size_t i = 0; i < json_length(json_member(answer, "changed")); i++)
+        line(i == 0 ? "changed" : "", json_object_get_string(json_object_array_get_idx(json_member(answer, "changed"), i)));
     putchar('\n');
     show_controls(json_member(policy, "controls"));
 }
@@ -100,7 +114,7 @@ void show_vars(struct json_object *answer)
     struct json_object *rows = json_member(answer, "vars");
     struct table *table = table_new("NAME", "TYPE", "SIZE", "VALUE", NULL);
     table_align_right(table, 2);
-    for (size_t i = 0; i < length(rows); i++) {
+    for (size_t i = 0; i < json_length(rows); i++) {
         struct json_object *row = json_object_array_get_idx(rows, i);
         g_autofree char *size = json_member(row, "size") != NULL ? size_text(json_int(row, "size")) : NULL;
         const char *cells[] = {json_string(row, "name"), json_string(row, "type"), size, json_string(row, "repr")};
@@ -114,7 +128,7 @@ void show_files(struct json_object *answer)
     struct json_object *rows = json_member(answer, "files");
     struct table *table = table_new("TYPE", "SIZE", "CHANGED", "PATH", NULL);
     table_align_right(table, 1);
-    for (size_t i = 0; i < length(rows); i++) {
+    for (size_t i = 0; i < json_length(rows); i++) {
         struct json_object *row = json_object_array_get_idx(rows, i);
         const char *type = json_string(row, "type");
         g_autofree char *size = g_strcmp0(type, "file") == 0 ? size_text(json_int(row, "size")) : NULL;
@@ -148,7 +162,7 @@ void show_history(struct json_object *answer)
     struct table *table = table_new("N", "STARTED", "MS", "STATUS", "ERROR", "CODE", NULL);
     table_align_right(table, 0);
     table_align_right(table, 2);
-    for (size_t i = 0; i < length(rows); i++) {
+    for (size_t i = 0; i < json_length(rows); i++) {
         struct json_object *row = json_object_array_get_idx(rows, i);
         g_autofree char *n = g_strdup_printf("%" G_GINT64_FORMAT, json_int(row, "n"));
         g_autofree char *ms =
@@ -168,11 +182,11 @@ void show_names(struct json_object *answer, const char *what)
     struct json_object *names = json_member(answer, what), *others = json_member(answer, not_what);
     struct table *table = table_new("NAME", "STATE", "WHY", NULL);
     g_autofree char *not_text = g_strconcat("not ", what, NULL);
-    for (size_t i = 0; i < length(names); i++) {
+    for (size_t i = 0; i < json_length(names); i++) {
         const char *cells[] = {json_object_get_string(json_object_array_get_idx(names, i)), what, NULL};
         table_add(table, cells);
     }
-    for (size_t i = 0; i < length(others); i++) {
+    for (size_t i = 0; i < json_length(others); i++) {
         struct json_object *row = json_object_array_get_idx(others, i);
         const char *cells[] = {json_string(row, "name"), not_text, json_string(row, "why")};
         table_add(table, cells);

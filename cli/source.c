@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Whether what was typed is a whole statement. */
 #include "prompt.h"
 
 #include <string.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/* Tables for a terminal. */
 #include "table.h"
+
+#include "common/words.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,48 +18,6 @@ struct table {
     gboolean right[COLUMNS_MAX];
     GPtrArray *rows; /* GStrv */
 };
-
-static gboolean is_harmless(gunichar c)
-{
-    GUnicodeType type = g_unichar_type(c);
-    /* FORMAT has those that turn the direction of text. */
-    return type != G_UNICODE_CONTROL && type != G_UNICODE_FORMAT && type != G_UNICODE_SURROGATE &&
-           type != G_UNICODE_UNASSIGNED && type != G_UNICODE_PRIVATE_USE && type != G_UNICODE_LINE_SEPARATOR &&
-           type != G_UNICODE_PARAGRAPH_SEPARATOR;
-}
-
-static void escape(GString *to, gunichar c)
-{
-    if (c == '\n')
-        g_string_append(to, "\\n");
-    else if (c == '\t')
-        g_string_append(to, "\\t");
-    else if (c == '\r')
-        g_string_append(to, "\\r");
-    else if (c < 0x100)
-        g_string_append_printf(to, "\\x%02x", c);
-    else
-        g_string_append_printf(to, "\\u%04x", c);
-}
-
-char *clean_text(const char *text, gsize size, const char *keep)
-{
-    GString *clean = g_string_new(NULL);
-    const char *end = text + size;
-    while (text < end) {
-        gunichar c = g_utf8_get_char_validated(text, end - text);
-        if (c == (gunichar) -1 || c == (gunichar) -2) {
-            escape(clean, (guint8) *text++);
-            continue;
-        }
-        if (is_harmless(c) || (c < 0x80 && c != 0 && strchr(keep, (int) c) != NULL))
-            g_string_append_unichar(clean, c);
-        else
-            escape(clean, c);
-        text = g_utf8_next_char(text);
-    }
-    return g_string_free(clean, FALSE);
-}
 
 static guint width_of_char(gunichar c) { return g_unichar_iszerowidth(c) ? 0 : g_unichar_iswide(c) ? 2 : 1; }
 

@@ -16,8 +16,6 @@ void table_add(struct table *table, const char *const *cells);
 /** Print and free. On a terminal the last column is cut to its width. `nothing` is said when there are no rows. */
 void table_print(struct table *table, const char *nothing);
 
-/** Text with control, format and invalid characters as escapes (g_free). `keep` has those to be left: "\n\t", or "". */
-char *clean_text(const char *text, gsize size, const char *keep);
 /** "12 s ago" from an ISO time of the service (g_free). */
 char *ago_text(const char *iso);
 /** Local date and time, today only the time (g_free). */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/* Archives in the format of tar, written and read in pieces, without trust. */
 #include "tar.h"
 
 #include <dsandbox/error.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BLOCK 512
@@ -36,6 +39,23 @@ gboolean tar_write(int fd, const void *bytes, gsize size, GError **error)
     return TRUE;
 }
 
+/* Where what is passed over reads as zeros: behind all that the file has. */
+static gboolean is_at_end(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (fcntl(fd, F_GETFL) & O_APPEND) == 0 &&
+           lseek(fd, 0, SEEK_CUR) >= st.st_size;
+}
+
+gboolean tar_write_content(int fd, const void *bytes, gsize size, GError **error)
+{
+    const char *first = bytes;
+    gboolean zeros = size > 0 && *first == '\0' && memcmp(first, first + 1, size - 1) == 0;
+    return (zeros && is_at_end(fd) && lseek(fd, (off_t) size, SEEK_CUR) >= 0) || tar_write(fd, bytes, size, error);
+}
+
+gboolean tar_end_content(int fd) { return !is_at_end(fd) || ftruncate(fd, lseek(fd, 0, SEEK_CUR)) == 0; }
+
 static guint sum_of(const struct header *header)
 {
     const guint8 *bytes = (const guint8 *) header;
@@ -45,22 +65,27 @@ static guint sum_of(const struct header *header)
     return sum;
 }
 
-static gboolean write_padded(int fd, const void *bytes, gsize size, GError **error)
+gboolean tar_pad(int fd, guint64 size, GError **error)
 {
     static const char zeros[BLOCK] = {0};
-    gsize padding = (BLOCK - size % BLOCK) % BLOCK;
-    return tar_write(fd, bytes, size, error) && tar_write(fd, zeros, padding, error);
+    return tar_write(fd, zeros, (gsize) ((BLOCK - size % BLOCK) % BLOCK), error);
 }
 
-/* Octal digits and a NUL, as old programs want it. */
+/* Octal digits and a NUL, as old programs want it; GNU's way for what does not fit. */
 static void put(char *field, gsize size, guint64 value)
 {
     char text[32];
+    if (value >> (3 * (size - 1)) != 0) {
+        guint64 big = GUINT64_TO_BE(value);
+        field[0] = (char) 0x80;
+        memcpy(field + size - sizeof big, &big, sizeof big);
+        return;
+    }
     snprintf(text, sizeof text, "%0*" G_GINT64_MODIFIER "o", (int) size - 1, value);
     memcpy(field, text, size);
 }
 
-static gboolean write_header(int fd, const char *name, char type, gint64 mtime, gsize size, GError **error)
+static gboolean write_header(int fd, const char *name, char type, gint64 mtime, guint64 size, GError **error)
 {
     struct header header = {0};
     memcpy(header.name, name, MIN(strlen(name), sizeof header.name));
@@ -77,14 +102,20 @@ static gboolean write_header(int fd, const char *name, char type, gint64 mtime, 
     return tar_write(fd, &header, sizeof header, error);
 }
 
-gboolean tar_add(int fd, const char *name, char type, gint64 mtime, const void *bytes, gsize size, GError **error)
+gboolean tar_begin(int fd, const char *name, char type, gint64 mtime, guint64 size, GError **error)
 {
     gsize length = strlen(name);
     /* GNU's way for long names: the name is the content of an entry before. */
     if (length > sizeof((struct header *) 0)->name &&
-        (!write_header(fd, "././@LongLink", 'L', 0, length + 1, error) || !write_padded(fd, name, length + 1, error)))
+        (!write_header(fd, "././@LongLink", 'L', 0, length + 1, error) || !tar_write(fd, name, length + 1, error) ||
+         !tar_pad(fd, length + 1, error)))
         return FALSE;
-    return write_header(fd, name, type, mtime, size, error) && write_padded(fd, bytes, size, error);
+    return write_header(fd, name, type, mtime, size, error);
+}
+
+gboolean tar_add(int fd, const char *name, char type, gint64 mtime, const void *bytes, gsize size, GError **error)
+{
+    return tar_begin(fd, name, type, mtime, size, error) && tar_write(fd, bytes, size, error) && tar_pad(fd, size, error);
 }
 
 gboolean tar_finish(int fd, GError **error)
@@ -110,7 +141,8 @@ static gboolean read_exactly(const struct tar_reader *reader, void *into, gsize 
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "cannot read %s: %s", reader->origin, g_strerror(errno));
+            g_set_error(error, DSB_ERROR, dsb_errno_code(errno, DSB_ERROR_INVALID), "cannot read %s: %s", reader->origin,
+                        g_strerror(errno));
             return FALSE;
         }
         if (n == 0 && done == 0 && end != NULL)
@@ -253,23 +285,13 @@ gboolean tar_next(struct tar_reader *reader, gboolean *end, GError **error)
     return TRUE;
 }
 
-gboolean tar_content(struct tar_reader *reader, guint64 max, GByteArray *into, GError **error)
+gssize tar_read(struct tar_reader *reader, void *into, gsize size, GError **error)
 {
-    char buffer[64 << 10];
-    if (reader->size > max) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT,
-                    "%" G_GUINT64_FORMAT " bytes are more than the %" G_GUINT64_FORMAT " MiB that a file can have",
-                    reader->size, max >> 20);
-        return FALSE;
-    }
-    while (reader->left > 0) {
-        gsize piece = (gsize) MIN(reader->left, sizeof buffer);
-        if (!read_exactly(reader, buffer, piece, NULL, error))
-            return FALSE;
-        g_byte_array_append(into, (const guint8 *) buffer, (guint) piece);
-        reader->left -= piece;
-    }
-    return TRUE;
+    gsize piece = (gsize) MIN(reader->left, (guint64) size);
+    if (!read_exactly(reader, into, piece, NULL, error))
+        return -1;
+    reader->left -= piece;
+    return (gssize) piece;
 }
 
 void tar_clear(struct tar_reader *reader) { g_clear_pointer(&reader->name, g_free); }

@@ -4,7 +4,7 @@ Files survive in a session. Run it twice with the same --session:
 
     dsandbox run --session demo examples/files.py
 
-The file is then in the base directory on the host, /tmp/sandboxes/demo/count.txt.
+The file is then in the base directory on the host, /tmp/sandboxes/demo/count.txt (--base-dir chooses another).
 """
 from pathlib import Path
 

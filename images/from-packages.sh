@@ -18,8 +18,12 @@
 set -eu
 umask 022
 
-packages='python3-minimal python3 python3-numpy python3-pandas
-python3-matplotlib python3-scipy python3-sklearn'
+packages='python3-minimal python3 python-is-python3 python3-pip
+python3-numpy python3-pandas python3-matplotlib python3-scipy python3-sklearn
+python3-seaborn python3-sympy python3-networkx python3-pil
+python3-openpyxl python3-lxml python3-bs4 python3-requests
+python3-jinja2 python3-tabulate python3-tqdm
+fonts-wqy-microhei'
 
 # The reference BLAS on purpose: a threaded one starts threads at import, and a
 # process with threads cannot be forked safely, nor stay within a small pid limit.
@@ -58,6 +62,13 @@ finish() {
 	chmod 0700 /root /home
 	chmod 0640 /etc/passwd
 
+	# Nothing here is managed by a package manager any more: pip may install where the user can write.
+	rm -f /usr/lib/python3*/EXTERNALLY-MANAGED
+	# Text that the first font has no glyphs for takes them from the second, also after style.use("default").
+	sed -i 's/^#\(font.family: *sans-serif\)$/\1, WenQuanYi Micro Hei/' \
+		/etc/matplotlibrc /usr/share/matplotlib/mpl-data/matplotlibrc
+	grep -q '^font.family:.*Micro Hei$' /etc/matplotlibrc || die "matplotlib's fonts are not as expected"
+
 	# Nothing at run time reads these.
 	rm -rf /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale \
 		/usr/share/lintian /usr/share/bug /usr/share/doc-base \
@@ -68,6 +79,10 @@ finish() {
 		/var/cache/debconf /var/lib/dpkg/*-old /root/.cache
 	find /var/log -type f -delete
 	find /usr/lib -xdev -name '*.a' -type f -delete
+	find /usr/lib/python3/dist-packages -type f \
+		\( -name '*.c' -o -name '*.cpp' -o -name '*.pyx' -o -name '*.tp' \) -delete
+	find /usr/lib/python3/dist-packages/sympy -type d -name benchmarks -prune \
+		-exec rm -rf {} +
 	# numpy.testing, which ordinary imports reach, needs modules beside the tests
 	find /usr/lib/python3/dist-packages -type d -name tests \
 		! -path '*/numpy/*' -prune -exec rm -rf {} +
@@ -82,15 +97,18 @@ finish() {
 	export MPLCONFIGDIR
 	mkdir -p "$MPLCONFIGDIR"
 	MPLBACKEND=Agg PYTHONDONTWRITEBYTECODE=1 python3 -c '
-import importlib.metadata, io
+import importlib.metadata, io, warnings
+warnings.simplefilter("error", UserWarning)
+import bs4, jinja2, lxml.html, networkx, openpyxl, pip, requests, seaborn, sympy, tabulate, tqdm
 import matplotlib.pyplot as plt, numpy.testing, pandas as pd
 import scipy.stats, scipy.optimize, scipy.signal, scipy.sparse.linalg
 import sklearn.cluster, sklearn.datasets, sklearn.ensemble, sklearn.linear_model
 frame = pd.DataFrame({"a": [1, 2, 3]})
-frame.plot()
+frame.plot(title="\u5b57\u3042\ud55c")
 plt.savefig(io.BytesIO(), format="png")
 frame.to_html(), frame.describe()
-for name in "numpy pandas matplotlib scipy scikit-learn".split():
+for name in ("numpy pandas matplotlib scipy scikit-learn seaborn sympy networkx pillow openpyxl lxml beautifulsoup4 "
+             "requests jinja2 tabulate tqdm pip").split():
     print("from-packages:", name, importlib.metadata.version(name))
 '
 	chmod -R a+rX "$MPLCONFIGDIR"

@@ -99,7 +99,7 @@ host() {
 	timeout -s KILL 600 meson setup "$prefix/build" --prefix="$prefix" -Dtests=disabled >"$dir/host.log" 2>&1 &&
 		timeout -s KILL 900 meson install -C "$prefix/build" >>"$dir/host.log" 2>&1 || die "the build, see $dir/host.log"
 	rm -rf "$prefix/build"
-	cp tests/conformance/waivers.json "$prefix/"
+	cp conformance/waivers.json "$prefix/"
 	case $(timeout -s KILL 60 sh $rig env 2>/dev/null) in
 	*_HOST=* | *_SOCKET=*) ;;
 	*) stop_rig=1 ;;
@@ -142,7 +142,7 @@ release() { # suite
 	for engine in docker podman rootless; do
 		for runtime in runc crun; do
 			leg "$1-$engine-$runtime" "$os" "$(if [ $engine = rootless ]; then echo rootless; else echo rootful; fi)" $runtime
-			cp tests/conformance/waivers.json "$out/"
+			cp conformance/waivers.json "$out/"
 			ln "$tar" "$out/image.tar" 2>/dev/null || cp "$tar" "$out/image.tar"
 			images/from-packages.sh --config | sed "s/'/'\\\\''/g; s/^/--change '/; s/\$/'/" | tr '\n' ' ' >"$out/changes"
 			timeout -s KILL 3300 sh tests/rig/release.sh "$root" $engine $runtime "$out" >"$out/last" 2>&1 ||

@@ -1,10 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* The backend docker-api: Docker's HTTP interface, without the docker program. */
-#include "endpoint.h"
+#include "engine/engine.h"
+
+static struct dsbe_endpoint *find_endpoint(const char *given, GError **error)
+{
+    g_auto(dsbe_docker_place) place = {0};
+    dsbe_docker_find(given, &place);
+    if (!place.address) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                    "Docker context \"%s\" has no readable endpoint: see docker context ls, or give an endpoint",
+                    place.context);
+        return NULL;
+    }
+    gboolean tls = place.context ? place.skip_verify || g_file_test(place.tls_dir, G_FILE_TEST_IS_DIR)
+                                 : dsbe_variable("DOCKER_TLS_VERIFY") != NULL;
+    struct dsbe_endpoint *endpoint = dsbe_endpoint_parse(place.address, tls, error);
+    if (!endpoint || endpoint->scheme != DSBE_HTTPS)
+        return endpoint;
+    endpoint->skip_verify = place.skip_verify;
+    dsbe_endpoint_set_tls_dir(endpoint, place.tls_dir);
+    return endpoint;
+}
 
 static gboolean plugin_open(const struct dsb_open_params *params, void **backend, GError **error)
 {
-    struct dsbe_endpoint *endpoint = dsbe_docker_endpoint(params->endpoint, error);
+    struct dsbe_endpoint *endpoint = find_endpoint(params->endpoint, error);
     if (!endpoint)
         return FALSE;
     g_autoptr(dsbe_client) client = dsbe_client_new(&dsbe_docker, endpoint, params);
@@ -15,24 +35,10 @@ static gboolean plugin_open(const struct dsb_open_params *params, void **backend
 }
 
 static const struct dsb_plugin plugin = {
-    DSB_PLUGIN_HEADER,
-    .thread_model = DSB_THREADS_PARALLEL,
-    .enforces = DSBE_ENFORCES,
+    DSBE_HTTP_PLUGIN,
     .name = "docker-api",
-    .version = DSB_VERSION,
     .description = "Docker through its HTTP API",
     .open = plugin_open,
-    .close = dsbe_op_close,
-    .describe = dsbe_op_describe,
-    .create = dsbe_op_create,
-    .inspect = dsbe_op_inspect,
-    .start = dsbe_op_start,
-    .kill = dsbe_op_kill,
-    .destroy = dsbe_op_destroy,
-    .list = dsbe_op_list,
-    .prepare = dsbe_op_prepare,
-    .usage = dsbe_op_usage,
-    .image_make = dsbe_op_image_make,
 };
 
 DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* From a spec to the arguments of `create`. Pure. */
-#include "cli.h"
+#include "docker-cli/docker_cli.h"
+#include "engine/engine.h"
 
 #include <string.h>
 
 #define OOM_SCORE_ADJ 500 /* the kernel takes the sandbox before anything of the host */
-#define LIMITS                                                                                                         \
-    (DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS))
 
 void dsbc_add(GPtrArray *argv, const char *format, ...)
 {
@@ -20,7 +19,7 @@ const char *dsbc_spec_refusal(const struct dsb_spec *spec, const struct dsbc_fac
 {
     if ((spec->required & ~(DSBC_ENFORCES | DSB_CONTROLS_CORE)) != 0)
         return "a required control is not known to this backend";
-    uint64_t lacking = spec->required & LIMITS & ~facts->info.limits_available;
+    uint64_t lacking = spec->required & DSB_CONTROLS_LIMITS & ~facts->info.limits_available;
     if ((lacking & DSB_BIT(DSB_CONTROL_MEMORY)) != 0)
         return "the engine cannot limit memory here";
     if ((lacking & DSB_BIT(DSB_CONTROL_SWAP)) != 0)
@@ -36,10 +35,11 @@ const char *dsbc_spec_refusal(const struct dsb_spec *spec, const struct dsbc_fac
     return NULL;
 }
 
-static void add_tmpfs(GPtrArray *argv, const char *target, uint64_t bytes, const char *mode, gboolean podman)
+static void add_tmpfs(GPtrArray *argv, const char *target, uint64_t bytes, gboolean exec, const char *mode,
+                      gboolean podman)
 {
-    dsbc_add(argv, "--tmpfs=%s:rw,noexec,nosuid,nodev,size=%" G_GUINT64_FORMAT ",mode=%s%s", target, (guint64) bytes,
-             mode, podman ? ",notmpcopyup" : "");
+    g_autofree char *options = dsbe_tmpfs_options(bytes, exec, mode, podman ? ",notmpcopyup" : "");
+    dsbc_add(argv, "--tmpfs=%s:%s", target, options);
 }
 
 /** The session directory gets a private SELinux label, everything shared a shared one. */
@@ -78,9 +78,8 @@ static void add_limits(GPtrArray *argv, const struct dsb_spec *spec, uint64_t av
     }
     if ((available & DSB_BIT(DSB_CONTROL_PIDS)) != 0)
         dsbc_add(argv, "--pids-limit=%" G_GUINT64_FORMAT, (guint64) spec->pids);
-    add_ulimit(argv, "nofile", spec->nofile);
-    add_ulimit(argv, "core", spec->core);
-    add_ulimit(argv, "fsize", spec->fsize);
+    for (gsize i = 0; i < dsbe_n_limit_controls; i++)
+        add_ulimit(argv, dsbe_limit_controls[i].name, dsbe_limit_asked(&dsbe_limit_controls[i], spec));
     dsbc_add(argv, "--shm-size=%" G_GUINT64_FORMAT, (guint64) spec->shm_bytes);
     dsbc_add(argv, "--oom-score-adj=%d", OOM_SCORE_ADJ);
 }
@@ -150,13 +149,12 @@ GPtrArray *dsbc_create_argv(const struct dsb_spec *spec, const struct dsbc_facts
         dsbc_add(argv, "--env=%s=%s", spec->env[i].name, spec->env[i].value);
     add_isolation(argv, spec, facts);
     add_limits(argv, spec, facts->info.limits_available);
-    add_tmpfs(argv, "/tmp", spec->tmp_bytes, "1777", facts->podman);
-    add_tmpfs(argv, "/run", spec->small_tmp_bytes, "0755", facts->podman);
-    add_tmpfs(argv, "/var/tmp", spec->small_tmp_bytes, "1777", facts->podman);
+    add_tmpfs(argv, "/tmp", spec->tmp_bytes, spec->tmp_exec, "1777", facts->podman);
+    add_tmpfs(argv, "/run", spec->small_tmp_bytes, FALSE, "0755", facts->podman);
+    add_tmpfs(argv, "/var/tmp", spec->small_tmp_bytes, FALSE, "1777", facts->podman);
     for (gsize i = 0; i < spec->n_binds; i++)
         add_bind(argv, &spec->binds[i], i == 0, facts);
-    if (spec->auto_remove)
-        dsbc_add(argv, "--rm");
+    dsbc_add(argv, "--rm");
     dsbc_add(argv, "--log-driver=none");
     dsbc_add(argv, "--restart=no");
     dsbc_add(argv, "--no-healthcheck");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One call of the program, and what its complaints mean. */
-#include "cli.h"
+#include "docker-cli/docker_cli.h"
 
 #include <string.h>
 
@@ -34,15 +34,15 @@ enum dsb_error_code dsbc_classify(const char *text, const char **advice)
          "the engine does not speak TLS there: unset DOCKER_TLS_VERIFY, or check the address in DOCKER_HOST"},
         {"permission denied while trying to connect", DSB_ERROR_DENIED,
          "your user may not use the Docker socket: add it to the group \"docker\" and log in again, or use rootless "
-         "Podman (--backend podman)"},
+         "Podman (backend podman)"},
         {"connect: permission denied", DSB_ERROR_DENIED,
          "your user may not use the Docker socket: add it to the group \"docker\" and log in again, or use rootless "
-         "Podman (--backend podman)"},
+         "Podman (backend podman)"},
         {"cannot connect to the docker daemon", DSB_ERROR_UNAVAILABLE,
-         "start it (systemctl start docker), or give its address with DOCKER_HOST or --host"},
-        {"error during connect", DSB_ERROR_UNAVAILABLE, "check DOCKER_HOST, --host or the Docker context"},
+         "start it (systemctl start docker), or give its address with DOCKER_HOST or an endpoint"},
+        {"error during connect", DSB_ERROR_UNAVAILABLE, "check DOCKER_HOST, the endpoint or the Docker context"},
         {"failed to connect to the docker api", DSB_ERROR_UNAVAILABLE,
-         "start it (systemctl start docker), or give its address with DOCKER_HOST or --host"},
+         "start it (systemctl start docker), or give its address with DOCKER_HOST or an endpoint"},
         {"unable to resolve docker endpoint", DSB_ERROR_UNAVAILABLE, "check the Docker context"},
         {"no such image", DSB_ERROR_NOT_FOUND, "make or pull the image first"},
         {"unable to find image", DSB_ERROR_NOT_FOUND, "make or pull the image first"},

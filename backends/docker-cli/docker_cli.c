@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The operations, and the descriptor. */
-#include "cli.h"
+#include "docker-cli/docker_cli.h"
 
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <string.h>
 
@@ -51,15 +51,6 @@ static void forward_line(void *data, const char *line)
     dsbc_log(cli, "%s", line);
 }
 
-static gboolean pull(const struct dsbc_cli *cli, const char *image, GError **error)
-{
-    GPtrArray *argv = dsbc_argv(cli);
-    dsbc_add(argv, "pull");
-    dsbc_add(argv, "%s", image);
-    g_auto(dsbc_output) output = {.line = forward_line, .line_data = (void *) cli};
-    return dsbc_call(cli, argv, "pull", &output, error);
-}
-
 /** First element of the array that `inspect` prints. */
 static json_object *first_of(const struct dsbc_output *output, GError **error)
 {
@@ -89,21 +80,15 @@ static json_object *inspect_image(const struct dsbc_cli *cli, const char *image,
     return first_of(&output, error);
 }
 
-static gboolean op_prepare(void *backend, const char *image, gboolean may_pull, struct dsb_image_info *info,
-                           GError **error)
+static gboolean op_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error)
 {
     struct dsbc_cli *cli = backend;
     struct dsbc_facts facts;
     if (!dsbc_identify(cli, &facts, error))
         return FALSE;
     g_autoptr(GError) local = NULL;
-    g_autoptr(json_object) root = inspect_image(cli, image, &local);
-    if (root == NULL && may_pull && g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
-        g_clear_error(&local);
-        if (!pull(cli, image, error))
-            return FALSE;
-        root = inspect_image(cli, image, &local);
-    }
+    const char *name = facts.podman ? dsbe_podman_image(image) : image;
+    g_autoptr(json_object) root = inspect_image(cli, name, &local);
     if (root == NULL) {
         g_propagate_error(error, g_steal_pointer(&local));
         return FALSE;
@@ -161,7 +146,7 @@ static char *parse_id(const char *text)
     return g_strdup(line);
 }
 
-/** Deadline of kill and rm; after a cancel nobody waits longer than it must. */
+/** Deadline of rm; after a cancel nobody waits longer than it must. */
 static guint end_timeout(const struct dsbc_cli *cli)
 {
     int cancel_fd = cli->cancel_fd;
@@ -293,26 +278,6 @@ static gboolean op_start(void *backend, const char *id, struct dsb_stream *strea
     return dsbc_stream_open(cli, argv, stream, error);
 }
 
-static gboolean op_kill(void *backend, const char *id, GError **error)
-{
-    static const char *const harmless[] = {"is not running", "can only kill running", "state improper", "not running"};
-    struct dsbc_cli *cli = backend;
-    GPtrArray *argv = dsbc_argv(cli);
-    dsbc_add(argv, "kill");
-    dsbc_add(argv, "--signal=KILL");
-    dsbc_add(argv, "%s", id);
-    g_auto(dsbc_output) output = {.timeout_ms = end_timeout(cli), .always = TRUE};
-    g_autoptr(GError) local = NULL;
-    if (dsbc_call(cli, argv, "kill", &output, &local) || g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND))
-        return TRUE;
-    for (gsize i = 0; i < G_N_ELEMENTS(harmless); i++) {
-        if (strstr(local->message, harmless[i]) != NULL)
-            return TRUE;
-    }
-    g_propagate_error(error, g_steal_pointer(&local));
-    return FALSE;
-}
-
 static gboolean op_destroy(void *backend, const char *id, GError **error)
 {
     return remove_container(backend, id, error);
@@ -397,7 +362,7 @@ static const struct dsb_plugin plugin = {
     .thread_model = DSB_THREADS_PARALLEL,
     .enforces = DSBC_ENFORCES,
     .name = "docker-cli",
-    .version = DSBC_VERSION,
+    .version = DSB_VERSION,
     .description = "Docker through its command line client",
     .open = op_open,
     .close = op_close,
@@ -405,7 +370,6 @@ static const struct dsb_plugin plugin = {
     .create = op_create,
     .inspect = op_inspect,
     .start = op_start,
-    .kill = op_kill,
     .destroy = op_destroy,
     .list = op_list,
     .prepare = op_prepare,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Which program, which endpoint, which environment. */
-#include "cli.h"
+#include "docker-cli/docker_cli.h"
 
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -11,23 +11,10 @@
 #include <unistd.h>
 
 #define DEFAULT_TIMEOUT_MS 60000
-#define CONFIG_MAX (1024 * 1024)
 
-/** All that a call gets of our environment, besides PATH and LANG. */
+/** What a call gets of our environment besides what all engines do. No proxies: Podman's program hands them on. */
 static const char *const passed[] = {
-    "HOME",
-    "DOCKER_HOST",
-    "DOCKER_CERT_PATH",
-    "DOCKER_TLS_VERIFY",
-    "DOCKER_API_VERSION",
-    "XDG_RUNTIME_DIR",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    "DBUS_SESSION_BUS_ADDRESS",
-    "SSH_AUTH_SOCK",
-    "CONTAINERS_CONF",
-    "CONTAINERS_STORAGE_CONF",
-    "CONTAINERS_REGISTRIES_CONF",
+    "DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION", "SSH_AUTH_SOCK", NULL,
 };
 
 void dsbc_log(const struct dsbc_cli *cli, const char *format, ...)
@@ -41,7 +28,7 @@ void dsbc_log(const struct dsbc_cli *cli, const char *format, ...)
     cli->log(cli->log_data, line);
 }
 
-static gboolean choose_program(struct dsbc_cli *cli, const char *endpoint, const char *path_list, GError **error)
+static gboolean choose_program(struct dsbc_cli *cli, const char *endpoint, GError **error)
 {
     if (endpoint != NULL && g_path_is_absolute(endpoint)) {
         if (!dsbe_program_ok(endpoint)) {
@@ -54,65 +41,22 @@ static gboolean choose_program(struct dsbc_cli *cli, const char *endpoint, const
         cli->program = g_strdup(endpoint);
         return TRUE;
     }
-    cli->program = dsbe_find_program("docker", path_list);
+    cli->program = dsbe_find_program("docker", dsbe_path_list());
     if (cli->program != NULL)
         return TRUE;
-    g_autofree char *podman = dsbe_find_program("podman", path_list);
+    g_autofree char *podman = dsbe_find_program("podman", dsbe_path_list());
     g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
                 "there is no program \"docker\" in PATH (what belongs to others, or others can write, is not run); %s",
-                podman != NULL ? "Podman is there: use --backend podman"
+                podman != NULL ? "Podman is there: use backend podman"
                                : "install Docker's command line client, or use another backend");
     return FALSE;
-}
-
-static char *user_config_dir(void)
-{
-    const char *given = g_getenv("DOCKER_CONFIG");
-    if (given != NULL && g_path_is_absolute(given))
-        return g_strdup(given);
-    return g_build_filename(g_get_home_dir(), ".docker", NULL);
-}
-
-/** A small JSON file of the user, NULL when there is none that can be read. */
-static json_object *read_json(const char *path)
-{
-    gsize size = 0;
-    g_autofree char *text = dsbe_read_file(path, CONFIG_MAX, &size, NULL);
-    return text != NULL ? dsbe_json_parse(text, size, NULL) : NULL;
-}
-
-/** Name of the Docker context in use, NULL for the default one. DOCKER_HOST goes before it. */
-static char *current_context(const char *config_dir)
-{
-    const char *host = g_getenv("DOCKER_HOST");
-    if (host != NULL && *host != '\0')
-        return NULL;
-    g_autofree char *name = g_strdup(g_getenv("DOCKER_CONTEXT"));
-    if (name == NULL || *name == '\0') {
-        g_autofree char *file = g_build_filename(config_dir, "config.json", NULL);
-        g_autoptr(json_object) config = read_json(file);
-        g_free(name);
-        name = g_strdup(dsbe_json_string(config, "currentContext", ""));
-    }
-    if (*name == '\0' || g_str_equal(name, "default"))
-        return NULL;
-    return g_steal_pointer(&name);
-}
-
-static char *context_endpoint(const char *config_dir, const char *context)
-{
-    g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, context, -1);
-    g_autofree char *file = g_build_filename(config_dir, "contexts", "meta", hash, "meta.json", NULL);
-    g_autoptr(json_object) meta = read_json(file);
-    const char *host = dsbe_json_string(meta, "Endpoints.docker.Host", "");
-    return *host != '\0' ? g_strdup(host) : g_strconcat("context:", context, NULL);
 }
 
 static gboolean make_directory(const char *path, GError **error)
 {
     struct stat st;
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot create %s: %s", path, g_strerror(errno));
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot create %s: %s", path, dsb_errno_text(errno));
         return FALSE;
     }
     if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0)
@@ -149,63 +93,46 @@ static char *make_config_dir(const struct dsbc_cli *cli, const char *user_config
     g_autofree char *link = g_build_filename(path, "contexts", NULL);
     g_autofree char *target = g_build_filename(user_config, "contexts", NULL);
     if (symlink(target, link) != 0 && errno != EEXIST) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot create %s: %s", link, g_strerror(errno));
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot create %s: %s", link, dsb_errno_text(errno));
         return NULL;
     }
     return g_steal_pointer(&path);
 }
 
-static GStrv make_env(const char *path_list, const char *config_dir, const char *cert_dir, const char *context,
-                      gboolean host_given)
+static GStrv make_env(const char *config_dir, const struct dsbe_docker_place *place, gboolean host_given)
 {
-    g_autofree char *safe = dsbe_safe_path(path_list);
-    GStrv env = g_environ_setenv(NULL, "PATH", safe, TRUE);
-    env = g_environ_setenv(env, "LANG", "C.UTF-8", TRUE);
-    for (gsize i = 0; i < G_N_ELEMENTS(passed); i++) {
-        const char *value = g_getenv(passed[i]);
-        if (value != NULL)
-            env = g_environ_setenv(env, passed[i], value, TRUE);
-    }
+    GStrv env = g_environ_setenv(dsbe_environment(passed), "LANG", "C.UTF-8", TRUE);
     env = g_environ_setenv(env, "DOCKER_CONFIG", config_dir, TRUE);
     env = g_environ_setenv(env, "DOCKER_CLI_HINTS", "false", TRUE);
-    env = g_environ_setenv(env, "DOCKER_CERT_PATH", cert_dir, FALSE);
+    env = g_environ_setenv(env, "DOCKER_CERT_PATH", place->config, FALSE);
     if (host_given)
         env = g_environ_unsetenv(env, "DOCKER_HOST");
-    else if (context != NULL)
-        env = g_environ_setenv(env, "DOCKER_CONTEXT", context, TRUE);
+    else if (place->context != NULL)
+        env = g_environ_setenv(env, "DOCKER_CONTEXT", place->context, TRUE);
     return env;
 }
 
 gboolean dsbc_setup(struct dsbc_cli *cli, const struct dsb_open_params *params, GError **error)
 {
-    const char *path_list = g_getenv("PATH");
-    if (path_list == NULL || *path_list == '\0')
-        path_list = DSBE_DEFAULT_PATH;
     g_mutex_init(&cli->lock);
     cli->log = params->log;
     cli->log_data = params->log_data;
     cli->timeout_ms = params->call_timeout_ms > 0 ? params->call_timeout_ms : DEFAULT_TIMEOUT_MS;
     cli->timeout_given = params->call_timeout_ms > 0;
     cli->cancel_fd = dsbe_cancel_of(params);
-    if (!choose_program(cli, params->endpoint, path_list, error) || !make_state_dir(cli, params->runtime_dir, error))
+    if (!choose_program(cli, params->endpoint, error) || !make_state_dir(cli, params->runtime_dir, error))
         return FALSE;
 
     gboolean host_given = params->endpoint != NULL && *params->endpoint != '\0' && *params->endpoint != '/';
-    g_autofree char *user_config = user_config_dir();
-    g_autofree char *config = make_config_dir(cli, user_config, error);
+    g_auto(dsbe_docker_place) place = {0};
+    dsbe_docker_find(host_given ? params->endpoint : NULL, &place);
+    g_autofree char *config = make_config_dir(cli, place.config, error);
     if (config == NULL)
         return FALSE;
-    g_autofree char *context = host_given ? NULL : current_context(user_config);
-    const char *host = g_getenv("DOCKER_HOST");
-    if (host_given)
-        cli->endpoint = g_strdup(params->endpoint);
-    else if (context != NULL)
-        cli->endpoint = context_endpoint(user_config, context);
-    else
-        cli->endpoint = g_strdup(host != NULL && *host != '\0' ? host : "unix:///var/run/docker.sock");
+    cli->endpoint = place.address ? g_strdup(place.address) : g_strconcat("context:", place.context, NULL);
     cli->host = host_given ? g_strdup(params->endpoint) : NULL;
-    cli->env = make_env(path_list, config, user_config, context, host_given);
-    cli->user_env = make_env(path_list, user_config, user_config, context, host_given);
+    cli->env = make_env(config, &place, host_given);
+    cli->user_env = make_env(place.config, &place, host_given);
     return TRUE;
 }
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli.h"
+/* Starts the program, reads what it says within bounds, and ends it. */
+#include "docker-cli/docker_cli.h"
 
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -16,7 +16,6 @@
 #define TEXT_MAX (16 * 1024 * 1024)
 #define ERRORS_MAX (64 * 1024)
 #define LINE_MAX_BYTES 4096
-#define STATUS_UNKNOWN 255
 
 void dsbc_fd_clear(dsbc_fd *fd)
 {
@@ -25,73 +24,34 @@ void dsbc_fd_clear(dsbc_fd *fd)
     *fd = -1;
 }
 
-static gboolean prepare_attributes(posix_spawnattr_t *attributes)
-{
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    return posix_spawnattr_setsigmask(attributes, &none) == 0 && posix_spawnattr_setsigdefault(attributes, &all) == 0 &&
-           posix_spawnattr_setpgroup(attributes, 0) == 0 &&
-           posix_spawnattr_setflags(attributes,
-                                    POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP) == 0;
-}
-
-static int spawn_with(posix_spawn_file_actions_t *actions, char *const *argv, char *const *env, int in, int out,
-                      int err, pid_t *pid)
-{
-    const int from[] = {in, out, err};
-    for (int i = 0; i < 3; i++) {
-        int code = posix_spawn_file_actions_adddup2(actions, from[i], i);
-        if (code != 0)
-            return code;
-    }
-    int code = posix_spawn_file_actions_addclosefrom_np(actions, 3);
-    if (code != 0)
-        return code;
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    code = prepare_attributes(&attributes) ? posix_spawn(pid, argv[0], actions, &attributes, argv, env) : EINVAL;
-    posix_spawnattr_destroy(&attributes);
-    return code;
-}
-
 gboolean dsbc_spawn(char *const *argv, char *const *env, int in, int out, int err, struct dsbc_child *child,
                     GError **error)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
+    const struct dsbe_child plan = {argv[0], NULL, argv, env, in, out, err, FALSE};
     pid_t pid = -1;
-    int code = spawn_with(&actions, argv, env, in, out, err, &pid);
-    posix_spawn_file_actions_destroy(&actions);
+    int code = dsbe_spawn(&plan, &pid);
     if (code != 0) {
         g_set_error(error, DSB_ERROR, code == EACCES ? DSB_ERROR_DENIED : DSB_ERROR_FAILED, "cannot run %s: %s",
-                    argv[0], g_strerror(code));
+                    argv[0], dsb_errno_text(code));
         return FALSE;
     }
     struct dsbc_child made = {.pid = pid, .pidfd = (int) syscall(SYS_pidfd_open, pid, 0)};
     if (made.pidfd < 0) {
         code = errno;
         dsbc_child_end(&made);
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pidfd_open: %s", g_strerror(code));
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pidfd_open: %s", dsb_errno_text(code));
         return FALSE;
     }
     *child = made;
     return TRUE;
 }
 
-static void reap(struct dsbc_child *child, int *status)
+static gboolean reap(struct dsbc_child *child, int *status, GError **error)
 {
-    int raw = 0;
-    pid_t got;
-    do
-        got = waitpid(child->pid, &raw, 0);
-    while (got < 0 && errno == EINTR);
-    if (got < 0)
-        *status = STATUS_UNKNOWN; /* somebody else waits for all children of this process */
-    else
-        *status = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+    gboolean known = dsbe_reap(child->pid, "the docker program (backend docker-api starts none)", status, error);
     dsbc_fd_clear(&child->pidfd);
     child->pid = -1;
+    return known;
 }
 
 static int poll_again(struct pollfd *fds, nfds_t n, int timeout_ms)
@@ -103,23 +63,13 @@ static int poll_again(struct pollfd *fds, nfds_t n, int timeout_ms)
     return ready;
 }
 
-gboolean dsbc_child_wait(struct dsbc_child *child, int timeout_ms, int *status)
-{
-    struct pollfd fd = {.fd = child->pidfd, .events = POLLIN};
-    if (poll_again(&fd, 1, timeout_ms) <= 0)
-        return FALSE;
-    reap(child, status);
-    return TRUE;
-}
-
 void dsbc_child_end(struct dsbc_child *child)
 {
     if (child->pid <= 0)
         return;
-    int status;
     kill(-child->pid, SIGKILL);
     kill(child->pid, SIGKILL);
-    reap(child, &status);
+    reap(child, NULL, NULL);
 }
 
 void dsbc_output_clear(struct dsbc_output *output)
@@ -212,7 +162,7 @@ static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 
             if (until != deadline)
                 continue;
             g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT,
-                                "no answer in time (--engine-timeout gives it more)");
+                                "no answer in time (engine_timeout_ms gives it more)");
             return FALSE;
         }
         for (int i = 0; i < 2; i++) {
@@ -232,8 +182,7 @@ static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 
             if (output->line != NULL && sources[i].line->len > 0)
                 output->line(output->line_data, sources[i].line->str);
         }
-        reap(child, &output->status);
-        return TRUE;
+        return reap(child, &output->status, error);
     }
 }
 
@@ -241,14 +190,13 @@ gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int
                       GError **error)
 {
     int out[2], err[2];
-    g_auto(dsbc_fd) null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null < 0 || pipe2(out, O_CLOEXEC) != 0) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", g_strerror(errno));
+    if (pipe2(out, O_CLOEXEC) != 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", dsb_errno_text(errno));
         return FALSE;
     }
     g_auto(dsbc_fd) out_read = out[0], out_write = out[1];
     if (pipe2(err, O_CLOEXEC) != 0) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", g_strerror(errno));
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", dsb_errno_text(errno));
         return FALSE;
     }
     g_auto(dsbc_fd) err_read = err[0], err_write = err[1];
@@ -256,7 +204,7 @@ gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int
     fcntl(err_read, F_SETFL, O_NONBLOCK);
 
     struct dsbc_child child;
-    if (!dsbc_spawn(argv, env, null, out_write, err_write, &child, error))
+    if (!dsbc_spawn(argv, env, -1, out_write, err_write, &child, error))
         return FALSE;
     dsbc_fd_clear(&out_write);
     dsbc_fd_clear(&err_write);

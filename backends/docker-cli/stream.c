@@ -3,9 +3,9 @@
  * The attached program as a stream: its stdin and stdout carry pid 1's bytes, its stderr is diagnostics.
  * The descriptor to poll is an epoll one over both outputs, since a full stderr would stop stdout, too.
  */
-#include "cli.h"
+#include "docker-cli/docker_cli.h"
 
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -134,7 +134,7 @@ static gboolean watch(struct stream *stream, GError **error)
     if (stream->watch >= 0 && epoll_ctl(stream->watch, EPOLL_CTL_ADD, stream->out, &event) == 0 &&
         epoll_ctl(stream->watch, EPOLL_CTL_ADD, stream->err, &event) == 0)
         return TRUE;
-    g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "epoll: %s", g_strerror(errno));
+    g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "epoll: %s", dsb_errno_text(errno));
     return FALSE;
 }
 
@@ -146,7 +146,7 @@ gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv_taken, str
     for (int i = 0; i < 3; i++) {
         if (pipe2(fds[i], O_CLOEXEC) == 0)
             continue;
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", g_strerror(errno));
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", dsb_errno_text(errno));
         for (int k = 0; k < i; k++) {
             close(fds[k][0]);
             close(fds[k][1]);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting that a caller can end, and writing that cannot end the caller. */
-#include "engine.h"
+/* Waiting that a caller can end, writing that cannot end the caller, and how a child of ours ended. */
+#include "engine/engine.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <sys/file.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #define LOCK_POLL_US 5000
@@ -65,7 +66,7 @@ gboolean dsbe_take_lock(int lock, gint64 deadline, int cancel_fd, const char *wh
             return FALSE;
         }
         if (now >= deadline) {
-            g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "%s takes too long (--engine-timeout gives it more)",
+            g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "%s takes too long (engine_timeout_ms gives it more)",
                         whose);
             return FALSE;
         }
@@ -73,6 +74,24 @@ gboolean dsbe_take_lock(int lock, gint64 deadline, int cancel_fd, const char *wh
             return dsbe_set_cancelled(error);
     }
     return TRUE;
+}
+
+gboolean dsbe_reap(pid_t pid, const char *what, int *status, GError **error)
+{
+    int raw = 0;
+    pid_t got;
+    do
+        got = waitpid(pid, &raw, 0);
+    while (got < 0 && errno == EINTR);
+    if (status != NULL)
+        *status = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+    if (got == pid)
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED,
+                "how %s ended is not known: this program ignores SIGCHLD, or waits for children that it did not start; "
+                "let it have that signal's default and wait for its own by pid",
+                what);
+    return FALSE;
 }
 
 void dsbe_sigpipe_block(struct dsbe_sigpipe *guard)

@@ -3,7 +3,7 @@
  * The operations of a backend over HTTP, the same for every engine; the dialect has the words. All
  * state after `identify` is constant, so operations may run in parallel.
  */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +45,7 @@ void dsbe_client_free(struct dsbe_client *client)
     dsbe_http_free(client->http);
     g_free(client->prefix);
     g_free(client->runtime_dir);
+    g_free(client->state);
     g_free(client);
 }
 
@@ -213,33 +214,6 @@ static char *container_path(const struct dsbe_client *client, const char *id, co
                        query ? query : "", NULL);
 }
 
-static gboolean pull_line(void *data, const char *line, gsize size, GError **error)
-{
-    struct dsbe_client *client = data;
-    g_autoptr(json_object) root = dsbe_json_parse(line, size, NULL);
-    const char *failure = dsbe_json_string(root, "error", "");
-    if (*failure) {
-        g_autofree char *reason = dsbe_one_line(failure, strlen(failure));
-        g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "pulling the image failed: %s", reason);
-        return FALSE;
-    }
-    dsbe_client_log_progress(client, root);
-    return TRUE;
-}
-
-static gboolean pull_image(struct dsbe_client *client, const char *image, GError **error)
-{
-    g_auto(dsbe_response) response = {0};
-    /* Without a tag Docker would pull every tag there is. */
-    const char *slash = strrchr(image, '/');
-    gboolean bare = !strchr(slash ? slash : image, ':') && !strchr(image, '@');
-    g_autofree char *full = g_strconcat(image, bare ? ":latest" : "", NULL);
-    g_autofree char *name = g_uri_escape_string(full, NULL, FALSE);
-    g_autofree char *path = g_strconcat(client->prefix, client->dialect->pull_path, name, NULL);
-    struct dsbe_request request = {.method = "POST", .path = path, .line = pull_line, .line_data = client};
-    return dsbe_client_call(client, &request, 0, "pulling the image", &response, error);
-}
-
 static gsize count_volumes(const struct dsbe_client *client, json_object *root)
 {
     json_object *volumes = dsbe_json_at(root, "Config.Volumes");
@@ -254,24 +228,26 @@ static gsize count_volumes(const struct dsbe_client *client, json_object *root)
     return count;
 }
 
-gboolean dsbe_op_prepare(void *backend, const char *image, gboolean pull, struct dsb_image_info *info, GError **error)
+const char *dsbe_podman_image(const char *image)
+{
+    const char *id = g_str_has_prefix(image, "sha256:") ? image + strlen("sha256:") : "";
+    gsize length = strspn(id, "0123456789abcdef");
+    return length > 0 && length < 64 && id[length] == '\0' ? id : image;
+}
+
+gboolean dsbe_op_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error)
 {
     struct dsbe_client *client = backend;
     if (!check_word(image, "_.-/:@", "image name", error))
         return FALSE;
-    g_autofree char *path = g_strconcat(client->prefix, "/images/", image, "/json", NULL);
+    const char *name = client->dialect->bare_ids ? dsbe_podman_image(image) : image;
+    g_autofree char *path = g_strconcat(client->prefix, "/images/", name, "/json", NULL);
     GError *local = NULL;
     g_autoptr(json_object) root = dsbe_client_json(client, path, "looking up the image", &local);
-    if (!root && pull && g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
-        g_clear_error(&local);
-        if (!pull_image(client, image, error))
-            return FALSE;
-        root = dsbe_client_json(client, path, "looking up the image", &local);
-    }
     if (g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
         g_clear_error(&local);
         g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND,
-                    "image \"%s\" is not on this engine: make it with dsandbox image build, or name one with --image",
+                    "image \"%s\" is not on this engine: make it with dsandbox image build, or name another one",
                     image);
         return FALSE;
     }
@@ -312,7 +288,8 @@ static gboolean lock_create(const struct dsbe_client *client, const struct dsb_s
     g_autofree char *path = g_build_filename(client->runtime_dir, "podman-create.lock", NULL);
     *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (*lock < 0) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED, "cannot use \"%s\": %s", path, g_strerror(errno));
+        g_set_error(error, DSB_ERROR, dsb_errno_code(errno, DSB_ERROR_DENIED), "cannot use \"%s\": %s", path,
+                    dsb_errno_text(errno));
         return FALSE;
     }
     if (dsbe_take_lock(*lock, deadline, client->cancel_fd, "the creation of other containers", error))
@@ -457,20 +434,6 @@ static gboolean end(struct dsbe_client *client, const char *method, const char *
 }
 
 /* Success also when the container is gone or does not run. */
-gboolean dsbe_op_kill(void *backend, const char *id, GError **error)
-{
-    struct dsbe_client *client = backend;
-    g_autofree char *path = container_path(client, id, "kill", client->dialect->kill_query, error);
-    g_autoptr(GError) local = NULL;
-    if (!path || hangs(client, error))
-        return FALSE;
-    if (end(client, "POST", path, "killing the container", &local) ||
-        g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND) || g_error_matches(local, DSB_ERROR, DSB_ERROR_CONFLICT))
-        return TRUE;
-    g_propagate_error(error, g_steal_pointer(&local));
-    return FALSE;
-}
-
 struct removal {
     struct dsbe_client *client;
     const char *path;
@@ -518,6 +481,22 @@ static json_object *list(struct dsbe_client *client, const char *path, GError **
     }
 }
 
+/*
+ * Docker keeps the row of a container whose removal was asked for twice at once, in "removing" or "dead", for as long as
+ * the daemon runs (seen with 20.10.24). What it cannot show any more is not there.
+ */
+static gboolean is_phantom(struct dsbe_client *client, json_object *item)
+{
+    const char *state = dsbe_json_string(item, "State", "");
+    if (g_ascii_strcasecmp(state, "removing") != 0 && g_ascii_strcasecmp(state, "dead") != 0)
+        return FALSE;
+    g_autoptr(GError) local = NULL;
+    g_autofree char *path = container_path(client, dsbe_json_string(item, "Id", ""), "json", NULL, NULL);
+    if (path != NULL)
+        json_object_put(get_json(client, path, json_type_object, TRUE, "inspecting the container", &local));
+    return g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND);
+}
+
 gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
 {
     struct dsbe_client *client = backend;
@@ -536,39 +515,18 @@ gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, G
     }
     g_autoptr(GPtrArray) result = g_ptr_array_new_with_free_func(g_free);
     for (gsize i = 0; i < json_object_array_length(root); i++) {
-        struct dsb_leftover *leftover = parse_leftover(json_object_array_get_idx(root, i));
+        json_object *item = json_object_array_get_idx(root, i);
+        struct dsb_leftover *leftover = parse_leftover(item);
         g_ptr_array_add(result, leftover);
         g_autoptr(GError) ignored = NULL;
-        if (check_word(leftover->id, "_.-", "container id", &ignored))
+        if (check_word(leftover->id, "_.-", "container id", &ignored)) {
+            if (is_phantom(client, item))
+                g_ptr_array_set_size(result, (gint) result->len - 1);
             continue;
+        }
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine lists a container without a usable id");
         return FALSE;
     }
     *leftovers = g_steal_pointer(&result);
-    return TRUE;
-}
-
-gboolean dsbe_op_usage(void *backend, const char *id, struct dsb_usage *usage, GError **error)
-{
-    struct dsbe_client *client = backend;
-    struct dsb_usage result = {sizeof result, DSB_UNLIMITED, DSB_UNLIMITED, DSB_UNLIMITED};
-    g_autofree char *inspect = container_path(client, id, "json", NULL, error);
-    g_autofree char *path = inspect ? container_path(client, id, "stats", client->dialect->stats_query, error) : NULL;
-    if (!path)
-        return FALSE;
-    g_autoptr(json_object) state = dsbe_client_json(client, inspect, "inspecting the container", error);
-    if (!state)
-        return FALSE;
-    /* Only a "yes" says something: engines miss kills. */
-    if (dsbe_json_bool(state, "State.OOMKilled"))
-        result.oom_kills = 1;
-    /* Engines without statistics (rootless on cgroup v1) refuse; then nothing is known. */
-    g_autoptr(json_object) stats = dsbe_client_json(client, path, "reading statistics", NULL);
-    int64_t number = 0;
-    if (dsbe_json_int(stats, "memory_stats.max_usage", &number) && number > 0)
-        result.memory_peak_bytes = (uint64_t) number;
-    if (dsbe_json_int(stats, "cpu_stats.cpu_usage.total_usage", &number) && number > 0)
-        result.cpu_us = (uint64_t) number / 1000;
-    *usage = result;
     return TRUE;
 }

@@ -3,7 +3,7 @@
  * The engine's stream framing. Standard output becomes the stream; everything else is diagnostics, of
  * which the last 4 KiB are kept. No byte is buffered but a partial head.
  */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <string.h>
 

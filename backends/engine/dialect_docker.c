@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Docker Engine API 1.40 to 1.44. Data and pure functions only. */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <string.h>
 
@@ -11,7 +11,7 @@
 static char *negotiate(const struct dsbe_response *ping, struct dsb_engine_info *info, GError **error)
 {
     if (ping->libpod_version) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED, "this is Podman %s, not Docker: use --backend podman",
+        g_set_error(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED, "this is Podman %s, not Docker: use backend podman",
                     ping->libpod_version);
         return NULL;
     }
@@ -37,7 +37,9 @@ static void parse_info(json_object *root, struct dsb_engine_info *info)
 {
     g_strlcpy(info->version, dsbe_json_string(root, "ServerVersion", ""), sizeof info->version);
     g_strlcpy(info->runtime, dsbe_json_string(root, "DefaultRuntime", ""), sizeof info->runtime);
+    g_strlcpy(info->data_root, dsbe_json_string(root, "DockerRootDir", ""), sizeof info->data_root);
     info->rootless = dsbe_json_has(root, "SecurityOptions", "name=rootless");
+    info->maps_users = info->rootless || dsbe_json_has(root, "SecurityOptions", "name=userns");
     info->cgroup_version = (uint32_t) g_ascii_strtoull(dsbe_json_string(root, "CgroupVersion", "0"), NULL, 10);
     if (strcmp(dsbe_json_string(root, "OperatingSystem", ""), "Docker Desktop") == 0)
         info->local = FALSE;
@@ -56,16 +58,13 @@ static void parse_info(json_object *root, struct dsb_engine_info *info)
 
 static json_object *make_ulimits(const struct dsb_spec *spec)
 {
-    const struct {
-        const char *name;
-        uint64_t value;
-    } table[] = {{"nofile", spec->nofile}, {"core", spec->core}, {"fsize", spec->fsize}};
     json_object *list = json_object_new_array();
-    for (gsize i = 0; i < G_N_ELEMENTS(table); i++) {
+    for (gsize i = 0; i < dsbe_n_limit_controls; i++) {
         json_object *item = json_object_new_object();
-        dsbe_put_string(item, "Name", table[i].name);
-        dsbe_put_uint(item, "Soft", table[i].value);
-        dsbe_put_uint(item, "Hard", table[i].value);
+        uint64_t value = dsbe_limit_asked(&dsbe_limit_controls[i], spec);
+        dsbe_put_string(item, "Name", dsbe_limit_controls[i].name);
+        dsbe_put_uint(item, "Soft", value);
+        dsbe_put_uint(item, "Hard", value);
         json_object_array_add(list, item);
     }
     return list;
@@ -91,9 +90,9 @@ static json_object *make_mounts(const struct dsb_spec *spec)
 
 static json_object *make_tmpfs(const struct dsb_spec *spec)
 {
-    g_autofree char *big = dsbe_tmpfs_options(spec->tmp_bytes, "1777", "");
-    g_autofree char *run = dsbe_tmpfs_options(spec->small_tmp_bytes, "0755", "");
-    g_autofree char *small = dsbe_tmpfs_options(spec->small_tmp_bytes, "1777", "");
+    g_autofree char *big = dsbe_tmpfs_options(spec->tmp_bytes, spec->tmp_exec, "1777", "");
+    g_autofree char *run = dsbe_tmpfs_options(spec->small_tmp_bytes, FALSE, "0755", "");
+    g_autofree char *small = dsbe_tmpfs_options(spec->small_tmp_bytes, FALSE, "1777", "");
     json_object *tmpfs = json_object_new_object();
     dsbe_put_string(tmpfs, "/tmp", big);
     dsbe_put_string(tmpfs, "/run", run);
@@ -126,12 +125,15 @@ static json_object *make_host_config(const struct dsb_spec *spec, const struct d
     dsbe_put_string(host, "NetworkMode", spec->network == DSB_NETWORK_NONE ? "none" : "bridge");
     dsbe_put(host, "MaskedPaths", dsbe_masked_paths());
     dsbe_put_bool(host, "ReadonlyRootfs", spec->rootfs_read_only);
-    dsbe_put_bool(host, "AutoRemove", spec->auto_remove);
+    dsbe_put_bool(host, "AutoRemove", TRUE);
     dsbe_put_bool(host, "Privileged", FALSE);
     dsbe_put_bool(host, "Init", FALSE);
     dsbe_put_string(host, "IpcMode", "private");
     dsbe_put_string(host, "CgroupnsMode", "private");
-    /* With userns-remap our user would be another one on the host, and could not enter the session directory. */
+    /*
+     * With userns-remap our user would be another one on the host, and could not enter the session directory. Control
+     * groups stay writable all the same, and the measurement refuses that.
+     */
     dsbe_put_string(host, "UsernsMode", "host");
     dsbe_put(host, "CapDrop", dsbe_strings("ALL", NULL));
     g_autofree char *seccomp = g_strconcat("seccomp=", spec->seccomp_json, NULL);
@@ -236,7 +238,7 @@ static enum dsb_error_code error_code(long status, const char *message)
 const struct dsbe_dialect dsbe_docker = {
     .product = "docker",
     .title = "Docker",
-    .start_hint = "start it, or give --host",
+    .start_hint = "start it, or give an endpoint",
     .denied_hint = "add yourself to group docker, or use rootless Podman",
     .negotiate = negotiate,
     .parse_info = parse_info,
@@ -245,12 +247,9 @@ const struct dsbe_dialect dsbe_docker = {
     .error_code = error_code,
     .name_in_query = TRUE,
     .attach_query = "stream=1&stdin=1&stdout=1&stderr=1",
-    .kill_query = "signal=KILL",
     .delete_query = "force=1&v=1",
-    .stats_query = "stream=false&one-shot=true",
     .import_path = "/images/create?fromSrc=-",
     .import_split = TRUE,
     .import_type = "application/x-tar",
     .build_path = "/build?rm=1&forcerm=1",
-    .pull_path = "/images/create?fromImage=",
 };

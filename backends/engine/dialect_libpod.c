@@ -3,7 +3,7 @@
  * Podman 4.3 and newer through libpod, whose oldest interface 4.0.0 every release still answers. The
  * Docker-compatible interface is not used: it ignores or changes too much. Data and pure functions only.
  */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <string.h>
 
@@ -16,7 +16,7 @@ static char *negotiate(const struct dsbe_response *ping, struct dsb_engine_info 
 {
     if (!ping->libpod_version) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED,
-                            "this engine is not Podman: use --backend docker-api");
+                            "this engine is not Podman: use backend docker-api");
         return NULL;
     }
     char *end = NULL;
@@ -32,10 +32,21 @@ static char *negotiate(const struct dsbe_response *ping, struct dsb_engine_info 
     return g_strdup(PREFIX);
 }
 
+/*
+ * Podman tells of the control group that it runs in itself. Below a terminal of a desktop, or in a unit, that lacks the
+ * processor; but systemd makes those of containers elsewhere, with all that the user's manager has.
+ */
+static gboolean has_controller(json_object *root, char *const *more, const char *name)
+{
+    return dsbe_json_has(root, "host.cgroupControllers", name) ||
+           (more && g_strv_contains((const char *const *) more, name));
+}
+
 static void parse_info(json_object *root, struct dsb_engine_info *info)
 {
     g_strlcpy(info->version, dsbe_json_string(root, "version.Version", info->version), sizeof info->version);
     g_strlcpy(info->runtime, dsbe_json_string(root, "host.ociRuntime.name", ""), sizeof info->runtime);
+    g_strlcpy(info->data_root, dsbe_json_string(root, "store.graphRoot", ""), sizeof info->data_root);
     info->rootless = dsbe_json_bool(root, "host.security.rootless");
     const char *cgroups = dsbe_json_string(root, "host.cgroupVersion", "");
     info->cgroup_version = strcmp(cgroups, "v1") == 0 ? 1 : strcmp(cgroups, "v2") == 0 ? 2 : 0;
@@ -45,11 +56,13 @@ static void parse_info(json_object *root, struct dsb_engine_info *info)
         info->cgroup_version == 2 && strcmp(dsbe_json_string(root, "host.cgroupManager", ""), "systemd") == 0;
     if (info->rootless && !delegated)
         return;
-    if (dsbe_json_has(root, "host.cgroupControllers", "memory"))
+    g_autofree char *managers = info->rootless && info->local ? dsbe_manager_controllers() : NULL;
+    g_auto(GStrv) more = managers ? g_strsplit_set(managers, " \n", -1) : NULL;
+    if (has_controller(root, more, "memory"))
         info->limits_available |= DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP);
-    if (dsbe_json_has(root, "host.cgroupControllers", "cpu"))
+    if (has_controller(root, more, "cpu"))
         info->limits_available |= DSB_BIT(DSB_CONTROL_CPU);
-    if (dsbe_json_has(root, "host.cgroupControllers", "pids"))
+    if (has_controller(root, more, "pids"))
         info->limits_available |= DSB_BIT(DSB_CONTROL_PIDS);
 }
 
@@ -62,32 +75,39 @@ static json_object *nsmode(const char *mode, const char *value)
     return namespace;
 }
 
-static void add_rlimit(json_object *list, const char *type, uint64_t value)
+static void add_rlimits(json_object *list, const char *type, uint64_t soft, uint64_t hard)
 {
     json_object *item = json_object_new_object();
     dsbe_put_string(item, "type", type);
-    dsbe_put_uint(item, "hard", value);
-    dsbe_put_uint(item, "soft", value);
+    dsbe_put_uint(item, "hard", hard);
+    dsbe_put_uint(item, "soft", soft);
     json_object_array_add(list, item);
 }
 
+static void add_rlimit(json_object *list, const char *type, uint64_t value) { add_rlimits(list, type, value, value); }
+
 /*
  * nproc is given although the policy has none: with nofile alone Podman fills in 1048576, which fails
- * where the service may not raise limits. The service's own hard limit changes nothing.
+ * where the service may not raise limits. The service's own hard limit changes nothing. Nor do its own limits of other
+ * kinds, without which those of containers.conf (default_ulimits) would come in.
  */
 static json_object *make_rlimits(const struct dsb_spec *spec, const struct dsbe_facts *facts)
 {
     json_object *list = json_object_new_array();
-    add_rlimit(list, "nofile", spec->nofile);
-    add_rlimit(list, "nproc", facts->nproc);
-    add_rlimit(list, "core", spec->core);
-    add_rlimit(list, "fsize", spec->fsize);
+    for (gsize i = 0; i < dsbe_n_limit_controls; i++) {
+        add_rlimit(list, dsbe_limit_controls[i].name, dsbe_limit_asked(&dsbe_limit_controls[i], spec));
+        if (dsbe_limit_controls[i].control == DSB_CONTROL_NOFILE)
+            add_rlimit(list, "nproc", facts->nproc);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(facts->others) && facts->others[i].type; i++)
+        if (!dsbe_is_limit_control(facts->others[i].type))
+            add_rlimits(list, facts->others[i].type, facts->others[i].soft, facts->others[i].hard);
     return list;
 }
 
-static void add_tmpfs(json_object *list, const char *target, uint64_t bytes, const char *mode)
+static void add_tmpfs(json_object *list, const char *target, uint64_t bytes, gboolean exec, const char *mode)
 {
-    g_autofree char *text = dsbe_tmpfs_options(bytes, mode, ",notmpcopyup");
+    g_autofree char *text = dsbe_tmpfs_options(bytes, exec, mode, ",notmpcopyup");
     g_auto(GStrv) words = g_strsplit(text, ",", -1);
     json_object *options = json_object_new_array();
     for (char **word = words; *word; word++)
@@ -112,9 +132,9 @@ static json_object *make_mounts(const struct dsb_spec *spec)
                  dsbe_strings("bind", "rprivate", spec->binds[i].read_only ? "ro" : "rw", "nosuid", "nodev", NULL));
         json_object_array_add(list, mount);
     }
-    add_tmpfs(list, "/tmp", spec->tmp_bytes, "1777");
-    add_tmpfs(list, "/run", spec->small_tmp_bytes, "0755");
-    add_tmpfs(list, "/var/tmp", spec->small_tmp_bytes, "1777");
+    add_tmpfs(list, "/tmp", spec->tmp_bytes, spec->tmp_exec, "1777");
+    add_tmpfs(list, "/run", spec->small_tmp_bytes, FALSE, "0755");
+    add_tmpfs(list, "/var/tmp", spec->small_tmp_bytes, FALSE, "1777");
     return list;
 }
 
@@ -192,7 +212,7 @@ static json_object *create_body(const struct dsb_spec *spec, const struct dsbe_f
     dsbe_put_string(body, "image", spec->image);
     put_process(body, spec);
     put_namespaces(body, spec);
-    dsbe_put_bool(body, "remove", spec->auto_remove);
+    dsbe_put_bool(body, "remove", TRUE);
     dsbe_put_bool(body, "use_image_hosts", TRUE);  /* nothing of the host's /etc/hosts */
     dsbe_put_bool(body, "manage_password", FALSE); /* no /etc/passwd and /etc/group of the engine's making */
     dsbe_put(body, "mask", dsbe_masked_paths());
@@ -239,6 +259,9 @@ static void observe(json_object *root, const struct dsb_spec *spec, struct dsb_o
                         dsbe_json_count(root, "HostConfig.CapAdd") == 0 && !observed->privileged;
         observed->capabilities = none ? 0 : UINT64_MAX;
     }
+    /* Podman 5 makes it a link in the container's own /etc, which no table of mounts has. */
+    if (*dsbe_json_string(root, "Config.Timezone", ""))
+        observed->foreign_mounts++;
     const char *runtime = dsbe_json_string(root, "OCIRuntime", "");
     if (*runtime) {
         observed->known |= DSB_BIT(DSB_CONTROL_RUNTIME);
@@ -261,7 +284,7 @@ static enum dsb_error_code error_code(long status, const char *message)
 const struct dsbe_dialect dsbe_libpod = {
     .product = "podman",
     .title = "Podman",
-    .start_hint = "start it (podman system service), or give --host",
+    .start_hint = "start it (podman system service), or give an endpoint",
     .denied_hint = "use your own rootless Podman, or ask for access to that socket",
     .create_timeout_ms = CREATE_TIMEOUT_MS,
     /* Podman 4.3 reads the subordinate ids with a library that knows no threads: an error, or a crash of the service.
@@ -269,6 +292,7 @@ const struct dsbe_dialect dsbe_libpod = {
     .create_alone = TRUE,
     .facts_seconds = 600, /* Podman asks the package manager about its programs: 0.7 s */
     .volumes_ignored = TRUE,
+    .bare_ids = TRUE,
     .negotiate = negotiate,
     .parse_info = parse_info,
     .create_body = create_body,
@@ -276,12 +300,9 @@ const struct dsbe_dialect dsbe_libpod = {
     .error_code = error_code,
     .name_in_query = FALSE,
     .attach_query = "stream=true&stdin=true&stdout=true&stderr=true&detachKeys=",
-    .kill_query = "signal=KILL",
     .delete_query = "force=true&timeout=0&v=true",
-    .stats_query = "stream=false",
     .import_path = "/images/import",
     .import_split = FALSE,
     .import_type = "application/x-tar",
     .build_path = "/build?rm=1&forcerm=1",
-    .pull_path = "/images/pull?reference=",
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Engine addresses. Knows spellings, not where a backend looks for them. */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -67,7 +67,7 @@ struct dsbe_endpoint *dsbe_endpoint_parse(const char *text, gboolean tls, GError
     if (g_str_has_prefix(text, "https://"))
         return parse_tcp(text, text + strlen("https://"), TRUE, error);
     if (g_str_has_prefix(text, "ssh://") || g_str_has_prefix(text, "npipe://"))
-        return refuse(DSB_ERROR_UNSUPPORTED, text, " needs the engine's own client: use --backend docker-cli", error);
+        return refuse(DSB_ERROR_UNSUPPORTED, text, " needs the engine's own client: use backend docker-cli", error);
     return refuse(DSB_ERROR_INVALID, text, " is not unix:///PATH, tcp://HOST:PORT, http:// or https://", error);
 }
 

@@ -36,6 +36,12 @@ enum dsbe_wait dsbe_wait(int fd, short events, gint64 deadline, int cancel_fd);
 /** flock, exclusive, until the deadline (monotonic, us). `whose` is in the TIMEOUT's message. */
 gboolean dsbe_take_lock(int lock, gint64 deadline, int cancel_fd, const char *whose, GError **error);
 
+/**
+ * Waits for a child of ours that has ended or is about to. `status`: as a shell says it, 128 and more for a signal.
+ * FALSE: its end is not known, since the host program ignores SIGCHLD or waits for children of others.
+ */
+gboolean dsbe_reap(pid_t pid, const char *what, int *status, GError **error);
+
 /** Keeps a write to a closed pipe or TLS connection from killing a program that does not ignore SIGPIPE. */
 struct dsbe_sigpipe {
     sigset_t before;
@@ -45,7 +51,7 @@ void dsbe_sigpipe_block(struct dsbe_sigpipe *guard);
 /** Takes a SIGPIPE that came meanwhile, and keeps errno. */
 void dsbe_sigpipe_restore(const struct dsbe_sigpipe *guard);
 
-/* --- remove.c --------------------------------------------------------------------------------- */
+/* --- remove_container.c ----------------------------------------------------------------------- */
 
 /**
  * Remove a container: `once` tries it, and again for a moment where it meets another removal, as the engine's own, which
@@ -53,15 +59,16 @@ void dsbe_sigpipe_restore(const struct dsbe_sigpipe *guard);
  */
 gboolean dsbe_remove(gboolean (*once)(void *data, GError **error), void *data, int cancel_fd, GError **error);
 
-/* --- files.c ---------------------------------------------------------------------------------- */
+/* --- trusted_files.c -------------------------------------------------------------------------- */
 
 #define DSBE_DOCKERFILE_MAX (1024 * 1024)
-#define DSBE_DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
 /** A regular file, opened without waiting (a FIFO, a device: INVALID; absent: NOT_FOUND); -1 with *error. */
 int dsbe_open_regular(const char *path, uint64_t *size, GError **error);
 /** The content (new, with a NUL behind it) of a regular file of at most `limit` bytes. NULL with *error. */
 char *dsbe_read_file(const char *path, gsize limit, gsize *size, GError **error);
+/** The names of the controllers that the user's part of systemd has, of cgroup v2 (new); NULL: there is none. */
+char *dsbe_manager_controllers(void);
 /**
  * Whether a program may be run: a regular executable file which, like every directory on the way to it, belongs to
  * root or to us and which nobody else can write (sticky directories excepted).
@@ -69,8 +76,26 @@ char *dsbe_read_file(const char *path, gsize limit, gsize *size, GError **error)
 gboolean dsbe_program_ok(const char *path);
 /** `path_list` (PATH) without the directories that others can write (new). */
 char *dsbe_safe_path(const char *path_list);
-/** Absolute path of the first `name` in `path_list` (NULL: a default) that dsbe_program_ok accepts (new), or NULL. */
+/** Absolute path of the first `name` in `path_list` that dsbe_program_ok accepts (new), or NULL. */
 char *dsbe_find_program(const char *name, const char *path_list);
+
+/* --- child.c ---------------------------------------------------------------------------------- */
+
+/** PATH, or a usual one where there is none. */
+const char *dsbe_path_list(void);
+/** What every program of an engine gets of our environment: where the user's files, sockets and settings are. */
+extern const char *const dsbe_passed[];
+/** An environment (new): PATH with the directories that nobody else can write, dsbe_passed, `more` (NULL-terminated). */
+GStrv dsbe_environment(const char *const *more);
+
+struct dsbe_child {
+    const char *program, *directory; /**< directory NULL: ours */
+    char *const *argv, *const *environment;
+    int in, out, err; /**< -1: /dev/null */
+    gboolean session; /**< of its own: a terminal's signals do not reach it. Else a process group of its own */
+};
+/** Start it, with no other descriptor and no signal blocked or ignored. 0, or an errno. */
+int dsbe_spawn(const struct dsbe_child *child, pid_t *pid);
 
 /* --- endpoint.c ------------------------------------------------------------------------------- */
 
@@ -101,7 +126,26 @@ void dsbe_endpoint_set_tls_dir(struct dsbe_endpoint *endpoint, const char *dir);
 typedef struct dsbe_endpoint dsbe_endpoint;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsbe_endpoint, dsbe_endpoint_free)
 
-/* --- json.c ----------------------------------------------------------------------------------- */
+/* --- docker_context.c ------------------------------------------------------------------------- */
+
+/** A variable of the environment that is set and not empty, or NULL. */
+const char *dsbe_variable(const char *name);
+
+/** Where Docker's own client finds its engine. */
+struct dsbe_docker_place {
+    char *config;         /**< the directory of the user's settings, absolute */
+    char *context;        /**< NULL: the default one, or an address was given */
+    char *address;        /**< NULL: the context has none that can be read */
+    char *tls_dir;        /**< of certificates, if there are any */
+    gboolean skip_verify; /**< the context says so */
+};
+/** By the address `given` (NULL or "": none), DOCKER_HOST, the context in use, or the default socket. */
+void dsbe_docker_find(const char *given, struct dsbe_docker_place *place);
+void dsbe_docker_place_clear(struct dsbe_docker_place *place);
+typedef struct dsbe_docker_place dsbe_docker_place;
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsbe_docker_place, dsbe_docker_place_clear)
+
+/* --- json_read.c ------------------------------------------------------------------------------ */
 
 /** Parse one JSON value; PROTOCOL when it is not one. Depth is limited. */
 json_object *dsbe_json_parse(const char *text, gsize size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -147,7 +191,7 @@ struct dsbe_request {
     gboolean upload;
     int64_t upload_size; /**< -1: not known (chunked) */
     guint timeout_ms;    /**< 0: none */
-    gboolean always;     /**< goes on when the caller cancelled: kill, remove, list */
+    gboolean always;     /**< goes on when the caller cancelled: remove, list */
     guint settle_ms;     /**< goes on for so long when the caller cancelled: create */
     /** Gets the body of a 2xx answer line by line instead of collecting it; FALSE stops with *error. */
     gboolean (*line)(void *data, const char *line, gsize size, GError **error);
@@ -231,10 +275,19 @@ gboolean dsbe_hijack(struct dsbe_http *http, const char *path, guint timeout_ms,
 
 /* --- dialects --------------------------------------------------------------------------------- */
 
+#define DSBE_N_OTHER_LIMITS 7
+
+/** A resource limit that no policy sets; type NULL: unknown. */
+struct dsbe_rlimit {
+    const char *type; /**< "stack"; static */
+    uint64_t soft, hard;
+};
+
 /** What a dialect may know besides the spec. */
 struct dsbe_facts {
     struct dsb_engine_info info;
     uint64_t nproc; /**< hard RLIMIT_NPROC of the engine's process */
+    struct dsbe_rlimit others[DSBE_N_OTHER_LIMITS]; /**< limits of that process */
 };
 
 struct dsbe_dialect {
@@ -246,6 +299,7 @@ struct dsbe_dialect {
     gboolean create_alone;    /**< a rootless service dies when it makes several containers at once */
     guint facts_seconds;      /**< how long the engine's facts may be remembered in runtime_dir; 0: not */
     gboolean volumes_ignored; /**< create never makes a volume of an image's VOLUME */
+    gboolean bare_ids;        /**< dsbe_podman_image() */
 
     /** Check the `_ping` headers and give the path prefix (new). */
     char *(*negotiate)(const struct dsbe_response *ping, struct dsb_engine_info *info, GError **error);
@@ -256,18 +310,18 @@ struct dsbe_dialect {
 
     gboolean name_in_query;
     const char *attach_query;
-    const char *kill_query;
     const char *delete_query;
-    const char *stats_query;
     const char *import_path; /**< with query up to the place of the name */
     gboolean import_split;   /**< the name is given as repo= and tag= */
     const char *import_type;
     const char *build_path;
-    const char *pull_path;
 };
 
 extern const struct dsbe_dialect dsbe_docker;
 extern const struct dsbe_dialect dsbe_libpod;
+
+/** An image as Podman takes it, which knows the first digits of an id without "sha256:" alone. Part of `image`. */
+const char *dsbe_podman_image(const char *image);
 
 /** Shared pieces of `observe`. */
 void dsbe_observe_mounts(json_object *root, const struct dsb_spec *spec, struct dsb_observed *observed);
@@ -281,7 +335,19 @@ uint64_t dsbe_parse_size(const char *text);
  * the engine cannot do must stay out: some engines fail the start over it.
  */
 gboolean dsbe_wants(const struct dsb_spec *spec, const struct dsbe_facts *facts, enum dsb_control control);
-char *dsbe_tmpfs_options(uint64_t bytes, const char *mode, const char *more);
+
+/** A control that is a resource limit, called as the kernel does: translations and reader walk the same list. */
+struct dsbe_limit_control {
+    const char *name;
+    enum dsb_control control;
+    gsize in_spec, in_observed; /**< offsets of its uint64_t */
+};
+extern const struct dsbe_limit_control dsbe_limit_controls[];
+extern const gsize dsbe_n_limit_controls;
+gboolean dsbe_is_limit_control(const char *name);
+uint64_t dsbe_limit_asked(const struct dsbe_limit_control *limit, const struct dsb_spec *spec);
+
+char *dsbe_tmpfs_options(uint64_t bytes, gboolean exec, const char *mode, const char *more);
 
 /* --- client.c --------------------------------------------------------------------------------- */
 
@@ -293,6 +359,7 @@ struct dsbe_client {
     gboolean timeout_given; /**< by the user */
     int cancel_fd;
     char *runtime_dir; /**< may be NULL */
+    char *state;       /**< facts that were remembered under another one do not count; may be NULL */
     struct dsbe_facts facts;
     void (*log)(void *log_data, const char *line);
     void *log_data;
@@ -313,7 +380,7 @@ void dsbe_client_free(struct dsbe_client *client);
 typedef struct dsbe_client dsbe_client;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsbe_client, dsbe_client_free)
 void dsbe_client_log(struct dsbe_client *client, const char *format, ...) G_GNUC_PRINTF(2, 3);
-/** One object of a stream of progress (pull, build, import). */
+/** One object of a stream of progress (build, import). */
 void dsbe_client_log_progress(struct dsbe_client *client, json_object *root);
 /** Exchange and status check: 2xx or `also` (0: none) is success. Errors carry `what`. */
 gboolean dsbe_client_call(struct dsbe_client *client, const struct dsbe_request *request, long also, const char *what,
@@ -322,7 +389,12 @@ gboolean dsbe_client_call(struct dsbe_client *client, const struct dsbe_request 
 json_object *dsbe_client_json(struct dsbe_client *client, const char *path, const char *what,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* facts.c: the answer of `/info`, remembered where the engine needs long for it */
+/* info_cache.c: the answer of `/info`, remembered where the engine needs long for it */
+/** A file of a private directory for what one engine, `who`, says of itself (new). */
+char *dsbe_cache_path(const char *directory, const char *who);
+/** What was remembered under the same key at most so long ago (new reference), or NULL. */
+json_object *dsbe_cache_recall(const char *path, const char *key, guint seconds);
+gboolean dsbe_cache_remember(const char *path, const char *key, json_object *facts, GError **error);
 json_object *dsbe_facts_recall(struct dsbe_client *client);
 void dsbe_facts_remember(struct dsbe_client *client, json_object *root);
 /** Name of the OCI runtime to use where Podman's default cannot run on this host; "" otherwise. */
@@ -331,19 +403,29 @@ const char *dsbe_podman_runtime(const struct dsb_engine_info *info);
 /* operations of struct dsb_plugin; `backend` is a struct dsbe_client */
 void dsbe_op_close(void *backend);
 gboolean dsbe_op_describe(void *backend, struct dsb_engine_info *info, GError **error);
-gboolean dsbe_op_prepare(void *backend, const char *image, gboolean pull, struct dsb_image_info *info, GError **error);
+gboolean dsbe_op_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error);
 gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, GError **error);
 gboolean dsbe_op_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
                          GError **error);
 gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream, GError **error);
-gboolean dsbe_op_kill(void *backend, const char *id, GError **error);
 gboolean dsbe_op_destroy(void *backend, const char *id, GError **error);
 gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error);
-gboolean dsbe_op_usage(void *backend, const char *id, struct dsb_usage *usage, GError **error);
 gboolean dsbe_op_image_make(void *backend, const struct dsb_image_source *source, GError **error);
 
-/** Controls that both dialects translate. */
-#define DSBE_ENFORCES (DSB_CONTROLS_ALL & ~DSB_CONTROLS_CORE)
+/** Controls that both dialects translate, one by one: a new control is refused until it stands here. */
+#define DSBE_ENFORCES                                                                                                  \
+    (DSB_CONTROLS_LIMITS | DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_TMP) | DSB_BIT(DSB_CONTROL_SHM) |            \
+     DSB_BIT(DSB_CONTROL_NOFILE) | DSB_BIT(DSB_CONTROL_CORE) | DSB_BIT(DSB_CONTROL_FSIZE) |                             \
+     DSB_BIT(DSB_CONTROL_NETWORK) | DSB_BIT(DSB_CONTROL_USER) | DSB_BIT(DSB_CONTROL_ROOTFS) |                           \
+     DSB_BIT(DSB_CONTROL_CAPABILITIES) | DSB_BIT(DSB_CONTROL_NO_NEW_PRIVS) | DSB_BIT(DSB_CONTROL_SECCOMP) |             \
+     DSB_BIT(DSB_CONTROL_NAMESPACES) | DSB_BIT(DSB_CONTROL_DEVICES) | DSB_BIT(DSB_CONTROL_RUNTIME))
+
+/** The members of a plugin whose engine is asked over HTTP, but for its name and how it opens. */
+#define DSBE_HTTP_PLUGIN                                                                                               \
+    DSB_PLUGIN_HEADER, .thread_model = DSB_THREADS_PARALLEL, .enforces = DSBE_ENFORCES, .version = DSB_VERSION,        \
+                       .close = dsbe_op_close, .describe = dsbe_op_describe, .create = dsbe_op_create,                 \
+                       .inspect = dsbe_op_inspect, .start = dsbe_op_start, .destroy = dsbe_op_destroy,                 \
+                       .list = dsbe_op_list, .prepare = dsbe_op_prepare, .image_make = dsbe_op_image_make
 
 G_END_DECLS
 #endif

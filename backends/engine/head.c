@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The head of an HTTP/1.1 answer, for connections whose request was written by hand. */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <string.h>
 

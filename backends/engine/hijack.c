@@ -3,7 +3,7 @@
  * An attached connection: request written by hand on a CONNECT_ONLY handle, then the engine's framing
  * is removed on the way in and bytes go out as they are. One thread at a time may use a stream.
  */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <curl/curl.h>
 #include <poll.h>

@@ -4,10 +4,11 @@
  * number of threads may call. Whatever the engine sends has a limit, and every wait ends when the caller
  * cancels.
  */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,11 +18,13 @@
 #define LINE_MAX_BYTES (256 * 1024)
 #define CONNECT_TIMEOUT_MS 10000L
 #define POLL_MS 1000
+#define SPARE_FDS 4
 
 /* A handle and the loop it runs in, which owns the connections. */
 struct channel {
     CURL *easy;
     CURLM *multi;
+    int shortage; /* errno of what this process was short of; 0: of nothing */
     char reason[CURL_ERROR_SIZE];
 };
 
@@ -64,7 +67,7 @@ static struct channel *channel_new(GError **error)
     if (channel->easy && channel->multi)
         return channel;
     channel_free(channel);
-    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "libcurl gave no handle");
+    g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "libcurl gave no handle: %s", dsb_errno_text(ENOMEM));
     return NULL;
 }
 
@@ -120,9 +123,12 @@ static void return_channel(struct dsbe_http *http, struct channel *channel, gboo
 /* libcurl's own are inherited by every program that is started meanwhile. */
 static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    (void) data;
+    struct channel *channel = data;
     (void) purpose;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd < 0 && dsb_errno_is_shortage(errno))
+        channel->shortage = errno;
+    return fd;
 }
 
 /* Until the transfer is over. The handle stays in the loop. FALSE: cancelled. */
@@ -153,9 +159,11 @@ static void set_common(struct channel *channel, const struct dsbe_endpoint *endp
 {
     CURL *curl = channel->easy;
     *channel->reason = '\0';
+    channel->shortage = 0;
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, channel->reason);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, channel);
     curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* never wait for a name server's answer at the end */
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
@@ -214,14 +222,40 @@ static gboolean socket_denied(CURL *curl, const struct dsbe_endpoint *endpoint)
     return os == EACCES || os == EPERM || (access(endpoint->socket_path, W_OK) != 0 && errno == EACCES);
 }
 
+/*
+ * errno of what this process is short of, or 0. libcurl does not tell why it could not look up a name or read a
+ * certificate, so that is looked for: what is short just then is the likely reason.
+ */
+static int shortage_of(const struct channel *channel, CURLcode code)
+{
+    int fds[SPARE_FDS], n = 0, problem = channel->shortage;
+    if (code == CURLE_OUT_OF_MEMORY)
+        return ENOMEM;
+    if (problem != 0 || (code != CURLE_COULDNT_RESOLVE_HOST && code != CURLE_SSL_CACERT_BADFILE &&
+                         code != CURLE_SSL_CERTPROBLEM && code != CURLE_FAILED_INIT))
+        return problem;
+    while (n < SPARE_FDS && (fds[n] = open("/", O_PATH | O_CLOEXEC)) >= 0)
+        n++;
+    problem = n < SPARE_FDS && dsb_errno_is_shortage(errno) ? errno : 0;
+    while (n > 0)
+        close(fds[--n]);
+    return problem;
+}
+
 static gboolean set_curl_error(const struct channel *channel, CURLcode code, const struct dsbe_endpoint *endpoint,
                                GError **error)
 {
     const char *reason = *channel->reason ? channel->reason : curl_easy_strerror(code);
+    int shortage = shortage_of(channel, code);
+    if (shortage != 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "the engine at \"%s\" cannot be asked: %s", endpoint->text,
+                    dsb_errno_text(shortage));
+        return FALSE;
+    }
     switch ((int) code) {
     case CURLE_OPERATION_TIMEDOUT:
         g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT,
-                    "the engine at \"%s\" did not answer in time (--engine-timeout gives it more)", endpoint->text);
+                    "the engine at \"%s\" did not answer in time (engine_timeout_ms gives it more)", endpoint->text);
         return FALSE;
     case CURLE_COULDNT_CONNECT:
         if (socket_denied(channel->easy, endpoint)) {

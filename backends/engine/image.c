@@ -3,11 +3,10 @@
  * Making an image: a root file system is streamed as it is; a Dockerfile goes with its context, packed by
  * tar, or alone in a tar made here. Engines answer 200 and tell of failures in the stream of progress.
  */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -111,21 +110,16 @@ static gboolean build_alone(struct dsbe_client *client, const char *dockerfile, 
 /* tar of a directory on a pipe; its read end, or -1. */
 static int spawn_tar(const char *directory, pid_t *pid, GError **error)
 {
-    g_autofree char *program = dsbe_find_program("tar", g_getenv("PATH"));
+    g_autofree char *program = dsbe_find_program("tar", dsbe_path_list());
     int ends[2];
     if (!program || pipe2(ends, O_CLOEXEC) != 0) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "packing the build context needs the program tar");
         return -1;
     }
     char *const argv[] = {(char *) "tar", (char *) "-c", (char *) "-C", (char *) directory, (char *) ".", NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     char *const environment[] = {(char *) "LANG=C.UTF-8", NULL};
-    int failed = posix_spawn(pid, program, &actions, NULL, argv, environment);
-    posix_spawn_file_actions_destroy(&actions);
+    const struct dsbe_child child = {program, NULL, argv, environment, -1, ends[1], STDERR_FILENO, FALSE};
+    int failed = dsbe_spawn(&child, pid);
     close(ends[1]);
     if (!failed)
         return ends[0];
@@ -157,8 +151,8 @@ static gboolean build_context(struct dsbe_client *client, const char *dockerfile
     gboolean done = send_request(client, &request, error);
     close(fd);
     int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
+    if (!dsbe_reap(pid, "tar", &status, done ? error : NULL))
+        return FALSE;
     if (done && status != 0) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "tar could not read the whole build context");
         return FALSE;

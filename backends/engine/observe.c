@@ -3,9 +3,33 @@
  * Reading an inspect answer: the parts in which the engines agree. Pure. A fact becomes known only when
  * the engine states it. Everything that is not understood counts as weaker, never as fine.
  */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <string.h>
+
+/* What is no uint64_t does not compile. */
+#define AT(type, member) _Generic(((struct type *) NULL)->member, uint64_t: G_STRUCT_OFFSET(struct type, member))
+#define RLIMIT(name, control) {#name, DSB_CONTROL_##control, AT(dsb_spec, name), AT(dsb_observed, name)}
+
+const struct dsbe_limit_control dsbe_limit_controls[] = {
+    RLIMIT(nofile, NOFILE),
+    RLIMIT(core, CORE),
+    RLIMIT(fsize, FSIZE),
+};
+const gsize dsbe_n_limit_controls = G_N_ELEMENTS(dsbe_limit_controls);
+
+gboolean dsbe_is_limit_control(const char *name)
+{
+    for (gsize i = 0; i < dsbe_n_limit_controls; i++)
+        if (strcmp(dsbe_limit_controls[i].name, name) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+uint64_t dsbe_limit_asked(const struct dsbe_limit_control *limit, const struct dsb_spec *spec)
+{
+    return G_STRUCT_MEMBER(const uint64_t, spec, limit->in_spec);
+}
 
 static void know(struct dsb_observed *observed, enum dsb_control control) { observed->known |= DSB_BIT(control); }
 
@@ -70,14 +94,19 @@ uint64_t dsbe_parse_size(const char *text)
     return *end == '\0' ? value : DSB_UNLIMITED;
 }
 
-/* The size= of a tmpfs entry; no entry or no size is no limit. */
-static uint64_t tmpfs_size(json_object *tmpfs, const char *target)
+/* The options of a tmpfs entry, none where there is none (g_strfreev). */
+static char **tmpfs_options(json_object *tmpfs, const char *target)
 {
     json_object *entry = NULL;
-    if (!json_object_object_get_ex(tmpfs, target, &entry) || !json_object_is_type(entry, json_type_string))
-        return DSB_UNLIMITED;
+    gboolean there = json_object_object_get_ex(tmpfs, target, &entry) && json_object_is_type(entry, json_type_string);
+    return g_strsplit(there ? json_object_get_string(entry) : "", ",", 32);
+}
+
+/* Its size=; no entry or no size is no limit. */
+static uint64_t tmpfs_size(json_object *tmpfs, const char *target)
+{
     uint64_t size = DSB_UNLIMITED;
-    g_auto(GStrv) options = g_strsplit(json_object_get_string(entry), ",", 32);
+    g_auto(GStrv) options = tmpfs_options(tmpfs, target);
     for (char **option = options; *option; option++)
         if (g_str_has_prefix(*option, "size="))
             size = dsbe_parse_size(*option + strlen("size="));
@@ -92,6 +121,8 @@ void dsbe_observe_tmpfs(json_object *root, struct dsb_observed *observed)
     know(observed, DSB_CONTROL_TMP);
     observed->tmp_bytes = tmpfs_size(tmpfs, "/tmp");
     observed->small_tmp_bytes = MAX(tmpfs_size(tmpfs, "/run"), tmpfs_size(tmpfs, "/var/tmp"));
+    g_auto(GStrv) options = tmpfs_options(tmpfs, "/tmp");
+    observed->tmp_exec = !g_strv_contains((const char *const *) options, "noexec");
     json_object_object_foreach (tmpfs, target, value) {
         (void) value;
         if (!is_our_tmpfs(target))
@@ -148,12 +179,9 @@ void dsbe_observe_limits(json_object *root, struct dsb_observed *observed)
         know(observed, DSB_CONTROL_PIDS);
     if (limit(root, "HostConfig.ShmSize", &observed->shm_bytes))
         know(observed, DSB_CONTROL_SHM);
-    if (ulimit(root, "nofile", &observed->nofile))
-        know(observed, DSB_CONTROL_NOFILE);
-    if (ulimit(root, "core", &observed->core))
-        know(observed, DSB_CONTROL_CORE);
-    if (ulimit(root, "fsize", &observed->fsize))
-        know(observed, DSB_CONTROL_FSIZE);
+    for (gsize i = 0; i < dsbe_n_limit_controls; i++)
+        if (ulimit(root, dsbe_limit_controls[i].name, &G_STRUCT_MEMBER(uint64_t, observed, dsbe_limit_controls[i].in_observed)))
+            know(observed, dsbe_limit_controls[i].control);
 }
 
 static gboolean parse_user(const char *text, uint32_t *uid, uint32_t *gid)
@@ -248,7 +276,8 @@ gboolean dsbe_wants(const struct dsb_spec *spec, const struct dsbe_facts *facts,
     return ((spec->required | facts->info.limits_available) & DSB_BIT(control)) != 0;
 }
 
-char *dsbe_tmpfs_options(uint64_t bytes, const char *mode, const char *more)
+char *dsbe_tmpfs_options(uint64_t bytes, gboolean exec, const char *mode, const char *more)
 {
-    return g_strdup_printf("rw,noexec,nosuid,nodev,size=%" G_GUINT64_FORMAT ",mode=%s%s", bytes, mode, more);
+    return g_strdup_printf("rw,%s,nosuid,nodev,size=%" G_GUINT64_FORMAT ",mode=%s%s", exec ? "exec" : "noexec", bytes,
+                           mode, more);
 }

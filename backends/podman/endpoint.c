@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Where Podman is, and what of the host matters for its containers. */
-#include "endpoint.h"
+#include "podman/endpoint.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,40 +45,57 @@ static int connect_to(const char *path)
     return -1;
 }
 
-/* "Max processes  SOFT  HARD  processes" of /proc/PID/limits; readable for everyone. */
-static gboolean read_nproc(pid_t pid, uint64_t *value)
+static gboolean read_number(const char *word, uint64_t *value)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/limits", (int) pid);
-    g_autofree char *text = NULL;
-    if (!g_file_get_contents(path, &text, NULL, NULL))
-        return FALSE;
-    const char *line = strstr(text, "Max processes");
-    char soft[32], hard[32];
-    if (!line || sscanf(line + strlen("Max processes"), " %31s %31s", soft, hard) != 2)
-        return FALSE;
-    if (strcmp(hard, "unlimited") == 0) {
-        *value = RLIM_INFINITY;
-        return TRUE;
-    }
     guint64 number = 0;
-    if (!g_ascii_string_to_unsigned(hard, 10, 0, G_MAXUINT64, &number, NULL))
+    gboolean endless = strcmp(word, "unlimited") == 0;
+    if (!endless && !g_ascii_string_to_unsigned(word, 10, 0, G_MAXUINT64, &number, NULL))
         return FALSE;
-    *value = number;
+    *value = endless ? RLIM_INFINITY : number;
     return TRUE;
 }
 
-uint64_t dsb_podman_nproc(const char *socket_path)
+/* "Max processes  SOFT  HARD  processes" in the text of /proc/PID/limits. */
+static gboolean read_limit(const char *text, const char *label, uint64_t *soft, uint64_t *hard)
+{
+    const char *line = strstr(text, label);
+    char words[2][32];
+    return line && sscanf(line + strlen(label), " %31s %31s", words[0], words[1]) == 2 && read_number(words[0], soft) &&
+           read_number(words[1], hard);
+}
+
+static void read_limits(pid_t pid, struct dsbe_facts *facts)
+{
+    static const struct {
+        const char *type, *label;
+    } others[DSBE_N_OTHER_LIMITS] = {{"as", "Max address space"},       {"cpu", "Max cpu time"},
+                                     {"data", "Max data size"},         {"memlock", "Max locked memory"},
+                                     {"msgqueue", "Max msgqueue size"}, {"sigpending", "Max pending signals"},
+                                     {"stack", "Max stack size"}};
+    g_autofree char *path = g_strdup_printf("/proc/%d/limits", (int) pid); /* readable for everyone */
+    g_autofree char *text = NULL;
+    uint64_t soft = 0, hard = 0;
+    gsize n = 0;
+    if (!g_file_get_contents(path, &text, NULL, NULL))
+        return;
+    if (read_limit(text, "Max processes", &soft, &hard))
+        facts->nproc = hard;
+    for (gsize i = 0; i < G_N_ELEMENTS(others); i++)
+        if (read_limit(text, others[i].label, &soft, &hard))
+            facts->others[n++] = (struct dsbe_rlimit){others[i].type, soft, hard};
+}
+
+void dsb_podman_limits(const char *socket_path, struct dsbe_facts *facts)
 {
     struct rlimit own = {RLIM_INFINITY, RLIM_INFINITY};
     getrlimit(RLIMIT_NPROC, &own);
+    facts->nproc = own.rlim_max;
     int fd = socket_path ? connect_to(socket_path) : -1;
     if (fd < 0)
-        return own.rlim_max;
+        return;
     struct ucred peer = {0};
     socklen_t size = sizeof peer;
-    uint64_t value = own.rlim_max;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid > 0)
-        (void) read_nproc(peer.pid, &value);
+        read_limits(peer.pid, facts);
     close(fd);
-    return value;
 }

@@ -2,12 +2,19 @@
 #ifndef DSB_PODMAN_ENDPOINT_H
 #define DSB_PODMAN_ENDPOINT_H
 
-#include "engine.h"
+#include "engine/engine.h"
 
 /** Where Podman listens: `given`, CONTAINER_HOST, or the usual socket of this user; *chosen: the user named it. */
 struct dsbe_endpoint *dsb_podman_endpoint(const char *given, gboolean *chosen, GError **error);
 
-/** A `podman system service` of our own on a socket in RUNTIME_DIR, which ends by itself when idle. */
+/**
+ * What decides how Podman runs here and can change under a service: subordinate ids, its configuration, the user's part
+ * of the control groups. A few characters (new), others after each change.
+ */
+char *dsb_podman_state(void);
+
+/** A `podman system service` of our own on a socket in RUNTIME_DIR, which ends by itself when idle. After a change of
+    dsb_podman_state it is another one: what runs on the former goes on there. */
 struct dsb_podman_service;
 /** With an OCI runtime by name, or the default (NULL). UNAVAILABLE: no podman program; INVALID. */
 struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir, const char *runtime, GError **error);
@@ -19,7 +26,7 @@ const char *dsb_podman_service_socket(const struct dsb_podman_service *service);
  */
 gboolean dsb_podman_service_ensure(void *service, gint64 deadline, int cancel_fd, GError **error);
 
-/** Hard RLIMIT_NPROC of the process that listens on the socket; our own when that cannot be read. */
-uint64_t dsb_podman_nproc(const char *socket_path);
+/** Resource limits of the process that listens on the socket; our own of nproc, and no others, if they cannot be read. */
+void dsb_podman_limits(const char *socket_path, struct dsbe_facts *facts);
 
 #endif

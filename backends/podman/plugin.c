@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The backend podman: libpod's HTTP interface, with a service of our own where nobody listens. */
-#include "endpoint.h"
+#include "podman/endpoint.h"
 
 #include <string.h>
+
+#define START_MS 30000 /* for a caller that names no time */
 
 /* A service with another runtime, and the connections to it. */
 struct branch {
@@ -97,6 +99,7 @@ static dsbe_client *connect_to(const struct dsb_open_params *params, struct dsbe
     owner->cancel_fd = dsbe_cancel_of(params);
     owner->service = service;
     owner->may_start = may_start;
+    client->state = dsb_podman_state();
     client->owner = owner;
     client->owner_free = owner_free;
     client->route = route;
@@ -104,7 +107,7 @@ static dsbe_client *connect_to(const struct dsb_open_params *params, struct dsbe
     if (!dsbe_client_identify(client, error))
         return NULL;
     owner->runtime = g_strdup(client->facts.info.runtime);
-    client->facts.nproc = dsb_podman_nproc(dsbe_http_endpoint(client->http)->socket_path);
+    dsb_podman_limits(dsbe_http_endpoint(client->http)->socket_path, &client->facts);
     return g_steal_pointer(&client);
 }
 
@@ -112,8 +115,8 @@ static dsbe_client *connect_to_own(const struct dsb_open_params *params, const c
 {
     struct dsb_podman_service *service = dsb_podman_service_new(params->runtime_dir, runtime, error);
     struct dsbe_endpoint *endpoint = NULL;
-    gint64 deadline =
-        params->call_timeout_ms ? g_get_monotonic_time() + (gint64) params->call_timeout_ms * 1000 : G_MAXINT64;
+    gint64 patience = params->call_timeout_ms ? params->call_timeout_ms : START_MS;
+    gint64 deadline = g_get_monotonic_time() + patience * 1000;
     if (service && dsb_podman_service_ensure(service, deadline, dsbe_cancel_of(params), error))
         endpoint = dsbe_endpoint_parse(dsb_podman_service_socket(service), FALSE, error);
     if (!endpoint) {
@@ -155,24 +158,10 @@ static gboolean plugin_open(const struct dsb_open_params *params, void **backend
 }
 
 static const struct dsb_plugin plugin = {
-    DSB_PLUGIN_HEADER,
-    .thread_model = DSB_THREADS_PARALLEL,
-    .enforces = DSBE_ENFORCES,
+    DSBE_HTTP_PLUGIN,
     .name = "podman",
-    .version = DSB_VERSION,
     .description = "Podman through libpod, rootful or rootless",
     .open = plugin_open,
-    .close = dsbe_op_close,
-    .describe = dsbe_op_describe,
-    .create = dsbe_op_create,
-    .inspect = dsbe_op_inspect,
-    .start = dsbe_op_start,
-    .kill = dsbe_op_kill,
-    .destroy = dsbe_op_destroy,
-    .list = dsbe_op_list,
-    .prepare = dsbe_op_prepare,
-    .usage = dsbe_op_usage,
-    .image_make = dsbe_op_image_make,
 };
 
 DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void);

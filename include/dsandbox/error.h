@@ -2,6 +2,7 @@
 #ifndef DSANDBOX_ERROR_H
 #define DSANDBOX_ERROR_H
 
+#include <errno.h>
 #include <glib.h>
 
 G_BEGIN_DECLS
@@ -32,6 +33,45 @@ enum dsb_error_code {
     DSB_ERROR_CONFLICT,    /**< an object of that name exists already */
     DSB_ERROR_WOULD_BLOCK, /**< streams only: nothing now, poll and try again */
 };
+
+/**
+ * What a failed system call means. Where this process or the machine is short of something, the reader has to know of
+ * what, and it is never an engine that is not there, a permission, or a limit of the policy.
+ */
+static inline gboolean dsb_errno_is_shortage(int number)
+{
+    return number == EMFILE || number == ENFILE || number == ENOMEM || number == ENOBUFS || number == ENOSPC ||
+           number == EDQUOT || number == EROFS;
+}
+
+/** The code of a failed system call: `otherwise`, unless it failed for a shortage, or a broken disk. */
+static inline int dsb_errno_code(int number, enum dsb_error_code otherwise)
+{
+    return number == EIO || dsb_errno_is_shortage(number) ? DSB_ERROR_FAILED : (int) otherwise;
+}
+
+/** As g_strerror, with what to do about a shortage. EAGAIN must be one of a new process or thread. */
+static inline const char *dsb_errno_text(int number)
+{
+    switch (number) {
+    case EMFILE:
+        return "Too many open files: this process may have no more (raise its limit, ulimit -n)";
+    case ENFILE:
+        return "Too many open files in system: no process may open more (sysctl fs.file-max)";
+    case ENOMEM:
+        return "Cannot allocate memory: the machine or this process has no more (ulimit -v)";
+    case EAGAIN:
+        return "Resource temporarily unavailable: this user or control group may have no more processes (ulimit -u)";
+    case ENOSPC:
+        return "No space left on device: make room on its file system (df -h, df -i)";
+    case EDQUOT:
+        return "Disk quota exceeded: make room there, or have the quota raised";
+    case EROFS:
+        return "Read-only file system: choose another place, or have it mounted for writing";
+    default:
+        return g_strerror(number);
+    }
+}
 
 G_END_DECLS
 #endif

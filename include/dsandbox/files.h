@@ -21,6 +21,7 @@ G_BEGIN_DECLS
 #define DSB_FILES_PATH_MAX 4095
 #define DSB_FILES_DEPTH_MAX 64                 /**< levels that a list goes down */
 #define DSB_FILES_LIST_MAX 100000              /**< entries of one list */
+#define DSB_FILES_BUDGET (16u << 20)           /**< bytes that the names of one list may take, as JSON */
 #define DSB_FILES_LIST_MS 2000                 /**< time of one list */
 #define DSB_FILES_REMOVE_MAX 4000000           /**< entries that one removal takes away */
 #define DSB_FILES_REMOVE_MS 60000              /**< time of one removal */
@@ -45,10 +46,18 @@ struct dsb_file_info {
     uint64_t size;      /**< apparent */
     uint64_t allocated; /**< bytes on disk */
     int64_t mtime_ns;   /**< since the epoch, clamped to int64 */
+    uint64_t ino;
+    int64_t ctime_ns; /**< of the last change, which no code can set; as mtime_ns */
 };
 void dsb_file_info_free(struct dsb_file_info *info);
 
-/** BASE/SESSION (base_dir NULL: /tmp/sandboxes), which must exist. DENIED: the base directory is not ours alone. */
+/**
+ * Where session directories are when no base directory is named: /tmp/sandboxes, or /tmp/sandboxes-UID for a user to whom
+ * the first does not belong. Static; it need not be there.
+ */
+const char *dsb_default_base_dir(void);
+
+/** BASE/SESSION (base_dir NULL: the default), which must exist. DENIED: the base directory is not ours alone. */
 dsb_files *dsb_files_open(const char *base_dir, const char *session, GError **error);
 void dsb_files_close(dsb_files *files);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_files, dsb_files_close)
@@ -60,6 +69,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_files, dsb_files_close)
  */
 GPtrArray *dsb_files_list(dsb_files *files, const char *path, gboolean recursive, gsize max, gboolean *truncated,
                           GError **error);
+
+/**
+ * What the session's files take, as its policy's `disk` and `disk_inodes` count it: bytes on disk, and names. Stops above
+ * `max_inodes`. FAILED: it could not be counted, within some seconds.
+ */
+gboolean dsb_files_usage(dsb_files *files, uint64_t max_inodes, uint64_t *bytes, uint64_t *inodes, GError **error);
 
 /** One file's facts (dsb_file_info_free). */
 struct dsb_file_info *dsb_files_stat(dsb_files *files, const char *path, GError **error);
@@ -82,6 +97,18 @@ gboolean dsb_files_write(dsb_files *files, const char *path, const void *bytes, 
                          GError **error);
 /** The same with content from a descriptor (a blocking one), up to its end; LIMIT and no change above `max` bytes. */
 gboolean dsb_files_write_fd(dsb_files *files, const char *path, int fd, uint64_t max, uint32_t mode, GError **error);
+
+/**
+ * The same piece by piece, for content that takes its time. Nobody sees it before its end, and nothing is left of it
+ * when it is freed without one. `files` must stay open; one thread at a time.
+ */
+typedef struct dsb_file_put dsb_file_put;
+dsb_file_put *dsb_files_put_begin(dsb_files *files, const char *path, GError **error);
+gboolean dsb_files_put_add(dsb_file_put *put, const void *bytes, gsize size, GError **error);
+/** It is there now, in the place of what was there; once. On an error the old content stays. */
+gboolean dsb_files_put_end(dsb_file_put *put, uint32_t mode, GError **error);
+void dsb_files_put_free(dsb_file_put *put);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_file_put, dsb_files_put_free)
 
 /** Make a directory and its missing parents; one that is there is success. */
 gboolean dsb_files_mkdir(dsb_files *files, const char *path, GError **error);

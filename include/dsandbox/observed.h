@@ -57,6 +57,7 @@ struct dsb_observed {
     gboolean privileged;
     uint32_t extra_devices; /**< devices beyond the standard pseudo devices */
     char runtime[64];
+    gboolean tmp_exec; /**< TMP: programs run from /tmp, or it is not known that they do not */
 };
 
 G_END_DECLS

@@ -9,8 +9,8 @@
 G_BEGIN_DECLS
 
 #define DSB_PLUGIN_MAGIC UINT32_C(0x44534250) /* "DSBP" */
-#define DSB_PLUGIN_ABI_MAJOR 1
-#define DSB_PLUGIN_ABI_MINOR 1
+#define DSB_PLUGIN_ABI_MAJOR 2
+#define DSB_PLUGIN_ABI_MINOR 0
 
 /** Labels that `create` puts on a container (spec.labels has them) and `list` filters by. */
 #define DSB_LABEL_OWNER "dsandbox.owner"
@@ -19,7 +19,7 @@ G_BEGIN_DECLS
 
 /** How operations of one opened backend may be called at the same time. */
 enum dsb_thread_model {
-    DSB_THREADS_SERIAL = 1,   /**< one at a time, `kill` excepted */
+    DSB_THREADS_SERIAL = 1,   /**< one at a time */
     DSB_THREADS_PARALLEL = 2, /**< any operations on different containers */
 };
 
@@ -29,17 +29,16 @@ struct dsb_open_params {
     const char *endpoint;    /**< engine address from the user (unix://, tcp://, https://, program path) */
     const char *runtime_dir; /**< private directory (0700) for sockets, exists */
     /**
-     * Deadline of each engine call; 0: the plugin's own default. Only `kill` and `destroy` take some seconds when
-     * it is shorter, and `image_make` and a pull have none.
+     * Deadline of each engine call; 0: the plugin's own default. Only `destroy` takes some seconds when it is
+     * shorter, and `image_make` has none.
      */
     uint32_t call_timeout_ms;
     /** One line of diagnostics, for -v. May be NULL. */
     void (*log)(void *log_data, const char *line);
     void *log_data;
-    /* since 1.1; callers of 1.0 do not have it: see struct_size */
     /**
-     * Readable: whatever runs ends with CANCELLED soon, and new calls do at once; `kill`, `destroy` and `list` work
-     * all the same. It stays readable. -1: none.
+     * Readable: whatever runs ends with CANCELLED soon, and new calls do at once; `destroy` and `list` work all
+     * the same. It stays readable. -1: none.
      */
     int cancel_fd;
 };
@@ -56,6 +55,8 @@ struct dsb_engine_info {
     uint64_t limits_available; /**< bits among MEMORY, SWAP, CPU, PIDS that the engine can limit */
     char runtime[64];          /**< default OCI runtime */
     gboolean local;            /**< the engine sees this host's files */
+    char data_root[256];       /**< where it keeps images and containers, as it says; "": unknown */
+    gboolean maps_users;       /**< to others than the host's, also where a container asks for its user's own */
 };
 
 /** What `prepare` found out about an image. */
@@ -92,14 +93,6 @@ struct dsb_leftover {
     gboolean running;
 };
 
-/** Engine-side usage. Fields that are not known are DSB_UNLIMITED. */
-struct dsb_usage {
-    uint32_t struct_size;
-    uint64_t memory_peak_bytes;
-    uint64_t cpu_us;
-    uint64_t oom_kills;
-};
-
 /** Source of `image_make`: a root file system tarball (its path), or a Dockerfile and its directory. */
 struct dsb_image_source {
     uint32_t struct_size;
@@ -122,7 +115,7 @@ struct dsb_plugin {
     uint32_t struct_size;
     uint32_t thread_model; /**< enum dsb_thread_model */
     uint64_t enforces;     /**< bits of the controls it translates */
-    const char *name;      /**< [a-z0-9-]{1,32}, as in libdsandbox-NAME.so */
+    const char *name;      /**< [a-z0-9-]{1,32}, as in libdsandbox-NAME.so; not "auto", and no dash first */
     const char *version;
     const char *description;
 
@@ -138,17 +131,14 @@ struct dsb_plugin {
                         GError **error);
     /** Attach, then start. */
     gboolean (*start)(void *backend, const char *id, struct dsb_stream *stream, GError **error);
-    /** SIGKILL; a container that is gone or not running is success. Any thread. */
-    gboolean (*kill)(void *backend, const char *id, GError **error);
-    /** Remove with volumes, running or not; gone is success. Takes a name as well as an id. */
+    /** Kill and remove with volumes, running or not; gone is success. Takes a name as well as an id. Always called. */
     gboolean (*destroy)(void *backend, const char *id, GError **error);
     /** Containers with our owner label (any owner: NULL); elements struct dsb_leftover (g_free). */
     gboolean (*list)(void *backend, const char *owner, GPtrArray **leftovers, GError **error);
 
     /* optional, may be NULL */
-    /** Resolve `image`; never pulls unless `pull`. NOT_FOUND when it is not there. */
-    gboolean (*prepare)(void *backend, const char *image, gboolean pull, struct dsb_image_info *info, GError **error);
-    gboolean (*usage)(void *backend, const char *id, struct dsb_usage *usage, GError **error);
+    /** Resolve `image`; never pulls. NOT_FOUND when it is not there. */
+    gboolean (*prepare)(void *backend, const char *image, struct dsb_image_info *info, GError **error);
     /** Make an image. Engine output goes line by line to params.log. No call timeout applies. */
     gboolean (*image_make)(void *backend, const struct dsb_image_source *source, GError **error);
 };

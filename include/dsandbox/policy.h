@@ -46,6 +46,11 @@ struct dsb_policy_row {
     gboolean locked;
     const char *description;
     const char *unit; /**< "bytes", "seconds", "cpus", "count", "name" */
+    const char *control; /**< the name of the control that the key belongs to */
+    gboolean number;     /**< the value is a number, which backends and the core get as it is */
+    gboolean option;     /**< the program has an option for it: the key with dashes for underscores */
+    char *argument;      /**< what a value is called where the option is described, "SIZE"; g_free */
+    const char *help;    /**< of the option, one line without the default */
 };
 /** All keys with their effective values; elements freed by the array. */
 GPtrArray *dsb_policy_rows(const dsb_policy *policy);

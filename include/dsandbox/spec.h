@@ -42,6 +42,10 @@ enum dsb_control {
 /** Controls that the core enforces by itself, whatever the backend; a plugin need not list them. */
 #define DSB_CONTROLS_CORE (DSB_BIT(DSB_CONTROL_DISK) | DSB_BIT(DSB_CONTROL_TIME) | DSB_BIT(DSB_CONTROL_OUTPUT))
 
+/** What an engine can hold or not, depending on its cgroups (limits_available); the others are its own work. */
+#define DSB_CONTROLS_LIMITS                                                                                            \
+    (DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS))
+
 enum dsb_network { DSB_NETWORK_NONE, DSB_NETWORK_FULL };
 
 /** One bind mount. Paths are absolute and have no `..`, comma, colon, quote or control character. */
@@ -79,7 +83,7 @@ struct dsb_spec {
     const struct dsb_bind *binds; /**< [0] is the session directory, [1] the guest directory, [2] /etc/hosts */
     gsize n_binds;
 
-    uint64_t tmp_bytes;       /**< tmpfs at /tmp: rw,noexec,nosuid,nodev,mode=1777 */
+    uint64_t tmp_bytes;       /**< tmpfs at /tmp: rw,noexec,nosuid,nodev,mode=1777; see tmp_exec */
     uint64_t small_tmp_bytes; /**< tmpfs at /run (mode=0755) and at /var/tmp (mode=1777), same flags */
     uint64_t shm_bytes;       /**< /dev/shm */
 
@@ -100,8 +104,8 @@ struct dsb_spec {
     const char *seccomp_json; /**< the profile's text, for engines that take it inline */
     const char *seccomp_path; /**< the same profile as an absolute path, for engines that open a file */
     const char *runtime;      /**< OCI runtime by name, NULL: the engine's default */
-    gboolean auto_remove;     /**< the engine removes the container, volumes included, when pid 1 ends */
     uint64_t life_seconds;    /**< the engine may kill the container after this, where it can */
+    gboolean tmp_exec; /**< the tmpfs at /tmp is exec */
 };
 
 G_END_DECLS

@@ -104,7 +104,7 @@ wrong() { # name text
 	run 125 "$2" "$dsandbox" --plugin "$work/template/libdsandbox-wrong-$1.so" --base-dir "$work/base" run -c pass
 }
 wrong magic 'is not a dsandbox plugin'
-wrong major 'was built for plugin ABI 2, this dsandbox has 1; rebuild the plugin'
+wrong major 'was built for plugin ABI 3, this dsandbox has 2; rebuild the plugin'
 wrong name 'has no valid name; it must match [a-z0-9-]{1,32}'
 wrong null 'dsb_plugin_entry returned NULL'
 wrong operation 'lacks the mandatory operation "destroy"'

@@ -28,7 +28,7 @@ struct container {
 
 /* One opened backend. Operations get it as `backend`. */
 struct engine {
-    GMutex lock; /* `kill` may come from another thread at any time */
+    GMutex lock; /* PARALLEL: operations come from any thread */
     guint next;
     GPtrArray *containers; /* struct container * */
 };
@@ -86,12 +86,10 @@ static gboolean template_describe(void *backend, struct dsb_engine_info *info, G
     return TRUE;
 }
 
-static gboolean template_prepare(void *backend, const char *image, gboolean pull, struct dsb_image_info *info,
-                                 GError **error)
+static gboolean template_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error)
 {
     (void) backend;
-    (void) pull;
-    /* YOURS: look the image up, and pull it only when told to. */
+    /* YOURS: look the image up; never pull it. */
     if (g_str_has_prefix(image, "missing")) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "image \"%s\" is not on this engine", image);
         return FALSE;
@@ -157,7 +155,13 @@ static void build(const struct dsb_spec *spec, struct dsb_observed *made)
     g_strlcpy(made->runtime, spec->runtime != NULL ? spec->runtime : "none", sizeof made->runtime);
 }
 
-#define ENFORCES (DSB_CONTROLS_ALL & ~DSB_CONTROLS_CORE) /* YOURS: only what `create` translates */
+/* YOURS: only what `create` translates. One by one: a control that comes later is not claimed before it is translated. */
+#define ENFORCES                                                                                                       \
+    (DSB_CONTROLS_LIMITS | DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_TMP) | DSB_BIT(DSB_CONTROL_SHM) |            \
+     DSB_BIT(DSB_CONTROL_NOFILE) | DSB_BIT(DSB_CONTROL_CORE) | DSB_BIT(DSB_CONTROL_FSIZE) |                             \
+     DSB_BIT(DSB_CONTROL_NETWORK) | DSB_BIT(DSB_CONTROL_USER) | DSB_BIT(DSB_CONTROL_ROOTFS) |                           \
+     DSB_BIT(DSB_CONTROL_CAPABILITIES) | DSB_BIT(DSB_CONTROL_NO_NEW_PRIVS) | DSB_BIT(DSB_CONTROL_SECCOMP) |             \
+     DSB_BIT(DSB_CONTROL_NAMESPACES) | DSB_BIT(DSB_CONTROL_DEVICES) | DSB_BIT(DSB_CONTROL_RUNTIME))
 
 static gboolean template_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
 {
@@ -198,21 +202,6 @@ static gboolean template_inspect(void *backend, const char *id, const struct dsb
     *observed = container->made;
     observed->struct_size = size;
     observed->known = DSB_CONTROLS_ALL & ~DSB_CONTROLS_CORE; /* YOURS: a bit for each fact that was learned */
-    return TRUE;
-}
-
-static gboolean template_kill(void *backend, const char *id, GError **error)
-{
-    struct engine *engine = backend;
-    (void) error;
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&engine->lock);
-    struct container *container = find(engine, id);
-    if (container == NULL)
-        return TRUE; /* gone is success */
-    container->running = FALSE;
-    if (container->far >= 0)
-        close(container->far);
-    container->far = -1;
     return TRUE;
 }
 
@@ -343,7 +332,6 @@ static const struct dsb_plugin plugin = {
     .create = template_create,
     .inspect = template_inspect,
     .start = template_start,
-    .kill = template_kill,
     .destroy = template_destroy,
     .list = template_list,
     .prepare = template_prepare,

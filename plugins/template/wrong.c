@@ -79,7 +79,6 @@ static struct dsb_plugin plugin = {
     .create = wrong_create,
     .inspect = wrong_inspect,
     .start = wrong_start,
-    .kill = wrong_by_id,
     .destroy = wrong_by_id,
     .list = wrong_list,
 };

@@ -1,8 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # What others compile and link against.
-#   check.sh headers INCLUDE_DIR       each public header compiles alone, as C11 pedantic and as C++
+#   check.sh headers INCLUDE_DIR       each public header compiles alone, pedantic, as C11, C17, C++11 and C++17
 #   check.sh library FILE.so INCLUDE_DIR   exports dsb_* alone, and they are what the public headers declare
+#   check.sh words FILE.so...          no message speaks of an option of the program
+#   check.sh manual FILE.so PAGE       each function that it exports is in the page
 #   check.sh plugins FILE.so...         exports dsb_plugin_entry and nothing else
 set -eu
 
@@ -15,13 +17,33 @@ headers() {
 	for header in "$1"/dsandbox/*.h; do
 		name=dsandbox/${header##*/}
 		# twice: the guard works
-		printf '#include <%s>\n#include <%s>\nint main(void) { return 0; }\n' "$name" "$name" |
-			# shellcheck disable=SC2086
-			cc -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$1" $flags -xc - || exit 1
-		printf '#include <%s>\nint main() { return 0; }\n' "$name" |
-			# shellcheck disable=SC2086
-			c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$1" $flags -xc++ - || exit 1
+		for standard in c11 c17; do
+			printf '#include <%s>\n#include <%s>\nint main(void) { return 0; }\n' "$name" "$name" |
+				# shellcheck disable=SC2086
+				cc -std=$standard -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$1" $flags -xc - || exit 1
+		done
+		for standard in c++11 c++17; do
+			printf '#include <%s>\nint main() { return 0; }\n' "$name" |
+				# shellcheck disable=SC2086
+				c++ -std=$standard -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$1" $flags -xc++ - || exit 1
+		done
 		echo "$name"
+	done
+	# What begins a structure is one in all of them.
+	for standard in "cc -std=c11 -xc" "cc -std=c17 -xc" "c++ -std=c++11 -xc++" "c++ -std=c++17 -xc++"; do
+		# shellcheck disable=SC2086
+		$standard -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$1" $flags - <<-END || exit 1
+			#include <dsandbox/dsandbox.h>
+			#if !DSB_CHECK_VERSION(0, 1, 0) || DSB_CHECK_VERSION(DSB_VERSION_MAJOR + 1, 0, 0)
+			#error "versions"
+			#endif
+			int main(void)
+			{
+			    struct dsb_run_options options = DSB_RUN_OPTIONS_INIT;
+			    struct dsb_request request = DSB_REQUEST_INIT;
+			    return options.cancel_fd == DSB_FD_NONE && request.stdin_fd == DSB_FD_NONE && options.init == DSB_INIT;
+			}
+		END
 	done
 }
 
@@ -49,6 +71,24 @@ library() {
 	wc -l <"$tmp"
 }
 
+# Embedders have no command line: what the library and its backends say has no option in it.
+words() {
+	if strings -n 6 "$@" | grep -E -- '[ (]--(base-dir|session|host|image|backend|plugin|engine-timeout|allow-unenforced)([ =),;]|$)'; then
+		echo "these messages speak of options of the program" >&2
+		exit 1
+	fi
+}
+
+# The manual says of each function which thread may call it.
+manual() {
+	exported "$1" | while read -r name; do
+		grep -qE "[ .]$name \\(\\)" "$2" || {
+			echo "$name is not in $2" >&2
+			exit 1
+		}
+	done
+}
+
 plugins() {
 	for file in "$@"; do
 		[ "$(exported "$file")" = dsb_plugin_entry ] || {
@@ -66,6 +106,8 @@ trap 'rm -f "$tmp"' EXIT
 case $what in
 headers) headers "$@" ;;
 library) library "$@" ;;
+words) words "$@" ;;
+manual) manual "$@" ;;
 plugins) plugins "$@" ;;
 *) exit 2 ;;
 esac

@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: MIT
 """
 Backends that lie and backends that fail, around a real engine: what is not in force is refused before any code runs,
-and a failed call leaks nothing and is never called a success. Environment and last line as in test_cli.py; also
+and a failed call leaks nothing and is never called a success. Environment and last line as in cli_harness.py; also
 DSB_TEST_PLUGINS, where tests/plugins were built.
 """
 import os
 import sys
 
-import test_cli
-from test_cli import BACKEND, SETUP, EngineCase, dsandbox
+import cli_harness
+from cli_harness import BACKEND, SETUP, EngineCase, dsandbox
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(test_cli.PROGRAM)))
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(cli_harness.PROGRAM)))
 PLUGINS = os.environ.get("DSB_TEST_PLUGINS", os.path.join(TOP, "tests/plugins"))
 INNER = os.path.join(TOP, f"backends/libdsandbox-{BACKEND}.so")
 
@@ -31,7 +31,7 @@ if os.path.exists("/dev/net/tun") and os.stat("/dev/net/tun").st_mode & 0o006 !=
 class Wrapped(EngineCase):
     def wrapped(self, plugin, variables, *args):
         options = ["--plugin", os.path.join(PLUGINS, f"libdsandbox-{plugin}.so"), "run", "--json", "--no-service", "--base-dir",
-                   test_cli.WORK.base]
+                   cli_harness.WORK.base]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))
         return dsandbox(*options, *args, env={"DSB_TEST_INNER": INNER, **variables})
@@ -45,7 +45,7 @@ class Liar(Wrapped):
         result = self.assert_failure(done, "refused", control, status=126)
         row = next(c for c in result["policy"]["controls"] if c["name"] == control)
         self.assertEqual(row["verdict"], "refused", done)
-        self.assertFalse(os.path.exists(os.path.join(test_cli.WORK.base, f"liar-{control}", "ran")), "the code has run")
+        self.assertFalse(os.path.exists(os.path.join(cli_harness.WORK.base, f"liar-{control}", "ran")), "the code has run")
         self.assert_clean()
         return row
 
@@ -129,4 +129,4 @@ class Fault(Wrapped):
 
 
 if __name__ == "__main__":
-    test_cli.main([Liar, Fault])
+    cli_harness.main([Liar, Fault])

@@ -3,13 +3,13 @@
 """
 gVisor as Docker's runtime takes a seccomp profile and ignores it, and a kernel of its own shows little of the rest. The
 measurement inside must see both, name every control, and start no user code. Set-ups docker-api and docker-cli of the
-rig, where runsc is installed. Environment and last line as in test_cli.py.
+rig, where runsc is installed. Environment and last line as in cli_harness.py.
 """
 import shutil
 import unittest
 
-import test_cli
-from test_cli import BACKEND, EngineCase, dsandbox
+import cli_harness
+from cli_harness import BACKEND, EngineCase, dsandbox
 
 # What the profile forbids and gVisor's kernel does: a user namespace of one's own.
 UNSHARE = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nprint(libc.unshare(0x10000000), ctypes.get_errno())"
@@ -22,7 +22,7 @@ class Gvisor(EngineCase):
 
     def gvisor(self, *args, allow=()):
         options = ["--allow-unenforced=" + ",".join(allow)] if allow else []
-        return dsandbox("--backend", BACKEND, "run", "--no-service", "--json", "--base-dir", test_cli.WORK.base,
+        return dsandbox("--backend", BACKEND, "run", "--no-service", "--json", "--base-dir", cli_harness.WORK.base,
                         "--runtime", "gvisor", *options, *args)
 
     def refused(self, result):
@@ -31,7 +31,7 @@ class Gvisor(EngineCase):
     def test_refused_and_says_what(self):
         marker = "ran-all-the-same"
         done = self.gvisor("-c", f"print('{marker}'); open('/sandbox/{marker}', 'w')")
-        result = self.assert_failure(done, "refused", "seccomp", "allow-unenforced", *self.MISSING, status=126)
+        result = self.assert_failure(done, "refused", "seccomp", "allow_unenforced", *self.MISSING, status=126)
         self.assertEqual(set(self.refused(result)), set(self.MISSING))
         self.assertEqual(self.refused(result)["seccomp"]["source"], "inside")
         self.assertEqual((result["stdout"], result["files"]["created"]), ("", []))
@@ -62,4 +62,4 @@ class Gvisor(EngineCase):
 
 
 if __name__ == "__main__":
-    test_cli.main([Gvisor])
+    cli_harness.main([Gvisor])

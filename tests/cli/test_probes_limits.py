@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: MIT
 """
 Processes, memory and processor time at their limits, one case each. The names begin with the probe's number;
-conformance/README.md says where the other probes are. Environment and last line as in test_cli.py.
+conformance/README.md says where the other probes are. Environment and last line as in cli_harness.py.
 """
 import os
 import tempfile
 import threading
 import unittest
 
-import test_cli
-from test_cli import SETUP, EngineCase, wait_until
+import cli_harness
+from cli_harness import SETUP, EngineCase, wait_until
 
 MIB = 1 << 20
 OOM = "x = []\nwhile True: x.append(b'x' * (1 << 20))\n"
@@ -110,7 +110,7 @@ class Processes(Limits):
         full = self.popen("--pids", "40", "--session", "full", "-c", "import os, time\ntry:\n while True:\n  if os.fork() == 0: time.sleep(60)\n"
                           "except OSError: open('/sandbox/full', 'w').close()\ntime.sleep(25)")
         try:
-            self.assertTrue(wait_until(lambda: os.path.exists(os.path.join(test_cli.WORK.base, "full", "full")), 30))
+            self.assertTrue(wait_until(lambda: os.path.exists(os.path.join(cli_harness.WORK.base, "full", "full")), 30))
             self.assertEqual(self.run_ok("import subprocess\nprint(subprocess.run(['echo', 'hi'], capture_output=True).stdout)")["stdout"], "b'hi\\n'\n")
         finally:
             full.terminate()
@@ -123,7 +123,7 @@ class Processes(Limits):
             result = self.result(done)
             self.assertEqual((done.status, result["status"], result["signal"]), (139, "signal", 11), done)
             self.assertEqual(os.listdir(where), [])
-            self.assertEqual(os.listdir(os.path.join(test_cli.WORK.base, "core")), [])
+            self.assertEqual(os.listdir(os.path.join(cli_harness.WORK.base, "core")), [])
 
     def test_pr16_a_tree_that_ignores_signals(self):
         code = ("import os, signal, time\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\nfor _ in range(3):\n"
@@ -239,5 +239,5 @@ class Processor(Limits):
 
 if __name__ == "__main__":
     if not SETUP:
-        raise SystemExit("test_probes_limits.py: needs an engine: DSB_TEST_SETUP and the others, see test_cli.py")
-    test_cli.main([Processes, Memory, Processor])
+        raise SystemExit("test_probes_limits.py: needs an engine: DSB_TEST_SETUP and the others, see cli_harness.py")
+    cli_harness.main([Processes, Memory, Processor])

@@ -39,7 +39,7 @@ ENDPOINT = os.environ["DSB_TEST_ENDPOINT"]
 SETUP = os.environ.get("DSB_TEST_SETUP", BACKEND)
 IMAGE = os.environ.get("DSB_TEST_IMAGE", "dsandbox-sandbox:latest")
 INNER = os.path.join(BUILD, "backends", BACKEND, "libdsandbox-%s.so" % BACKEND)
-CASES = os.path.join(TOP, "tests/conformance/cases")
+CASES = os.path.join(TOP, "conformance/cases")
 LIBPOD = BACKEND == "podman"
 LIMITS = ("memory", "swap", "cpu", "pids")
 
@@ -199,6 +199,7 @@ def mutants(work):
         Mutant("flags of /sandbox", None, "MT-08 FS-10", libpod=libpod_bind_flags, setups=("podman", "podman-rootless"),
                note="" if LIBPOD else "Docker's bind mounts have none"),
         Mutant("tmp", "tmp", "MT-09", keys=["tmp_size"], spec=True),
+        Mutant("tmp_exec", "tmp", "FS-20 MT-08", keys=["tmp_exec"], spec=True),
         Mutant("run", "tmp", "FS-21", spec=True),
         Mutant("shm", "shm", "FS-21", keys=["shm_size"], spec=True),
         Mutant("memory", "memory", "LM-01 LM-03", keys=["memory"], spec=True),
@@ -247,6 +248,7 @@ def mutants(work):
         Mutant("grace", None, "LM-09", keys=["grace"], policy=("LM-09", "grace", "20s")),
         Mutant("life_time", None, "LM-10", keys=["life_time"], policy=("LM-10", "life_time", "1h")),
         Mutant("output_limit", None, "LM-11", keys=["output_limit"], policy=("LM-11", "output_limit", "1MiB")),
+        Mutant("results_limit", None, "", keys=["results_limit"]),
         Mutant("output_overflow", None, "LM-12", keys=["output_overflow"], policy=("LM-12", "output_overflow", "truncate")),
         Mutant("disk", None, "LM-13", keys=["disk"], policy=("LM-13", "disk", "1GiB")),
         Mutant("disk_inodes", None, "LM-14", keys=["disk_inodes"], policy=("LM-14", "disk_inodes", "100000")),
@@ -336,7 +338,7 @@ class Work:
             names.add(mutant.control)
         names.update(BRINGS.get(mutant.name, ()) if mutant else ())
         argv = [PROGRAM, "conformance", "--plugin", MUTANT, "--host", endpoint, "--image", IMAGE, "--json", "--setup", SETUP,
-                "--cases", folder, "--case", ",".join(cases), "--waivers", os.path.join(TOP, "tests/conformance/waivers.json")]
+                "--cases", folder, "--case", ",".join(cases), "--waivers", os.path.join(TOP, "conformance/waivers.json")]
         argv += [word for setting in (mutant.settings if mutant else ()) for word in ("--set", setting)]
         argv += ["--allow-unenforced", ",".join(sorted(names)), "--every-case"] if names else []
         done = self.program(argv, self.environment(DSB_TEST_MUTATE=mutant.name if mutant and mutant.spec else ""))
@@ -375,7 +377,7 @@ def start_timeout(work, value):
 
 class Options(ctypes.Structure):
     """struct dsb_run_options"""
-    _fields_ = [("struct_size", ctypes.c_uint32)] + [(name, ctypes.c_char_p) for name in (
+    _fields_ = [("struct_size", ctypes.c_uint32), ("init", ctypes.c_uint32)] + [(name, ctypes.c_char_p) for name in (
         "backend", "plugin_path", "endpoint", "base_dir", "session", "image")] + [
         ("allow_unenforced", ctypes.c_uint64), ("engine_timeout_ms", ctypes.c_uint32), ("cancel_fd", ctypes.c_int),
         ("log", ctypes.c_void_p), ("output", ctypes.c_void_p), ("data", ctypes.c_void_p),
@@ -401,8 +403,9 @@ def idle_child(base, value):
     allow = ctypes.c_uint64(0)
     names = os.environ.get("DSB_MUTATE_ALLOW", "")
     assert not names or library.dsb_controls_parse(names.encode(), ctypes.byref(allow), None)
-    options = Options(struct_size=ctypes.sizeof(Options), plugin_path=MUTANT.encode(), endpoint=ENDPOINT.encode(),
-                      base_dir=base.encode(), session=b"idle", image=IMAGE.encode(), allow_unenforced=allow.value, cancel_fd=-1)
+    options = Options(struct_size=ctypes.sizeof(Options), init=0x64736221, plugin_path=MUTANT.encode(),
+                      endpoint=ENDPOINT.encode(), base_dir=base.encode(), session=b"idle", image=IMAGE.encode(), allow_unenforced=allow.value,
+                      cancel_fd=-2)
     failure = ctypes.c_void_p()
     session = library.dsb_session_open(policy, ctypes.byref(options), ctypes.byref(failure))
     if not session:
@@ -414,9 +417,9 @@ def idle_child(base, value):
 
 
 # Controls that go with the one that is weakened.
-BRINGS = {"rootfs": ("volume",), "network": ("namespaces", "volume"), "device": ("volume",),
+BRINGS = {"rootfs": ("volume",), "user": ("volume",), "keep_id": ("volume",), "network": ("namespaces", "volume"), "device": ("volume",),
           "privileged": ("capabilities", "seccomp", "volume", "rootfs", "no_new_privs"), "memory": ("swap",), "no_new_privs": ("seccomp",),
-          "ipc namespace": ("shm", "volume"), "net namespace": ("network", "volume")}
+          "flags of /tmp": ("tmp",), "ipc namespace": ("shm", "volume"), "net namespace": ("network", "volume")}
 SPECIAL = {"start_timeout": (start_timeout, "1s", "60s"), "idle_timeout": (idle_timeout, "1s", "15m")}
 ALLOW = []
 

@@ -4,8 +4,9 @@
 A live sandbox seen from the host, where what the code says does not matter: identity, capabilities, namespaces, mounts,
 limits, control groups, descriptors, environment of each of its processes (EQ-01); what Docker states about the
 containers of its two backends (EQ-06); what is left on the host after the suite (EQ-07).
-Root only, since other users' processes are looked at. Environment and last line as in tests/cli/test_cli.py.
+Root only, since other users' processes are looked at. Environment and last line as in tests/cli/cli_harness.py.
 """
+import contextlib
 import http.client
 import json
 import os
@@ -17,8 +18,8 @@ import unittest
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cli"))
-import test_cli  # noqa: E402
-from test_cli import BACKEND, ENDPOINT, PROGRAM, SETUP, EngineCase, command, environment  # noqa: E402
+import cli_harness  # noqa: E402
+from cli_harness import BACKEND, ENDPOINT, PROGRAM, SETUP, EngineCase, command, environment  # noqa: E402
 
 DOCKER = BACKEND.startswith("docker")
 ROOTLESS = SETUP == "podman-rootless"
@@ -30,12 +31,13 @@ MOUNTS = {
     "/": {"ro"}, "/proc": {"nosuid", "nodev", "noexec"}, "/sys": {"ro", "nosuid", "nodev", "noexec"}, "/dev": {"nosuid"},
     "/dev/pts": {"nosuid", "noexec"}, "/dev/mqueue": {"nosuid", "nodev", "noexec"}, "/dev/shm": {"nosuid", "nodev", "noexec"},
     "/sandbox": {"rw", "nosuid", "nodev"}, "/opt/dsandbox": {"ro", "nosuid", "nodev"}, "/etc/hosts": {"ro", "nosuid", "nodev"},
+    "/etc/hostname": {"ro", "nosuid", "nodev"}, "/etc/resolv.conf": {"ro", "nosuid", "nodev"},
     "/tmp": {"rw", "nosuid", "nodev", "noexec"}, "/run": {"rw", "nosuid", "nodev", "noexec"},
     "/var/tmp": {"rw", "nosuid", "nodev", "noexec"},
 }
-WAIVED_FLAGS = {(target, flag) for target in ("/sandbox", "/opt/dsandbox", "/etc/hosts") for flag in ("nosuid", "nodev")} if DOCKER else set()
+WAIVED_FLAGS = {(target, flag) for target in ("/sandbox", "/opt/dsandbox", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf") for flag in ("nosuid", "nodev")} if DOCKER else set()
 # Made by the engine, small, read-only; and masks below these.
-MAY = {"/etc/hostname", "/etc/resolv.conf", "/run/.containerenv", "/sys/fs/cgroup"}
+MAY = {"/run/.containerenv", "/sys/fs/cgroup"}
 BELOW = ("/proc/", "/sys/", "/dev/")
 
 
@@ -69,9 +71,9 @@ class Sandbox:
 
     def __init__(self, allow, backend=BACKEND, name="posture"):
         options = ["--allow-unenforced=" + ",".join(allow)] if allow else []
-        argv, env = command(["--backend", backend, "run", "--no-service", "--json", "--base-dir", test_cli.WORK.base, "--session", name,
+        argv, env = command(["--backend", backend, "run", "--no-service", "--json", "--base-dir", cli_harness.WORK.base, "--session", name,
                              "--stdin", "-", *options, "-c", "open('/sandbox/ready', 'w').close(); input()"], environment(DSBX_CANARY=CANARY))
-        self.directory = os.path.join(test_cli.WORK.base, name)
+        self.directory = os.path.join(cli_harness.WORK.base, name)
         self.process = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/")
         end = time.monotonic() + 30
         self.pids = []
@@ -208,8 +210,10 @@ class Posture(EngineCase):
         for pid in self.box.pids:
             kinds = set()
             for number in os.listdir("/proc/%d/fd" % pid):
-                target = os.readlink("/proc/%d/fd/%s" % (pid, number))
-                kinds.add(target.split(":")[0] if not target.startswith("/") else target)
+                with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                    target = os.readlink("/proc/%d/fd/%s" % (pid, number))
+                    kinds.add(target.split(":")[0] if not target.startswith("/") else target)
+            self.assertTrue(kinds)
             files = {kind for kind in kinds if kind.startswith("/") and not kind.startswith(("/sys/fs/cgroup/", "/memfd:"))}
             self.assertLessEqual(files, {"/dev/null"})
             self.assertLessEqual(kinds - files, {"pipe", "socket", "anon_inode"} | {k for k in kinds if k.startswith(("/sys/fs/cgroup/", "/memfd:"))})
@@ -219,7 +223,7 @@ class Posture(EngineCase):
             text = read("/proc/%d/environ" % pid)
             self.assertNotIn(CANARY, text)
             names = {pair.split("=", 1)[0] for pair in text.split("\0") if pair}
-            self.assertLessEqual(names, {"HOME", "HOSTNAME", "LANG", "LOGNAME", "MKL_NUM_THREADS", "MPLBACKEND", "MPLCONFIGDIR", "OMP_NUM_THREADS",
+            self.assertLessEqual(names, {"HOME", "HOSTNAME", "LANG", "LC_ALL", "LOGNAME", "MKL_NUM_THREADS", "MPLBACKEND", "MPLCONFIGDIR", "OMP_NUM_THREADS",
                                          "OPENBLAS_NUM_THREADS", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR", "USER", "container", "TERM"})
 
     def test_oom_score(self):
@@ -271,13 +275,17 @@ class Inspect(EngineCase):
     OWN = (".Config.Hostname", ".Config.Labels.dsandbox.deadline", ".Config.Labels.dsandbox.owner", ".Config.Labels.dsandbox.session", ".HostConfig.ContainerIDFile")
 
     def state(self, backend):
-        with Sandbox(self.allow, backend, "inspect-" + backend):
+        with Sandbox(self.allow, backend, "inspect-" + backend) as box:
+            owner = os.stat(box.directory).st_uid
             rows = self.found(backend)
             self.assertEqual(len(rows), 1)
             whole = engine_json("/containers/%s/json" % rows[0]["Id"])
         both = {"Config": whole["Config"], "HostConfig": whole["HostConfig"]}
         for mount in both["HostConfig"]["Mounts"] or []:
             mount["Source"] = mount["Source"].replace("inspect-" + backend, "inspect")
+        # Each has a user of its own.
+        self.assertEqual(both["Config"]["User"], f"{owner}:{owner}")
+        both["Config"]["User"] = "its own"
         options = both["HostConfig"]["SecurityOpt"]
         profile = next(option for option in options if option.startswith("seccomp="))
         both["HostConfig"]["SecurityOpt"] = sorted(set(options) - {profile})
@@ -310,7 +318,7 @@ class Witness(EngineCase):
     """EQ-07. Engines and machine may be shared: only what can be told to be ours, and what nobody should touch."""
 
     def snapshot(self):
-        base = test_cli.WORK.base
+        base = cli_harness.WORK.base
         etc = {}
         for folder, _, files in os.walk("/etc"):
             for name in files:
@@ -329,23 +337,23 @@ class Witness(EngineCase):
         """Of the suite's sessions, whose names begin like this, in the engine's own words."""
         path = "/v4.0.0/libpod/containers/json?all=true" if BACKEND == "podman" else "/containers/json?all=true"
         return [row["Id"] for row in engine_json(path) or [] if (row.get("Labels") or {}).get("dsandbox.session", "").startswith("dsbx-")
-                and any(test_cli.WORK.base in json.dumps(mount) for mount in row.get("Mounts") or [])]
+                and any(cli_harness.WORK.base in json.dumps(mount) for mount in row.get("Mounts") or [])]
 
     def cgroups(self, ids):
         return [path for path, _, _ in os.walk("/sys/fs/cgroup") if any(name in path for name in ids)]
 
     def test_after_the_suite(self):
         before = self.snapshot()
-        argv = [PROGRAM, "conformance", "--backend", BACKEND, "--host", ENDPOINT, "--base-dir", test_cli.WORK.base, "--setup", SETUP, "--json"]
+        argv = [PROGRAM, "conformance", "--backend", BACKEND, "--host", ENDPOINT, "--base-dir", cli_harness.WORK.base, "--setup", SETUP, "--json"]
         if self.allow:
             argv += ["--allow-unenforced", ",".join(self.allow)]
         env = environment()
-        if test_cli.AS:
-            argv = [test_cli.AS, *argv]
+        if cli_harness.AS:
+            argv = [cli_harness.AS, *argv]
         suite = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
         seen, ids = set(), set()
         while suite.poll() is None:
-            seen.update(processes_with(test_cli.WORK.base + "/dsbx-"))
+            seen.update(processes_with(cli_harness.WORK.base + "/dsbx-"))
             for pid in seen:
                 try:
                     ids.update(word for word in read("/proc/%d/cgroup" % pid).replace("-", "/").replace(".", "/").split("/") if len(word.strip()) == 64)
@@ -358,7 +366,7 @@ class Witness(EngineCase):
         while self.containers() and time.monotonic() < end:
             time.sleep(0.2)
         self.assertEqual(self.containers(), [])
-        self.assertEqual([pid for pid in seen if os.path.exists("/proc/%d" % pid) and test_cli.WORK.base in read("/proc/%d/mountinfo" % pid)], [])
+        self.assertEqual([pid for pid in seen if os.path.exists("/proc/%d" % pid) and cli_harness.WORK.base in read("/proc/%d/mountinfo" % pid)], [])
         self.assertEqual(self.cgroups(ids), [])
         after = self.snapshot()
         for what, value in before.items():
@@ -366,4 +374,4 @@ class Witness(EngineCase):
 
 
 if __name__ == "__main__":
-    test_cli.main([Posture, Inspect, Witness])
+    cli_harness.main([Posture, Inspect, Witness])

@@ -104,7 +104,42 @@ class Reports(unittest.TestCase):
     def test_text_of_hostile_answers(self):
         files = [self.write(n + ".json", report(n, case("FS-01", "fail", "\x1b[2J" + n + "\x9b1m"))) for n in "ab"]
         out, _ = self.run_program("--waivers", "none", "--compare", *files, status=1)
-        self.assertIn("a: \ufffd[2Ja\ufffd1m\n", out)
+        self.assertIn("a: \\x1b[2Ja\\x9b1m\n", out)
+
+    def test_text_cannot_be_taken_for_ours(self):
+        """Lines of an answer are set in, and names of set-ups and cases are one line."""
+        rows = [report(n + "\nFS-02\x1b[1m", case("FS-01\r", "fail", n + "\nFS-09    equal", title="a\ncase")) for n in "ab"]
+        files = [self.write("%d.json" % i, row) for i, row in enumerate(rows)]
+        out, _ = self.run_program("--waivers", "none", "--compare", *files, status=1)
+        self.assertNotRegex(out, "[\x00-\x09\x0b-\x1f]")
+        self.assertEqual([line for line in out.splitlines() if line.startswith(("FS-02", "FS-09", "case\t", "\t"))], [])
+        self.assertIn("    a\\nFS-02\\x1b[1m: a\n           FS-09    equal\n", out)
+
+    def test_json_of_errors(self):
+        """One object, whatever is wrong, and the message beside it."""
+        for args in (["--nonesuch"], ["--engine-timeout", "0x"], ["--engine-timeout=3601"], ["extra"], ["--contract"],
+                     ["--waivers", self.path("none.json"), "--list"], ["--cases", self.path("nowhere"), "--list"],
+                     ["--compare", self.path("no.json")], ["--contract", "--plugin", self.path("no.so")],
+                     ["--contract", "--plugin", "relative.so"], ["--contract", "--base-dir=", "--plugin", self.path("no.so")]):
+            with self.subTest(args):
+                out, err = self.run_program("--json", *args, status=2)
+                result = json.loads(out)
+                self.assertEqual((result["schema"], result["status"]), ("dsandbox.result/1", "error"))
+                self.assertIn(result["failure"]["message"].split("\n")[0].replace("base_dir", "--base-dir"), err)
+                self.assertEqual(self.run_program(*args, status=2)[0], "")
+
+    def test_json_of_the_list(self):
+        rows = json.loads(self.run_program("--json", "--list")[0])["cases"]
+        lines = self.run_program("--list")[0].splitlines()
+        self.assertEqual([row["id"] for row in rows], [line.split()[0] for line in lines])
+
+    def test_output_that_cannot_be_written(self):
+        one, two = self.write("a.json", report("a", case("FS-01"))), self.write("b.json", report("b", case("FS-01")))
+        for args in (["--list"], ["--json", "--list"], ["--waivers", "none", "--compare", one, two]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([PROGRAM, *args], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+            self.assertEqual(done.returncode, 1, args)
+            self.assertIn(b"standard output cannot be written", done.stderr)
 
     def test_errors(self):
         one = self.write("a.json", report("a", case("FS-01")))

@@ -24,7 +24,7 @@ def read(*path):
 
 def sources():
     found = {}
-    for directory in ("tests", "plugins", "core", "guest", "backends", "doc"):
+    for directory in ("tests", "conformance", "plugins", "core", "guest", "backends", "doc"):
         for place, directories, names in os.walk(os.path.join(TOP, directory)):
             directories[:] = [d for d in directories if d not in ("__pycache__", "corpus", "fixtures")]
             for name in names:
@@ -45,10 +45,10 @@ class Table(unittest.TestCase):
         cls.classes = set(re.findall(r"^class (\w+)", code, re.M))
         cls.cases = set()
         for path, text in cls.files.items():
-            if path.startswith("tests/conformance/cases/"):
+            if path.startswith("conformance/cases/"):
                 cls.cases |= set(re.findall(r"^#: case (\S+)", text or "", re.M))
         cls.rows = {}
-        for probe, text in re.findall(r"^\| ([A-Z]{2}-\d+) \| (.*) \|$", read("tests", "conformance", "README.md"), re.M):
+        for probe, text in re.findall(r"^\| ([A-Z]{2}-\d+) \| (.*) \|$", read("conformance", "README.md"), re.M):
             assert probe not in cls.rows, probe
             cls.rows[probe] = text
 

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+SUITE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../conformance")
 SETUPS = {"docker-api", "docker-cli", "podman", "podman-rootless"}
 
 
@@ -35,12 +35,12 @@ def problems(waivers, cases, today):
 
 
 def main():
-    with open(os.path.join(HERE, "waivers.json"), encoding="utf-8") as file:
+    with open(os.path.join(SUITE, "waivers.json"), encoding="utf-8") as file:
         waivers = json.load(file)
     cases = set()
-    for name in sorted(os.listdir(os.path.join(HERE, "cases"))):
+    for name in sorted(os.listdir(os.path.join(SUITE, "cases"))):
         if name.endswith(".py"):
-            with open(os.path.join(HERE, "cases", name), encoding="utf-8") as file:
+            with open(os.path.join(SUITE, "cases", name), encoding="utf-8") as file:
                 cases.update(re.findall(r"^#: case (\S+)", file.read(), re.M))
     found = list(problems(waivers, cases, datetime.date.today()))
     # The test itself: each kind of bad waiver is seen.

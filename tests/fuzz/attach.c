@@ -3,7 +3,7 @@
  * Attaching: what an engine answers to the request (a refusal with its body, chunked or not), then its frames. The
  * connection is the input, in pieces of any size; libcurl is left out (meson.build wraps it).
  */
-#include "engine.h"
+#include "engine/engine.h"
 #include "fuzz.h"
 
 #include <curl/curl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the program reads from the service: the same answer in pieces of any size, and byte by byte. */
-#include "client_http.h"
+#include "client/http.h"
 #include "fuzz.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The engine's stream frames: the cuts between reads, and the room for what comes out, change nothing. */
-#include "engine.h"
+#include "engine/engine.h"
 #include "fuzz.h"
 
 #include <string.h>

@@ -3,8 +3,8 @@
  * What the docker program prints. The first byte is the question, the second the exit status and whether the program
  * is Podman's; what follows is the output of the calls, divided by NUL. Nothing is started (meson.build wraps it).
  */
-#include "cli.h"
-#include "engine.h"
+#include "docker-cli/docker_cli.h"
+#include "engine/engine.h"
 #include "fuzz.h"
 #include "spec.h"
 
@@ -51,7 +51,7 @@ static gboolean identify(struct dsbc_cli *cli, GError **error)
 static gboolean prepare(struct dsbc_cli *cli, GError **error)
 {
     struct dsb_image_info info = {.struct_size = sizeof info};
-    return dsb_plugin_entry()->prepare(cli, "image", TRUE, &info, error);
+    return dsb_plugin_entry()->prepare(cli, "image", &info, error);
 }
 
 static gboolean create(struct dsbc_cli *cli, GError **error)
@@ -76,7 +76,7 @@ static gboolean list(struct dsbc_cli *cli, GError **error)
 
 static gboolean end(struct dsbc_cli *cli, GError **error)
 {
-    return dsb_plugin_entry()->kill(cli, "abc", error) && dsb_plugin_entry()->destroy(cli, "abc", error);
+    return dsb_plugin_entry()->destroy(cli, "abc", error);
 }
 
 /* Without white space it is the same JSON. */

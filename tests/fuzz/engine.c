@@ -3,7 +3,7 @@
  * Answers of an engine to every operation, in both dialects. The first byte is operation and dialect, the second the
  * status; what follows are the bodies, divided by NUL. The exchange itself is left out (meson.build wraps it).
  */
-#include "engine.h"
+#include "engine/engine.h"
 #include "fuzz.h"
 #include "spec.h"
 
@@ -56,7 +56,7 @@ static gboolean identify(struct dsbe_client *client, GError **error)
 static gboolean prepare(struct dsbe_client *client, GError **error)
 {
     struct dsb_image_info info = {.struct_size = sizeof info};
-    return dsbe_op_prepare(client, "image", TRUE, &info, error);
+    return dsbe_op_prepare(client, "image", &info, error);
 }
 
 static gboolean create(struct dsbe_client *client, GError **error)
@@ -86,15 +86,9 @@ static gboolean list(struct dsbe_client *client, GError **error)
     return ok;
 }
 
-static gboolean usage(struct dsbe_client *client, GError **error)
-{
-    struct dsb_usage numbers = {.struct_size = sizeof numbers};
-    return dsbe_op_usage(client, "abc", &numbers, error);
-}
-
 static gboolean end(struct dsbe_client *client, GError **error)
 {
-    return dsbe_op_kill(client, "abc", error) && dsbe_op_destroy(client, "abc", error);
+    return dsbe_op_destroy(client, "abc", error);
 }
 
 static void take_line(void *data, const char *line)
@@ -105,8 +99,8 @@ static void take_line(void *data, const char *line)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static gboolean (*const operations[])(struct dsbe_client *, GError **) = {identify, prepare, create, inspect,
-                                                                              list,     usage,   end};
+    static gboolean (*const operations[])(struct dsbe_client *, GError **) = {identify, prepare, create,
+                                                                              inspect,  list,    end};
     static const long statuses[] = {200, 404, 500, 409, 400, 304, 503};
     const struct dsb_open_params params = {
         .struct_size = sizeof params, .call_timeout_ms = 1000, .log = take_line, .cancel_fd = -1};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Frames from the host as pid 1 reads them, cut anywhere. Processes are left out: what would start one only notes it.
  */
-#include "state.h"
+#include "init/state.h"
 
 #include "fuzz.h"
 
@@ -15,7 +15,7 @@ static void *fuzz_realloc(void *old, size_t size);
 static void fuzz_free(void *old);
 #define realloc fuzz_realloc
 #define free fuzz_free
-#include "buf.c"
+#include "init/buf.c"
 #undef realloc
 #undef free
 
@@ -44,21 +44,11 @@ pid_t __wrap_getpid(void) { return 2; }
 
 int64_t now_ms(void) { return 1000000; }
 
-bool kernel_start(struct kernel *k, int socket_type, const char *python, const char *script)
+void start_one_shot(const struct message *config)
 {
-    PROMISE(*python != '\0');
-    (void) socket_type;
-    (void) script;
-    k->pid = 2;
-    return true;
-}
-
-bool kernel_send(int control, const struct message *message, int64_t wait_ms)
-{
-    (void) control;
-    (void) wait_ms;
-    PROMISE(message->type == 'C' && message->n <= FRAME_MAX_CONTROL && message->nfds == 0);
-    return true;
+    PROMISE(config->type == 'C' && config->n <= FRAME_MAX_CONTROL && g.python[0] != '\0');
+    g.kernel.pid = 2;
+    g.phase = STARTING;
 }
 
 void session_start(void)
@@ -76,11 +66,13 @@ void session_pending(void)
 /* As the real one reads its operation. */
 void session_on_control(uint32_t id, const unsigned char *data, size_t n)
 {
-    struct json_member op = {"op", JSON_TEXT, 0, false};
+    struct command c;
     g.session.control_id = id;
-    if (json_scan(data, n, &op, 1) == NULL && op.seen)
-        PROMISE(op.text > data && op.text + op.length < data + n);
+    if (command_read(&c, FRAME_CONTROL, data, n) == NULL)
+        PROMISE(c.name.at > data && c.name.at + c.name.n <= data + n);
 }
+
+void session_give_up_control(void) { PROMISE(!g.session.control); }
 
 void kill_execution(enum reason reason) { g.reason = reason; }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The head of an HTTP answer. */
-#include "engine.h"
+#include "engine/engine.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Pid 1's hello, and its comparison with what was asked for. */
-#include "hello.h"
+#include "attest/hello.h"
 #include "fuzz.h"
 #include "spec.h"
-#include "verify.h"
+#include "attest/verify.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

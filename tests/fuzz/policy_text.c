@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The text of one policy key, as on the command line: the first byte is the key. */
-#include "fields.h"
+#include "common/strictjson.h"
 #include "fuzz.h"
-#include "strictjson.h"
+#include "policy/fields.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Look for inputs that break something: builds tests/fuzz with clang, libFuzzer, ASan and UBSan, and runs each target.
 #
-#   sh tests/fuzz/run.sh [SECONDS [TARGET...]]     default: 60 seconds each, all targets
+#   sh tests/fuzz/run.sh [SECONDS | RUNSx [TARGET...]]     default: 60 seconds each, all targets; 50000x is 50000 runs each
 #
 #   DSB_FUZZ_JOBS       targets at once (2)
 #   DSB_FUZZ_BUILD      build directory (build-fuzz); what was learned stays in its fuzz-corpus/, findings in fuzz-found/
@@ -12,13 +12,17 @@
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed.
 set -u
 umask 022
-seconds=${1:-60}
+amount=${1:-60}
 [ $# -eq 0 ] || shift
-case $seconds in
+case ${amount%x} in
 '' | *[!0-9]* | 0*)
-	echo "usage: run.sh [SECONDS [TARGET...]]" >&2
+	echo "usage: run.sh [SECONDS | RUNSx [TARGET...]]" >&2
 	exit 2
 	;;
+esac
+case $amount in
+*x) until=-runs=${amount%x} hard_end=1200 ;;
+*) until=-max_total_time=$amount hard_end=$((amount + 60)) ;;
 esac
 cd "$(dirname "$0")/../.." || exit 1
 build=${DSB_FUZZ_BUILD:-build-fuzz}
@@ -84,11 +88,8 @@ fi
 
 mkdir -p "$build" || exit 1
 log=$build/fuzz.log
-if [ ! -e "$build/build.ninja" ]; then
-	CC=clang limited 300 meson setup "$build" -Dfuzz=true -Dtests=enabled -Db_sanitize=address,undefined \
-		-Db_lundef=false >"$log" 2>&1
-fi
-limited 1200 meson compile -C "$build" fuzzers >>"$log" 2>&1 || {
+limited 600 sh tests/fuzz/build.sh "$build" >"$log" 2>&1
+limited 3600 meson compile -C "$build" fuzzers >>"$log" 2>&1 || {
 	tail -n 40 "$log" | sed 's/^/   | /'
 	fail "the build"
 	exit
@@ -99,8 +100,8 @@ mkdir -p "$build/fuzz-found"
 
 begin() { # target
 	mkdir -p "$build/fuzz-corpus/$1"
-	timeout -s KILL $((seconds + 60)) env --default-signal=INT,QUIT nice "$build/tests/fuzz/fuzz-$1" \
-		-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+	timeout -s KILL "$hard_end" env --default-signal=INT,QUIT nice "$build/tests/fuzz/fuzz-$1" \
+		"$until" -timeout=30 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
 		-artifact_prefix="$build/fuzz-found/$1-" "$build/fuzz-corpus/$1" "tests/fuzz/corpus/$1" \
 		>"$build/fuzz-$1.log" 2>&1 </dev/null &
 	running="$running $!:$1"

@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The bodies of requests to the service, from anybody who may use its socket or has its token. */
-#include "body.h"
+#include "common/ids.h"
+#include "common/strictjson.h"
 #include "fuzz.h"
-#include "request.h"
+#include "shared/settings.h"
 
 #include <string.h>
 
 #define JSON_DEPTH 32
-
-/* Two of request.c, which needs the whole service. */
-void json_add(struct json_object *to, const char *key, const char *text)
-{
-    json_object_object_add(to, key, text != NULL ? json_object_new_string(text) : NULL);
-}
-
-const char *json_text(struct json_object *object)
-{
-    return json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-}
 
 static void session(json_object *body)
 {
@@ -26,7 +16,7 @@ static void session(json_object *body)
     PROMISE_ERROR(settings != NULL, error);
     if (settings == NULL)
         return;
-    PROMISE(settings->id == NULL || id_is_good(settings->id));
+    PROMISE(settings->id == NULL || dsb_session_id_valid(settings->id));
     PROMISE(settings->policy != NULL && strlen(settings->sha256) == 64);
     g_autofree char *differs = settings_differ(settings, settings);
     PROMISE(differs == NULL);
@@ -61,14 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_input input = {data, size};
     uint8_t kind = fuzz_byte(&input);
     g_autofree char *text = fuzz_text(&input);
-    if (!g_utf8_validate(text, -1, NULL)) /* request.c has refused it */
-        return 0;
-    struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH);
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-    json_object *body = json_tokener_parse_ex(tokener, text, (int) strlen(text));
-    json_tokener_free(tokener);
-    if (json_object_is_type(body, json_type_object))
+    g_autoptr(dsb_json) body = dsb_json_parse_request(text, strlen(text), JSON_DEPTH, "body", DSB_ERROR_INVALID, NULL);
+    if (body != NULL)
         kinds[kind % G_N_ELEMENTS(kinds)](body);
-    json_object_put(body);
     return 0;
 }

@@ -2,7 +2,7 @@
 #ifndef DSB_FUZZ_SPEC_H
 #define DSB_FUZZ_SPEC_H
 
-#include "resolve.h"
+#include "policy/resolve.h"
 
 /** What the defaults resolve to; made once. */
 static inline const struct dsb_resolved *fuzz_resolved(void)

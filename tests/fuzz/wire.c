@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Frames of pid 1 on a stream that cuts anywhere: the cuts change nothing, and what was read can be written again. */
-#include "wire.h"
+#include "run/wire.h"
 #include "fuzz.h"
 
 #include <string.h>

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Words that people give and that end up in paths, labels and addresses; the first byte says which kind. */
-#include "engine.h"
-#include "fields.h"
+#include "common/ids.h"
+#include "engine/engine.h"
+#include "policy/fields.h"
+#include "policy/engine_names.h"
 #include "fuzz.h"
-#include "request.h"
-#include "workdir.h"
+#include "run/input_check.h"
+#include "hostdir/workdir.h"
 
 #include <string.h>
 

@@ -11,8 +11,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cli"))
-import test_cli  # noqa: E402
-from test_cli import BACKEND, SETUP, EngineCase, dsandbox, processes, wait_until  # noqa: E402
+import cli_harness  # noqa: E402
+from cli_harness import BACKEND, SETUP, EngineCase, dsandbox, processes, wait_until  # noqa: E402
 
 RUNS, AT_ONCE, KILLED = 300, 2, 20
 SHOWN = 20  # wrong results in full
@@ -75,7 +75,7 @@ class Runs(EngineCase):
     def left_nothing(self):
         self.assert_clean(30)
         self.assertTrue(wait_until(lambda: not processes(), 20), processes())
-        self.assertEqual([n for n in os.listdir(test_cli.WORK.base) if n != ".locks"], [])
+        self.assertEqual([n for n in os.listdir(cli_harness.WORK.base) if n != ".locks"], [])
 
     def test_runs(self):
         begin = time.monotonic()
@@ -89,7 +89,7 @@ class Runs(EngineCase):
     def test_runs_that_are_killed(self):
         self.each(KILLED, self.kill_one)
         time.sleep(3)  # pid 1 ends by itself
-        done = dsandbox("--backend", BACKEND, "gc", "--base-dir", test_cli.WORK.base)
+        done = dsandbox("--backend", BACKEND, "gc", "--base-dir", cli_harness.WORK.base)
         self.assertEqual(done.status, 0, done)
         self.left_nothing()
         print(f"{SETUP}: {KILLED} killed, nothing left", flush=True)
@@ -99,4 +99,4 @@ if __name__ == "__main__":
     RUNS, AT_ONCE, KILLED = (int(word) for word in sys.argv[1:4])
     sys.argv[1:] = []
     unittest.installHandler()
-    test_cli.main([Runs])
+    cli_harness.main([Runs])

@@ -11,7 +11,7 @@
 static gboolean all(struct driver *driver, GError **error)
 {
     static const enum driver_op order[] = {OP_OPEN,  OP_PREPARE, OP_CREATE, OP_INSPECT, OP_START,
-                                           OP_USAGE, OP_LIST,    OP_KILL,   OP_DESTROY, OP_IMPORT};
+                                           OP_LIST,    OP_DESTROY, OP_IMPORT};
     driver->stream_wanted = HELLO_LEAST;
     for (gsize i = 0; i < G_N_ELEMENTS(order); i++) {
         if (!driver_do(driver, order[i], error)) {

@@ -16,8 +16,6 @@ const struct driver_step driver_steps[N_OPS] = {
     [OP_CREATE] = {"create", {"create"}},
     [OP_INSPECT] = {"inspect", {"inspect"}},
     [OP_START] = {"start", {"attach", "start"}},
-    [OP_USAGE] = {"usage", {"inspect", "stats"}},
-    [OP_KILL] = {"kill", {"kill"}},
     [OP_DESTROY] = {"destroy", {"remove"}},
     [OP_LIST] = {"list", {"list"}},
     [OP_IMPORT] = {"import", {"import"}},
@@ -77,7 +75,6 @@ static void forget(struct driver *driver)
     g_clear_pointer(&driver->diagnostic, g_free);
     g_byte_array_set_size(driver->stream, 0);
     driver->observed = (struct dsb_observed){.struct_size = sizeof driver->observed};
-    driver->usage = (struct dsb_usage){.struct_size = sizeof driver->usage};
     driver->image = (struct dsb_image_info){.struct_size = sizeof driver->image};
     driver->stream_failed = FALSE;
 }
@@ -176,17 +173,13 @@ gboolean driver_do(struct driver *driver, enum driver_op op, GError **error)
     case OP_OPEN:
         return open_again(driver, error);
     case OP_PREPARE:
-        return dsb_backend_prepare(driver->backend, DRIVER_IMAGE, FALSE, &driver->image, error);
+        return dsb_backend_prepare(driver->backend, DRIVER_IMAGE, &driver->image, error);
     case OP_CREATE:
         return create(driver, error);
     case OP_INSPECT:
         return dsb_backend_inspect(driver->backend, driver->id, &driver->resolved->spec, &driver->observed, error);
     case OP_START:
         return start(driver, error);
-    case OP_USAGE:
-        return dsb_backend_usage(driver->backend, driver->id, &driver->usage, error);
-    case OP_KILL:
-        return dsb_backend_kill(driver->backend, driver->id, error);
     case OP_DESTROY:
         return dsb_backend_destroy(driver->backend, driver->id, error);
     case OP_LIST:

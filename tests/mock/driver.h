@@ -3,8 +3,8 @@
 #ifndef DSB_TEST_DRIVER_H
 #define DSB_TEST_DRIVER_H
 
-#include "backend.h"
-#include "resolve.h"
+#include "plugin/gate.h"
+#include "policy/resolve.h"
 
 enum driver_op {
     OP_OPEN,
@@ -12,8 +12,6 @@ enum driver_op {
     OP_CREATE,
     OP_INSPECT,
     OP_START,
-    OP_USAGE,
-    OP_KILL,
     OP_DESTROY,
     OP_LIST,
     OP_IMPORT,
@@ -43,7 +41,6 @@ struct driver {
     char *id;
     /* of the last operation */
     struct dsb_observed observed;
-    struct dsb_usage usage;
     struct dsb_image_info image;
     GPtrArray *leftovers;
     GByteArray *stream;  /**< what START read until the end, or what was wanted */

@@ -113,7 +113,6 @@ static void test_chunks(void **state)
 /* Whatever an engine sends there is an end to what is read of it; how the answer goes on does not matter then. */
 static void oversized(enum driver_op op, const struct mock_exchange *exchange)
 {
-    gboolean optional = is_named(exchange, "stats");
     g_autoptr(GString) many = g_string_new("HTTP/1.1 200 OK\r\n");
     for (int i = 0; i < 3000; i++)
         g_string_append_printf(many, "X-Header-%d: 0123456789012345678901234567890123456789\r\n", i);
@@ -122,19 +121,16 @@ static void oversized(enum driver_op op, const struct mock_exchange *exchange)
     const char *const heads[] = {many->str, line, status};
     for (gsize i = 0; i < G_N_ELEMENTS(heads); i++) {
         plan_text(exchange, heads[i], -1);
-        if (optional)
-            may_do_anything(op);
-        else
-            must_fail(op, -1, "an oversized head");
+        must_fail(op, -1, "an oversized head");
     }
-    if (is_named(exchange, "start") || is_named(exchange, "kill") || is_named(exchange, "remove"))
+    if (is_named(exchange, "start") || is_named(exchange, "remove"))
         return; /* their bodies are not read */
     const gsize size = 17 * 1024 * 1024;
     g_autofree char *big = long_text("{\"x\":\"", 'x', size, "\"}");
     for (int wrong = 0; wrong < 2; wrong++) {
         g_autoptr(GBytes) answer = mock_answer(exchange, wrong ? "HTTP/1.1 500 X" : NULL, big, -1);
         plan(exchange, answer);
-        if (optional || is_named(exchange, "attach"))
+        if (is_named(exchange, "attach"))
             may_do_anything(op);
         else
             must_fail(op, -1, "an oversized body");
@@ -142,7 +138,7 @@ static void oversized(enum driver_op op, const struct mock_exchange *exchange)
     g_autofree char *deep = long_text("", '[', 100000, "");
     g_autoptr(GBytes) answer = mock_answer(exchange, NULL, deep, -1);
     plan(exchange, answer);
-    if (exchange->json && !optional && op != OP_IMPORT)
+    if (exchange->json && op != OP_IMPORT)
         must_fail(op, -1, "a deep body");
     else
         may_do_anything(op);
@@ -238,9 +234,9 @@ static void stall(enum driver_op op, const struct mock_exchange *exchange)
     g_autoptr(GBytes) whole = mock_answer(exchange, NULL, NULL, 0);
     gsize body = g_bytes_get_size(exchange->body);
     const gsize sizes[] = {0, g_bytes_get_size(whole) - body - 1, g_bytes_get_size(whole) - (body > 0 ? 1 : 2)};
-    gboolean ends = op == OP_KILL || op == OP_DESTROY; /* they take five seconds at least */
-    if (op == OP_IMPORT || is_named(exchange, "stats"))
-        return; /* the first has no deadline, the other is no failure */
+    gboolean ends = op == OP_DESTROY; /* it takes five seconds at least */
+    if (op == OP_IMPORT)
+        return; /* it has no deadline */
     for (gsize i = 0; i < (ends ? 1 : G_N_ELEMENTS(sizes)); i++) {
         if (is_named(exchange, "attach") && i == 2)
             continue; /* that is an open stream */
@@ -281,7 +277,7 @@ static void take_cancel_back(void)
 /* What was running ends, in a fraction of its deadline. */
 static void cancel_running(enum driver_op op, const struct mock_exchange *exchange)
 {
-    if (op == OP_KILL || op == OP_DESTROY || op == OP_LIST || is_named(exchange, "stats"))
+    if (op == OP_DESTROY || op == OP_LIST)
         return;
     mock_plan(mock, exchange->name, MOCK_STALL, 0, NULL);
     GThread *thread = g_thread_new("cancel", cancel_soon, NULL);
@@ -303,13 +299,12 @@ static void test_cancel(void **state)
     open_with(PATIENT_MS, cancel_pipe[0]);
     for_each_exchange(cancel_running);
     cancel_soon(NULL);
-    static const enum driver_op no[] = {OP_OPEN, OP_PREPARE, OP_CREATE, OP_INSPECT, OP_START, OP_USAGE, OP_IMPORT};
+    static const enum driver_op no[] = {OP_OPEN, OP_PREPARE, OP_CREATE, OP_INSPECT, OP_START, OP_IMPORT};
     for (gsize i = 0; i < G_N_ELEMENTS(no); i++) {
         g_autoptr(GError) error = NULL;
         assert_false(driver_do(driver, no[i], &error));
         assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_CANCELLED));
     }
-    must_work(OP_KILL);
     must_work(OP_DESTROY);
     must_work(OP_LIST);
     assert_int_equal(driver->leftovers->len, 1);
@@ -321,7 +316,7 @@ static void test_cancel(void **state)
     open_with(PATIENT_MS, -1);
 }
 
-/* A caller of ABI 1.0 has no cancel_fd; what is behind its structure is none either. */
+/* A caller with a shorter structure has no cancel_fd; what is behind it is none either. */
 static void test_old_caller(void **state)
 {
     (void) state;

@@ -77,7 +77,7 @@ static struct dsb_plugin plugin = {
 #ifndef BAD_OPERATION
     .start = bad_start,
 #endif
-    .kill = bad_by_id,        .destroy = bad_by_id,
+    .destroy = bad_by_id,
     .list = bad_list,
 };
 
@@ -101,7 +101,7 @@ DSB_PLUGIN_EXPORT const struct dsb_plugin *ENTRY(void)
 #elif defined(BAD_LONG)
     plugin.struct_size = 1 << 20;
 #elif defined(BAD_HALF)
-    plugin.struct_size = offsetof(struct dsb_plugin, usage) + 4;
+    plugin.struct_size = offsetof(struct dsb_plugin, image_make) + 4;
 #elif defined(BAD_NAME)
     plugin.name = "Bad Name";
 #elif defined(BAD_THREADS)
@@ -112,7 +112,7 @@ DSB_PLUGIN_EXPORT const struct dsb_plugin *ENTRY(void)
     return NULL;
 #elif defined(BAD_OLD)
     plugin.struct_size = offsetof(struct dsb_plugin, prepare); /* not a flaw: before the optional ones */
-    *(void **) &plugin.usage = (void *) 1;
+    *(void **) &plugin.image_make = (void *) 1;
 #endif
     return &plugin;
 }

@@ -1,20 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fails the n-th call of one operation: DSB_TEST_FAULT=op:n[:how]. How: `error` (the default) without
- * doing anything, `late` after doing it, `breach` without an error. Operations: those of struct dsb_plugin,
- * and `read` and `write` of streams.
+ * Fails the n-th call of one operation: DSB_TEST_FAULT=op:n[:how], or the path of a file with that. How: `error` (the
+ * default) without doing anything, `late` after doing it, `breach` without an error, `rude` with one that no terminal
+ * should see; what ends or holds up the process: `crash`, `abort`, `exit`, `success` (exit with 0), `hang`, `quiet` (closes
+ * all descriptors, and hangs); and what leaves it another: `shut` (descriptors 0 to 2), `umask`, `chdir`, `block` (a
+ * signal), `ignore` (one), `locale`. n is 0 for every call, and `once` for the first of all, which empties the
+ * file. Operations: those of struct dsb_plugin, `load`, and `read`, `write` and `closing` of streams.
  */
 #include "wrap.h"
 
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char *fault(void)
+{
+    const char *text = g_getenv("DSB_TEST_FAULT");
+    char *content = NULL;
+    if (text == NULL || text[0] != '/')
+        return g_strdup(text != NULL ? text : "");
+    return g_file_get_contents(text, &content, NULL, NULL) ? g_strstrip(content) : g_strdup("");
+}
 
 /** Whether this call of `op` is the one to fail. Each operation counts by itself. */
 static gboolean is_due(const char *op, const char *how)
 {
     static GMutex lock;
     static GHashTable *calls;
-    const char *text = g_getenv("DSB_TEST_FAULT");
-    g_auto(GStrv) parts = g_strsplit(text != NULL ? text : "", ":", 3);
+    g_autofree char *text = fault();
+    g_auto(GStrv) parts = g_strsplit(text, ":", 3);
     if (g_strv_length(parts) < 2 || !g_str_equal(parts[0], op) ||
         !g_str_equal(parts[2] != NULL ? parts[2] : "error", how))
         return FALSE;
@@ -24,8 +42,61 @@ static gboolean is_due(const char *op, const char *how)
     guint n = GPOINTER_TO_UINT(g_hash_table_lookup(calls, op)) + 1;
     g_hash_table_insert(calls, (gpointer) op, GUINT_TO_POINTER(n));
     g_mutex_unlock(&lock);
-    return n == g_ascii_strtoull(parts[1], NULL, 10);
+    if (g_str_equal(parts[1], "once"))
+        return n == 1 && g_file_set_contents(g_getenv("DSB_TEST_FAULT"), "", 0, NULL);
+    guint64 due = g_ascii_strtoull(parts[1], NULL, 10);
+    return due == 0 || n == due;
 }
+
+/** What no error tells. */
+static void break_process(const char *op)
+{
+    if (is_due(op, "crash"))
+        raise(SIGSEGV);
+    if (is_due(op, "abort"))
+        abort();
+    if (is_due(op, "exit"))
+        exit(3);
+    if (is_due(op, "success"))
+        exit(0);
+    gboolean quiet = is_due(op, "quiet");
+    gboolean hang = is_due(op, "hang");
+    if (hang && g_getenv("DSB_TEST_FAULT")[0] == '/')
+        g_file_set_contents(g_getenv("DSB_TEST_FAULT"), "", 0, NULL); /* so that others know when */
+    for (int fd = 0; quiet && fd < 1024; fd++)
+        close(fd);
+    while (quiet || hang)
+        pause();
+}
+
+/** What is everybody's in the process, and of which no error tells either. */
+static void change_process(const char *op)
+{
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGUSR1);
+    gboolean shut = is_due(op, "shut");
+    for (int fd = 0; shut && fd < 3; fd++)
+        close(fd);
+    if (is_due(op, "umask"))
+        umask(0);
+    if (is_due(op, "chdir") && chdir("/proc") != 0)
+        abort();
+    if (is_due(op, "block"))
+        pthread_sigmask(SIG_BLOCK, &one, NULL);
+    if (is_due(op, "ignore"))
+        signal(SIGPIPE, SIG_IGN);
+    if (is_due(op, "locale"))
+        setlocale(LC_ALL, "POSIX");
+}
+
+static void misbehave(const char *op)
+{
+    break_process(op);
+    change_process(op);
+}
+
+__attribute__((constructor)) static void loaded(void) { misbehave("load"); }
 
 static gboolean inject(const char *op, GError **error)
 {
@@ -33,10 +104,22 @@ static gboolean inject(const char *op, GError **error)
     return FALSE;
 }
 
+static gboolean inject_rudely(GError **error)
+{
+    g_autofree char *much = g_strnfill(100000, 'x');
+    puts("{\"forged\": true}\n\x1b[2J\xff");
+    fflush(stdout);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "\x1b[2J\xc3\nPI-01    pass\r%s", much);
+    return FALSE;
+}
+
 /** In front of an operation: ends it when its fault is due. */
 #define BEFORE(op)                                                                                                     \
+    misbehave(op);                                                                                                     \
     if (is_due((op), "error"))                                                                                         \
         return inject((op), error);                                                                                    \
+    if (is_due((op), "rude"))                                                                                          \
+        return inject_rudely(error);                                                                                   \
     if (is_due((op), "breach"))                                                                                        \
     return FALSE
 
@@ -75,6 +158,7 @@ struct faulty_stream {
 static gssize fault_read(void *state, void *buffer, gsize size, GError **error)
 {
     struct faulty_stream *stream = state;
+    misbehave("read");
     if (is_due("read", "error")) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_LOST, "injected fault in read");
         return -1;
@@ -87,6 +171,7 @@ static gssize fault_read(void *state, void *buffer, gsize size, GError **error)
 static gssize fault_write(void *state, const void *buffer, gsize size, GError **error)
 {
     struct faulty_stream *stream = state;
+    misbehave("write");
     if (is_due("write", "error")) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_LOST, "injected fault in write");
         return -1;
@@ -105,6 +190,7 @@ static const char *fault_diagnostic(void *state)
 static void fault_stream_close(void *state)
 {
     struct faulty_stream *stream = state;
+    misbehave("closing");
     stream->inner.close(stream->inner.state);
     g_free(stream);
 }
@@ -130,12 +216,6 @@ static gboolean fault_start(void *backend, const char *id, struct dsb_stream *st
     return TRUE;
 }
 
-static gboolean fault_kill(void *backend, const char *id, GError **error)
-{
-    BEFORE("kill");
-    return wrap_kill(backend, id, error);
-}
-
 static gboolean fault_destroy(void *backend, const char *id, GError **error)
 {
     BEFORE("destroy");
@@ -148,17 +228,22 @@ static gboolean fault_list(void *backend, const char *owner, GPtrArray **leftove
     return wrap_list(backend, owner, leftovers, error);
 }
 
-static gboolean fault_prepare(void *backend, const char *image, gboolean pull, struct dsb_image_info *info,
-                              GError **error)
+static gboolean fault_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error)
 {
     BEFORE("prepare");
-    return wrap_prepare(backend, image, pull, info, error);
+    return wrap_prepare(backend, image, info, error);
 }
 
-static gboolean fault_usage(void *backend, const char *id, struct dsb_usage *usage, GError **error)
+static gboolean fault_image_make(void *backend, const struct dsb_image_source *source, GError **error)
 {
-    BEFORE("usage");
-    return wrap_usage(backend, id, usage, error);
+    BEFORE("image_make");
+    return wrap_image_make(backend, source, error);
+}
+
+static void fault_close(void *backend)
+{
+    misbehave("close");
+    wrap_close(backend);
 }
 
 static const struct dsb_plugin plugin = {
@@ -169,17 +254,15 @@ static const struct dsb_plugin plugin = {
     .version = "0",
     .description = "test: fails the n-th call",
     .open = fault_open,
-    .close = wrap_close,
+    .close = fault_close,
     .describe = fault_describe,
     .create = fault_create,
     .inspect = fault_inspect,
     .start = fault_start,
-    .kill = fault_kill,
     .destroy = fault_destroy,
     .list = fault_list,
     .prepare = fault_prepare,
-    .usage = fault_usage,
-    .image_make = wrap_image_make,
+    .image_make = fault_image_make,
 };
 
 DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void) { return &plugin; }

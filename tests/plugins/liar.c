@@ -8,41 +8,17 @@
  */
 #include "wrap.h"
 
+#include <dsandbox/policy.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
-
-static const char *const names[DSB_N_CONTROLS] = {
-    [DSB_CONTROL_VOLUME] = "volume",
-    [DSB_CONTROL_DISK] = "disk",
-    [DSB_CONTROL_TMP] = "tmp",
-    [DSB_CONTROL_SHM] = "shm",
-    [DSB_CONTROL_MEMORY] = "memory",
-    [DSB_CONTROL_SWAP] = "swap",
-    [DSB_CONTROL_CPU] = "cpu",
-    [DSB_CONTROL_PIDS] = "pids",
-    [DSB_CONTROL_NOFILE] = "nofile",
-    [DSB_CONTROL_CORE] = "core",
-    [DSB_CONTROL_FSIZE] = "fsize",
-    [DSB_CONTROL_TIME] = "time",
-    [DSB_CONTROL_OUTPUT] = "output",
-    [DSB_CONTROL_NETWORK] = "network",
-    [DSB_CONTROL_USER] = "user",
-    [DSB_CONTROL_ROOTFS] = "rootfs",
-    [DSB_CONTROL_CAPABILITIES] = "capabilities",
-    [DSB_CONTROL_NO_NEW_PRIVS] = "no_new_privs",
-    [DSB_CONTROL_SECCOMP] = "seccomp",
-    [DSB_CONTROL_NAMESPACES] = "namespaces",
-    [DSB_CONTROL_DEVICES] = "devices",
-    [DSB_CONTROL_RUNTIME] = "runtime",
-};
 
 /** The control that an environment variable names, DSB_N_CONTROLS for none. */
 static int control_of(const char *variable)
 {
     const char *name = g_getenv(variable);
     int control = 0;
-    while (control < DSB_N_CONTROLS && (name == NULL || strcmp(names[control], name) != 0))
+    while (control < DSB_N_CONTROLS && (name == NULL || strcmp(dsb_control_name((unsigned) control), name) != 0))
         control++;
     return control;
 }
@@ -239,11 +215,9 @@ static const struct dsb_plugin plugin = {
     .create = liar_create,
     .inspect = liar_inspect,
     .start = wrap_start,
-    .kill = wrap_kill,
     .destroy = wrap_destroy,
     .list = wrap_list,
     .prepare = wrap_prepare,
-    .usage = wrap_usage,
     .image_make = wrap_image_make,
 };
 

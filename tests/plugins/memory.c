@@ -113,6 +113,7 @@ static void translate(const struct dsb_spec *spec, struct dsb_observed *facts)
     facts->tmp_bytes = spec->tmp_bytes;
     facts->small_tmp_bytes = spec->small_tmp_bytes;
     facts->shm_bytes = spec->shm_bytes;
+    facts->tmp_exec = spec->tmp_exec;
     facts->memory_bytes = spec->memory_bytes;
     facts->swap_bytes = spec->swap_bytes;
     facts->cpu_quota_us = spec->cpu_quota_us;
@@ -135,6 +136,10 @@ static gboolean memory_create(void *backend, const struct dsb_spec *spec, char *
     struct engine *engine = backend;
     if (find(engine, spec->name) != NULL) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_CONFLICT, "%s exists", spec->name);
+        return FALSE;
+    }
+    if (g_strcmp0(spec->runtime, "nonesuch") == 0) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "unknown or invalid runtime name: nonesuch");
         return FALSE;
     }
     struct container *container = g_new0(struct container, 1);
@@ -231,15 +236,6 @@ static gboolean memory_start(void *backend, const char *id, struct dsb_stream *s
     return TRUE;
 }
 
-static gboolean memory_kill(void *backend, const char *id, GError **error)
-{
-    (void) error;
-    struct container *container = find(backend, id);
-    if (container != NULL)
-        container->running = FALSE;
-    return TRUE;
-}
-
 static gboolean memory_destroy(void *backend, const char *id, GError **error)
 {
     (void) error;
@@ -271,11 +267,9 @@ static gboolean memory_list(void *backend, const char *owner, GPtrArray **leftov
     return TRUE;
 }
 
-static gboolean memory_prepare(void *backend, const char *image, gboolean pull, struct dsb_image_info *info,
-                               GError **error)
+static gboolean memory_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error)
 {
     (void) backend;
-    (void) pull;
     if (g_str_has_prefix(image, "missing")) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "no image %s", image);
         return FALSE;
@@ -297,7 +291,6 @@ static const struct dsb_plugin plugin = {
     .create = memory_create,
     .inspect = memory_inspect,
     .start = memory_start,
-    .kill = memory_kill,
     .destroy = memory_destroy,
     .list = memory_list,
     .prepare = memory_prepare,

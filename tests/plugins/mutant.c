@@ -5,7 +5,9 @@
  */
 #include "wrap.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OPEN_PROFILE "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}"
 
@@ -30,7 +32,16 @@ static void hosts(struct mutation *m) { m->binds[2].read_only = FALSE; }
 /* DSB_TEST_OTHER: another directory that the code may write to. */
 static void volume(struct mutation *m) { m->binds[0].source = g_getenv("DSB_TEST_OTHER"); }
 
+/* As where the engine maps users: the code is another user than whose directory it is. */
+static void owner(struct mutation *m)
+{
+    if (chown(m->binds[0].source, 0, 0) < 0)
+        g_error("chown: %s", g_strerror(errno));
+}
+
 static void tmp(struct mutation *m) { m->spec.tmp_bytes *= 4; }
+
+static void tmp_exec(struct mutation *m) { m->spec.tmp_exec = TRUE; }
 
 static void run(struct mutation *m) { m->spec.small_tmp_bytes *= 1024; }
 
@@ -108,7 +119,8 @@ static const struct {
     void (*weaken)(struct mutation *m);
 } table[] = {
     {"binds", binds},       {"guest", guest},     {"hosts", hosts},
-    {"volume", volume},     {"tmp", tmp},         {"run", run},
+    {"volume", volume},     {"owner", owner},     {"tmp", tmp},         {"run", run},
+    {"tmp_exec", tmp_exec},
     {"shm", shm},           {"memory", memory},   {"swap", swap},
     {"cpus", cpus},         {"pids", pids},       {"nofile", nofile},
     {"core", core},         {"fsize", fsize},     {"network", network},
@@ -155,6 +167,18 @@ static gboolean mutant_inspect(void *backend, const char *id, const struct dsb_s
     return TRUE;
 }
 
+/* DSB_TEST_POOR: as a rootless engine without delegation. */
+static gboolean mutant_describe(void *backend, struct dsb_engine_info *info, GError **error)
+{
+    if (!wrap_describe(backend, info, error))
+        return FALSE;
+    if (g_getenv("DSB_TEST_POOR") != NULL) {
+        info->rootless = TRUE;
+        info->limits_available = 0;
+    }
+    return TRUE;
+}
+
 static const struct dsb_plugin plugin = {
     DSB_PLUGIN_HEADER,
     .thread_model = DSB_THREADS_PARALLEL,
@@ -164,15 +188,13 @@ static const struct dsb_plugin plugin = {
     .description = "test: weakens one thing",
     .open = wrap_open,
     .close = wrap_close,
-    .describe = wrap_describe,
+    .describe = mutant_describe,
     .create = mutant_create,
     .inspect = mutant_inspect,
     .start = wrap_start,
-    .kill = wrap_kill,
     .destroy = wrap_destroy,
     .list = wrap_list,
     .prepare = wrap_prepare,
-    .usage = wrap_usage,
     .image_make = wrap_image_make,
 };
 

@@ -69,12 +69,6 @@ gboolean wrap_start(void *backend, const char *id, struct dsb_stream *stream, GE
     return wrap->inner->start(wrap->state, id, stream, error);
 }
 
-gboolean wrap_kill(void *backend, const char *id, GError **error)
-{
-    struct wrap *wrap = backend;
-    return wrap->inner->kill(wrap->state, id, error);
-}
-
 gboolean wrap_destroy(void *backend, const char *id, GError **error)
 {
     struct wrap *wrap = backend;
@@ -87,20 +81,12 @@ gboolean wrap_list(void *backend, const char *owner, GPtrArray **leftovers, GErr
     return wrap->inner->list(wrap->state, owner, leftovers, error);
 }
 
-gboolean wrap_prepare(void *backend, const char *image, gboolean pull, struct dsb_image_info *info, GError **error)
+gboolean wrap_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error)
 {
     struct wrap *wrap = backend;
     if (wrap->inner->prepare == NULL)
         return missing(wrap, "prepare", error);
-    return wrap->inner->prepare(wrap->state, image, pull, info, error);
-}
-
-gboolean wrap_usage(void *backend, const char *id, struct dsb_usage *usage, GError **error)
-{
-    struct wrap *wrap = backend;
-    if (wrap->inner->usage == NULL)
-        return missing(wrap, "usage", error);
-    return wrap->inner->usage(wrap->state, id, usage, error);
+    return wrap->inner->prepare(wrap->state, image, info, error);
 }
 
 gboolean wrap_image_make(void *backend, const struct dsb_image_source *source, GError **error)
@@ -119,6 +105,7 @@ void wrap_claim(const struct dsb_spec *asked, const struct dsb_spec *wanted, str
     observed->tmp_bytes = wanted->tmp_bytes;
     observed->small_tmp_bytes = wanted->small_tmp_bytes;
     observed->shm_bytes = wanted->shm_bytes;
+    observed->tmp_exec = wanted->tmp_exec;
     observed->memory_bytes = wanted->memory_bytes;
     observed->swap_bytes = wanted->swap_bytes;
     observed->cpu_quota_us = wanted->cpu_quota_us;

@@ -20,11 +20,9 @@ gboolean wrap_create(void *backend, const struct dsb_spec *spec, char **id, GErr
 gboolean wrap_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
                       GError **error);
 gboolean wrap_start(void *backend, const char *id, struct dsb_stream *stream, GError **error);
-gboolean wrap_kill(void *backend, const char *id, GError **error);
 gboolean wrap_destroy(void *backend, const char *id, GError **error);
 gboolean wrap_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error);
-gboolean wrap_prepare(void *backend, const char *image, gboolean pull, struct dsb_image_info *info, GError **error);
-gboolean wrap_usage(void *backend, const char *id, struct dsb_usage *usage, GError **error);
+gboolean wrap_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error);
 gboolean wrap_image_make(void *backend, const struct dsb_image_source *source, GError **error);
 
 /** Set all facts to what `wanted` asks for; `known` is as it was. What `asked` does not have is foreign. */

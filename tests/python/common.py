@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """
-What the tests of the Python package share. The environment is that of tests/cli/test_cli.py: DSB_TEST_PROGRAM alone, or
+What the tests of the Python package share. The environment is that of tests/cli/cli_harness.py: DSB_TEST_PROGRAM alone, or
 also DSB_TEST_BACKEND, DSB_TEST_ENDPOINT, DSB_TEST_AS (the tests then run as that user), DSB_TEST_WORK, DSB_TEST_IMAGE.
 """
 import contextlib
@@ -18,7 +18,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 PACKAGE = os.path.join(TOP, "bindings", "python")
 HERE = os.path.dirname(os.path.abspath(__file__))
 FAKE = os.path.join(HERE, "fake.py")
-sys.path[:0] = [PACKAGE, HERE]
+sys.path[:0] = [PACKAGE, HERE, os.path.join(HERE, "../rig")]
 
 PROGRAM = os.path.abspath(os.environ.get("DSB_TEST_PROGRAM", os.path.join(TOP, "build/cli/dsandbox")))
 BACKEND = os.environ.get("DSB_TEST_BACKEND", "")
@@ -29,6 +29,8 @@ README_BASE = "/tmp/sandboxes"
 
 import fake  # noqa: E402
 import dsandbox  # noqa: E402
+import runner  # noqa: E402
+from speed import scaled  # noqa: E402
 from dsandbox import dolphin  # noqa: E402
 
 
@@ -133,7 +135,7 @@ def forget_empty_base():
 
 
 def wait_until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + scaled(seconds)
     while time.monotonic() < deadline:
         if condition():
             return True
@@ -173,37 +175,38 @@ def stop_engine():
         return
     with contextlib.suppress(dsandbox.Error):
         pid = Work.client.version()["pid"]
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGINT)
         wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 30)
 
 
-def load_tests(loader, tests, _pattern):
-    """With an engine the cases that need one, without one all others."""
-    suite = unittest.TestSuite()
-    for case in [value for value in vars(sys.modules["__main__"]).values() if isinstance(value, type)]:
-        if issubclass(case, unittest.TestCase) and case.__module__ == "__main__":
-            if issubclass(case, EngineCase) == bool(BACKEND):
-                suite.addTests(loader.loadTestsFromTestCase(case))
-    return suite
+def load_from(modules):
+    """A `load_tests` of these modules: with an engine the cases that need one, without one all others."""
+    def load_tests(loader, _tests, _pattern):
+        suite = unittest.TestSuite()
+        for module in modules:
+            for case in [value for value in vars(module).values() if isinstance(value, type)]:
+                if issubclass(case, unittest.TestCase) and case.__module__ == module.__name__:
+                    if issubclass(case, EngineCase) == bool(BACKEND):
+                        suite.addTests(loader.loadTestsFromTestCase(case))
+        return suite
+    return load_tests
 
 
-def main():
+def main(*modules):
+    """Runs the cases of the modules, or of the file that was started."""
     become_user()
-    sys.modules["__main__"].load_tests = load_tests
+    sys.modules["__main__"].load_tests = load_from(modules or [sys.modules["__main__"]])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     logging.getLogger("dsandbox").addHandler(logging.NullHandler())
     logging.getLogger("dsandbox").propagate = False
     given = os.environ.get("DSB_TEST_WORK")
     Work.path = tempfile.mkdtemp(prefix="p", dir=given or "/tmp")
-    os.environ.update(XDG_STATE_HOME=directory("state"))
+    os.environ.update(XDG_STATE_HOME=directory("state"), G_DEBUG="fatal-warnings")
     try:
         if BACKEND:
             start_engine()
-        run = unittest.main("__main__", argv=sys.argv, verbosity=2, exit=False, catchbreak=False).result
+        result = runner.run()
     finally:
         stop_engine()
         shutil.rmtree(Work.path, ignore_errors=True)
-    failed = {str(getattr(test, "test_case", test)) for test, _ in run.failures + run.errors}
-    passed = max(run.testsRun - len(failed) - len(run.skipped), 0)
-    print(f"{passed} passed, {len(failed)} failed, {len(run.skipped)} skipped")
-    sys.exit(1 if failed or not passed else 0)
+    runner.end(result)

@@ -144,7 +144,10 @@ class Fake(socketserver.ThreadingUnixStreamServer):
         """The result object. `answers` of the test replace what would be run."""
         chunks = {"stdout": "", "stderr": ""}
 
-        def both(stream, text):  # bytes: as a part of a character comes
+        def both(stream, text):  # bytes: as a part of a character comes; a number: so many bytes are left out
+            if isinstance(text, int):
+                emit(stream, text)
+                return
             chunks[stream] += text if isinstance(text, str) else " "
             emit(stream, text)
 
@@ -174,6 +177,7 @@ class Fake(socketserver.ThreadingUnixStreamServer):
             result.setdefault(stream + "_bytes", len(text.encode()))
             result.setdefault(stream + "_truncated", False)
             result.setdefault(stream + "_encoding", "utf-8")
+            result.setdefault(stream + "_base64", None)
         if session is not None:
             session.history.append({"n": len(session.history) + 1, "id": "x-1", "code": body["code"],
                                     "status": result["status"], "started": "2025-01-01T00:00:00Z", "wall_ms": 1})
@@ -228,7 +232,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.event("accepted", {"id": "x-1"})
 
         def emit(name, text):
-            if stream:
+            if stream and isinstance(text, int):
+                self.event("dropped", {"stream": name, "bytes": text})
+            elif stream:
                 value = {"base64": base64.b64encode(text).decode()} if isinstance(text, bytes) else {"text": text}
                 self.event(name, value)
 

@@ -28,7 +28,7 @@ group() {
 			libcmocka-dev libseccomp-dev libsoup-3.0-dev libedit-dev
 		;;
 	check)
-		echo clang libclang-rt-dev python3 curl openssl
+		echo clang libclang-rt-dev python3 python3-venv curl openssl nodejs npm golang-go
 		;;
 	engine)
 		echo docker.io
@@ -92,9 +92,20 @@ for g in "$@"; do
 	wanted="$wanted $(group "$g")"
 done
 
+# Programs that may have come from elsewhere.
+there() {
+	case $1 in
+	nodejs) command -v node ;;
+	golang-go) command -v go ;;
+	npm) command -v npm ;;
+	python3-venv) python3 -c 'import ensurepip' ;;
+	*) false ;;
+	esac >/dev/null 2>&1
+}
+
 missing=
 for p in $wanted; do
-	installed "$p" || missing="$missing $p"
+	installed "$p" || there "$p" || missing="$missing $p"
 done
 # the client is a package of its own since Debian 13
 case $wanted in

@@ -79,7 +79,7 @@ def main():
           f'{ran[0]["report"]["summary"]["cases"]} cases.\n')
     print("*Unenforced* are controls that the attestation refused there, each by name: the run had to allow exactly these\n"
           "with `--allow-unenforced`. Cases that are about such a control are skipped. *Waived* are known differences,\n"
-          "`tests/conformance/waivers.json`.\n")
+          "`conformance/waivers.json`.\n")
     head = ["engine", "system", "", "cgroup", "runtime", "backend", "passed", "failed", "skipped", "waived", "unenforced"]
     print("| " + " | ".join(head) + " |")
     print("|" + "---|" * 6 + "---:|" * 4 + "---|")

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Makes the machine of vm.sh: a Debian 13 guest with rootless Podman, its disk, its saved state. Needs root.
+# Makes the machine of vm.sh: a Debian 13 guest with rootless Podman and rootless Docker, its disk, its saved state. Needs root.
 #
 #   vm-make.sh DIR IMAGE.tar CPUS [all]    DIR must not exist; what happened is in DIR.log
 #
-# `all`: with rootful Podman, runc and Docker as well, for tests/matrix.sh.
+# `all`: with images for rootful Podman and Docker as well, for tests/matrix.sh.
 #
 # The guest is made from Debian packages. The sandbox image is imported, and its copy for keep-id made, in a chroot of
 # the guest's tree: that is the slow part under emulation. Then the guest boots once and its state is saved.
@@ -20,8 +20,9 @@ image=dsandbox-sandbox:latest
 user=ci uid=1000
 packages="linux-image-cloud-amd64 systemd systemd-sysv udev dbus dbus-user-session libpam-systemd kmod iproute2
 	podman crun conmon uidmap slirp4netns passt netavark catatonit procps python3-minimal python3
-	libglib2.0-0t64 libjson-c5 libcurl4t64 libsoup-3.0-0 libedit2 libseccomp2"
-[ -z "$all" ] || packages="$packages docker.io docker-cli runc iptables curl"
+	libglib2.0-0t64 libjson-c5 libcurl4t64 libsoup-3.0-0 libedit2 libseccomp2
+	docker.io docker-cli rootlesskit runc iptables"
+[ -z "$all" ] || packages="$packages curl"
 
 began=$(date +%s)
 say() { echo "vm: $* ($(($(date +%s) - began)) s)" >&2; }
@@ -69,6 +70,28 @@ as_user_in_tree() {
 		XDG_RUNTIME_DIR=/run/user/$uid "$@"
 }
 
+# Docker takes the image. The functions that run there, and what starts the daemon.
+docker_import() { # as_user_in_tree|engine_in_tree daemon...
+	in=$1
+	shift
+	# shellcheck disable=SC2016
+	eval "$in sh -ec '
+		host=\$1 daemon=\$2
+		shift 2
+		\$daemon >/dev/null 2>&1 &
+		pid=\$!
+		n=0
+		until docker -H \$host images -q >/dev/null 2>&1; do
+			n=\$((n + 1))
+			[ \$n -lt 300 ]
+			sleep 0.1
+		done
+		docker -H \$host import \"\$@\"
+		kill \$pid
+		wait \$pid || :' sh \"$1\" \"$2\" $(changes) /tmp/image.tar $image" >>"$log" 2>&1 ||
+		die "Docker did not take the image: $(tail -n 1 "$log")"
+}
+
 import_all() {
 	eval "engine_in_tree podman import -q $(changes) /tmp/image.tar $image" >>"$log" 2>&1 ||
 		die "rootful Podman did not take the image: $(tail -n 1 "$log")"
@@ -76,22 +99,8 @@ import_all() {
 	echo '{"bridge": "none", "iptables": false, "ip6tables": false, "storage-driver": "overlay2",
 		"runtimes": {"crun": {"path": "/usr/bin/crun"}}}' \
 		>"$root/etc/docker/daemon.json"
-	# shellcheck disable=SC2016
-	eval "engine_in_tree sh -ec '
-		dockerd >/dev/null 2>&1 &
-		daemon=\$!
-		n=0
-		until docker version >/dev/null 2>&1; do
-			n=\$((n + 1))
-			[ \$n -lt 300 ]
-			sleep 0.1
-		done
-		docker import \"\$@\"
-		kill \$daemon
-		wait \$daemon || :' sh $(changes) /tmp/image.tar $image" >>"$log" 2>&1 ||
-		die "Docker did not take the image: $(tail -n 1 "$log")"
+	docker_import engine_in_tree unix:///run/docker.sock dockerd
 	in_tree usermod -aG docker $user
-	in_tree systemctl -q disable docker.service docker.socket containerd.service
 }
 
 files() {
@@ -149,7 +158,23 @@ files() {
 		LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin XDG_RUNTIME_DIR=/run/user/$uid \\
 		DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$uid/bus "\$@"
 	END
-	chmod 0755 "$root/usr/local/sbin/agent" "$root/usr/local/sbin/as-user"
+	# Debian has no dockerd-rootless.sh. A network of its own would need a device that a chroot may not have; without one
+	# the daemon answers everything but /version.
+	mkdir -p "$root/home/$user/.config/docker"
+	echo '{"bridge": "none", "iptables": false, "ip6tables": false, "ip-forward": false, "storage-driver": "overlay2"}' \
+		>"$root/home/$user/.config/docker/daemon.json"
+	in_tree chown -R $user: /home/$user/.config
+	cat >"$root/usr/local/bin/rootless-docker" <<-'END'
+	#!/bin/sh
+	if [ -z "${ROOTLESSKIT_STATE_DIR:-}" ]; then
+		exec rootlesskit --state-dir="$XDG_RUNTIME_DIR/rootlesskit" --net=host --copy-up=/etc --copy-up=/run \
+			--propagation=rslave "$0"
+	fi
+	# links to the real ones, which are root's
+	rm -f /run/docker /run/containerd /run/xtables.lock
+	exec dockerd --rootless --config-file "$HOME/.config/docker/daemon.json" --host "unix://$XDG_RUNTIME_DIR/docker.sock"
+	END
+	chmod 0755 "$root/usr/local/sbin/agent" "$root/usr/local/sbin/as-user" "$root/usr/local/bin/rootless-docker"
 	cat >"$root/etc/systemd/system/agent.service" <<-END
 	[Unit]
 	After=user@$uid.service dbus.service dev-virtio\x2dports-port.device
@@ -160,6 +185,7 @@ files() {
 	WantedBy=multi-user.target
 	END
 	in_tree systemctl -q enable agent.service
+	in_tree systemctl -q disable docker.service docker.socket containerd.service
 	# What a machine without hardware, network and time of its own only waits for.
 	in_tree systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
 		e2scrub_reap.service fstrim.timer systemd-timesyncd.service getty.target getty@tty1.service \
@@ -224,6 +250,7 @@ eval "as_user_in_tree podman import -q $(changes) /tmp/image.tar $image" >>"$log
 	die "Podman did not take the image: $(tail -n 1 "$log")"
 as_user_in_tree podman run --rm --network none --userns keep-id:uid=1000,gid=1000 $image true >>"$log" 2>&1 ||
 	die "keep-id does not work in the tree: $(tail -n 1 "$log")"
+docker_import as_user_in_tree unix:///run/user/$uid/docker.sock rootless-docker
 [ -z "$all" ] || import_all
 rmdir "$root/.old"
 rm -rf "${root:?}/boot" "$root/var/cache/apt" "$root/var/lib/apt/lists"

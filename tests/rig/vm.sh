@@ -77,7 +77,7 @@ run() { # build-directory seconds command [run|root]
 		die "meson install failed"
 	}
 	mkdir -p "$work/tree/home/$user"
-	cp "$rig/unenforced.py" "$rig/clock.py" "$work/tree/home/$user/"
+	for f in unenforced guest prerequisites settings units mapped clock; do cp "$rig/$f.py" "$work/tree/home/$user/"; done
 	chmod -R go-w "$work/tree"
 	tar -C "$work/tree" --owner=0 --group=0 -cf "$work/files.tar" .
 	timeout -s KILL $(($2 + 30)) python3 "$rig/vm.py" run "$dir" "$2" "$work/files.tar" \
@@ -102,7 +102,7 @@ test)
 		(
 			set -e
 			run "$2" "${DSB_VM_SECONDS:-1200}" "exec dsandbox conformance --backend podman --json --setup podman-rootless-v2 \
-			--host unix:///run/user/$uid/podman/podman.sock"
+			--engine-timeout 600 --host unix:///run/user/$uid/podman/podman.sock"
 		) >"$3"
 		status=$?
 		python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$3" 2>/dev/null && break

@@ -33,7 +33,7 @@ def words(path):
 def sweep():
     """The definitions of the sweep's file."""
     module = types.ModuleType("sweep")
-    exec(read("tests/conformance/cases/common.py") + "\nFACTS = {}\n" + read("tests/conformance/cases/sweep.py"), vars(module))
+    exec(read("conformance/cases/common.py") + "\nFACTS = {}\n" + read("conformance/cases/sweep.py"), vars(module))
     return module
 
 
@@ -94,8 +94,9 @@ def against_sweep(profile):
     yield expected == absent, "the sweep expects other ENOSYS: %s" % sorted(expected ^ absent)
     odd = {name: ERRORS[code] for name, code in profile.refused.items() if code not in (1, 38)}
     yield odd == module._REFUSED, "the sweep expects %s" % module._REFUSED
-    requests = {rule["args"][0]["valueTwo"] for rule in profile.arguments if rule["names"] == ["ioctl"]}
-    yield requests == module._REQUESTS, "the sweep expects other requests: %s" % sorted(map(hex, requests ^ module._REQUESTS))
+    for name, expected in (("ioctl", module._REQUESTS), ("fcntl", module._FCNTL), ("prctl", module._PRCTL)):
+        values = {rule["args"][0]["valueTwo"] for rule in profile.arguments if rule["names"] == [name]}
+        yield values == expected, "the sweep expects others of %s: %s" % (name, sorted(map(hex, values ^ expected)))
 
 
 def against_upstream(profile):
@@ -126,7 +127,7 @@ def tables(profile):
     rows = {}
     for rule in profile.arguments:
         rows.setdefault(" ".join(rule["names"]), []).append(rule["comment"])
-    out += ["| %s | %s |" % (names, ", ".join(comments)) for names, comments in rows.items()]
+    out += ["| %s | %s |" % (names, ", ".join(dict.fromkeys(comments))) for names, comments in rows.items()]
     out.append("\n## Refused by name\n\n| why | answer | names |\n|---|---|---|")
     for rule in profile.groups:
         if rule["action"] == ERRNO:

@@ -28,7 +28,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 RECORDED = os.path.join(HERE, "recorded.txt")
-WORKLOADS = ("libraries", "processes", "stdlib")
+WORKLOADS = ("libraries", "packages", "processes", "stdlib")
 REGRESSION = """
 test_asyncio test_bz2 test_cmd_line test_codecs test_concurrent_futures test_ctypes test_curses test_dbm test_eintr
 test_epoll test_faulthandler test_fcntl test_file test_fileio test_fork1 test_ftplib test_gc test_getpass test_glob

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-Real work under the system call profile: the five libraries, the standard library, children of all kinds. Each workload
+Real work under the system call profile: the image's packages, the standard library, children of all kinds. Each workload
 checks its own results, and that what the profile refuses fails with the error that it should have.
-Needs an engine; environment, arguments and last line as in tests/cli/test_cli.py.
+Needs an engine; environment, arguments and last line as in tests/cli/cli_harness.py.
 """
 import os
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../cli"))
-import test_cli  # noqa: E402
+import cli_harness  # noqa: E402
 from record import program  # noqa: E402
 
 
-class Workloads(test_cli.EngineCase):
+class Workloads(cli_harness.EngineCase):
     def work(self, name, *expected):
         done = self.dsb("--timeout", "110s", "-c", program(name))
         result = self.result(done)
@@ -24,6 +24,10 @@ class Workloads(test_cli.EngineCase):
     def test_libraries(self):
         self.work("libraries", "numpy", "pandas", "matplotlib", "scipy", "sklearn")
 
+    def test_packages(self):
+        self.work("packages", "seaborn", "glyphs", "tqdm", "openpyxl", "jinja2", "tabulate", "pillow", "sympy", "networkx", "requests",
+                  "beautifulsoup4", "lxml", "pip", "python")
+
     def test_standard_library(self):
         self.work("stdlib", "files", "descriptors", "memory", "system", "terminal", "sockets", "imports")
 
@@ -32,6 +36,6 @@ class Workloads(test_cli.EngineCase):
 
 
 if __name__ == "__main__":
-    if not test_cli.SETUP:
-        sys.exit("test_seccomp.py: needs an engine: DSB_TEST_SETUP and the others, see tests/cli/test_cli.py")
-    test_cli.main([Workloads])
+    if not cli_harness.SETUP:
+        sys.exit("test_seccomp.py: needs an engine: DSB_TEST_SETUP and the others, see tests/cli/cli_harness.py")
+    cli_harness.main([Workloads])

@@ -4,12 +4,13 @@
  *
  *   client-tool start                        connect, start the service when there is none; prints its version object
  *   client-tool call METHOD PATH [JSON]      prints the answer
+ *   client-tool spaces METHOD PATH SIZE       a body of so many spaces
  *   client-tool stream PATH JSON [stdin]     output to stdout and stderr, then the result on descriptor 3;
  *                                            SIGINT cancels; "stdin": our standard input goes to the code
  *
  * The socket is that of the environment. Exit status 0, or 1 with "CODE: MESSAGE" on standard error.
  */
-#include "client.h"
+#include "client/client.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -68,19 +69,30 @@ static int stream(dsb_client *client, char **argv)
     return 0;
 }
 
+/* A body of so many bytes. */
+static int send_spaces(dsb_client *client, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    gsize size = (gsize) g_ascii_strtoull(argv[4], NULL, 10);
+    g_autofree char *body = g_strnfill(size, ' ');
+    return dsb_client_bytes(client, argv[2], argv[3], body, size, 0, NULL, &error) ? 0 : fail(error);
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
     struct json_object *answer = NULL;
     const char *verb = argc > 1 ? argv[1] : "";
     signal(SIGPIPE, SIG_IGN);
-    g_autoptr(dsb_client) client = dsb_client_connect(strcmp(verb, "start") == 0, &error);
+    g_autoptr(dsb_client) client = dsb_client_connect(strcmp(verb, "start") == 0 ? DSB_CLIENT_START : DSB_CLIENT_TRY, -1, &error);
     if (client == NULL)
         return fail(error);
     if (strcmp(verb, "start") == 0)
         return dsb_client_call(client, "GET", "/v1/version", NULL, 0, &answer, &error) ? print(answer) : fail(error);
     if (strcmp(verb, "stream") == 0 && argc >= 4)
         return stream(client, argv);
+    if (strcmp(verb, "spaces") == 0 && argc == 5)
+        return send_spaces(client, argv);
     if (strcmp(verb, "call") != 0 || argc < 4)
         return 2;
     struct json_object *body = argc > 4 ? json_tokener_parse(argv[4]) : NULL;

@@ -9,15 +9,18 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import unittest
 import urllib.parse
 
-import schema
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../rig"))
+import openapi  # noqa: E402
+from speed import scaled  # noqa: E402
 
-TOP = schema.TOP
+TOP = openapi.TOP
 PROGRAM = os.path.abspath(os.environ.get("DSB_TEST_PROGRAM", os.path.join(TOP, "build/cli/dsandbox")))
 TOOL = os.path.join(os.path.dirname(os.path.dirname(PROGRAM)), "tests/service/client-tool")
 SETUP = os.environ.get("DSB_TEST_SETUP", "")
@@ -28,8 +31,8 @@ AS = os.environ.get("DSB_TEST_AS", "")
 SESSIONS = int(os.environ.get("DSB_TEST_SESSIONS", "50"))
 EXECUTIONS = int(os.environ.get("DSB_TEST_EXECUTIONS", "1000"))
 SANITIZED = any(name.startswith(("ASAN_", "TSAN_")) for name in os.environ)  # memory sizes say nothing then
-HARD_LIMIT = 120  # seconds, of one answer
-OPENAPI = schema.OpenApi()
+HARD_LIMIT = 120  # seconds, of one answer, on an idle machine
+OPENAPI = openapi.OpenApi()
 FOREVER = "import time\nwhile True: time.sleep(0.01)"
 
 
@@ -101,7 +104,7 @@ def end():
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path, timeout=HARD_LIMIT):
-        super().__init__("dsandbox", timeout=timeout)
+        super().__init__("dsandbox", timeout=scaled(timeout))
         self.path = path
 
     def connect(self):
@@ -134,13 +137,15 @@ class Api:
         """(status, headers, bytes)."""
         connection = self.connection()
         try:
-            connection.request(method, path, body, headers or {})
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # an answer that came early
+                connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException):
             connection.close()
             raise
         OPENAPI.check_answer(method, path, answer.status, answer.getheader("Content-Type"), content)
+        assert answer.status != 429 or int(answer.getheader("Retry-After")) > 0
         return answer.status, answer.headers, content
 
     def call(self, method, path, body=None, status=None):
@@ -171,33 +176,44 @@ class Api:
             self.local.connection.close()
             self.local.connection = None
 
-    def stream(self, path, body, timeout=HARD_LIMIT):
-        return Stream(self.path, path, body, timeout)
+    def stream(self, path, body, timeout=HARD_LIMIT, headers=None):
+        return Stream(self.path, path, body, timeout, headers)
 
 
 class Stream:
     """An execution that is followed: iterate over (event, data)."""
 
-    def __init__(self, socket_path, path, body, timeout):
+    def __init__(self, socket_path, path, body, timeout, headers=None):
         OPENAPI.check_request("POST", path, body)
         self.connection = UnixConnection(socket_path, timeout)
-        self.connection.request("POST", path, json.dumps(body), {"Accept": "text/event-stream"})
-        self.answer = self.connection.getresponse()
+        try:
+            self.connection.request("POST", path, json.dumps(body), {"Accept": "text/event-stream", **(headers or {})})
+            self.answer = self.connection.getresponse()
+        except BaseException:
+            self.connection.close()
+            raise
         if self.answer.status != 200:
             content = self.answer.read()
             OPENAPI.check_answer("POST", path, self.answer.status, self.answer.getheader("Content-Type"), content)
             raise Failure(self.answer.status, json.loads(content)["error"])
         OPENAPI.check_answer("POST", path, 200, self.answer.getheader("Content-Type"), b"")
         self.stdout, self.stderr, self.result, self.id = b"", b"", None, None
+        self.number, self.comments = 0, 0
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        name = self.answer.readline()
-        if not name:
+        line = self.answer.readline()
+        while line.startswith(b":"):  # a comment
+            self.comments += 1
+            assert self.answer.readline() == b"\n"
+            line = self.answer.readline()
+        if not line:
             raise StopIteration
-        data = self.answer.readline()
+        self.number += 1
+        assert line == f"id: {self.number}\n".encode(), line
+        name, data = self.answer.readline(), self.answer.readline()
         assert self.answer.readline() == b"\n"
         name = name.decode().partition("event: ")[2].strip()
         data = json.loads(data.decode().partition("data: ")[2])
@@ -230,12 +246,13 @@ class Stream:
 class Service:
     """A service with directories of its own. Leaving the block ends it."""
 
-    def __init__(self, *options, run=None, state=None, base=None, start=True, idle="60s"):
+    def __init__(self, *options, run=None, state=None, base=None, start=True, idle="60s", env=None):
         self.run = run or WORK.dir("run")
         self.state = state or WORK.dir("state")
         self.base = base or os.path.join(WORK.dir("base"), "b")
         self.socket = os.path.join(self.run, "dsandbox", "api.sock")
         self.options = ["--idle", idle, *options]
+        self.env = env or {}
         self.api = Api(self.socket)
         self.process = None
         if start:
@@ -255,8 +272,11 @@ class Service:
 
     def command(self, *argv):
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", "HOME": self.state,
-               "XDG_RUNTIME_DIR": self.run, "XDG_STATE_HOME": self.state}
+               "XDG_RUNTIME_DIR": self.run, "XDG_STATE_HOME": self.state, "G_DEBUG": "fatal-warnings"}
         env.update({k: v for k, v in os.environ.items() if k.startswith(("ASAN_", "UBSAN_", "LSAN_", "TSAN_"))})
+        env.update(self.env)
+        if SANITIZED:
+            env["G_SLICE"] = "always-malloc"  # else GLib reuses memory where no sanitizer sees it
         return [*([AS] if AS else []), "env", "-i", *(f"{k}={v}" for k, v in env.items()), *argv]
 
     def popen(self, *argv, **more):
@@ -276,7 +296,7 @@ class Service:
         self.wait_up()
 
     def wait_up(self):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + scaled(30)
         while True:
             try:
                 return self.api.get("/v1/version")
@@ -294,14 +314,29 @@ class Service:
     def pid(self):
         return self.api.get("/v1/version")["pid"]
 
+    @property
+    def pids(self):
+        """Its own, and those of its processes for sessions."""
+        return [self.pid, *children(self.pid)]
+
     def kill(self):
-        """SIGKILL, as the machine's power would go."""
+        """SIGKILL, of its processes for sessions, too."""
+        pids = self.pids
+        self.kill_alone()
+        for pid in pids[1:]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: all(is_gone(pid) for pid in pids))
+
+    def kill_alone(self):
+        """SIGKILL; its sessions go on, and wait for the next one."""
         os.kill(self.pid, signal.SIGKILL)
         self.process.wait(HARD_LIMIT)
+        self.log.close()
         self.api.close()
 
-    def stop(self, number=signal.SIGTERM):
-        """The exit status."""
+    def stop(self, number=signal.SIGINT):
+        """The exit status. Its sessions end with it, but with SIGTERM."""
         self.api.close()
         if self.process is None:
             return None
@@ -312,7 +347,8 @@ class Service:
         try:
             status = self.process.wait(60)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            for pid in (*children(self.process.pid), self.process.pid):
+                os.kill(pid, signal.SIGKILL)
             status = self.process.wait(10)
         self.log.close()
         return status
@@ -347,15 +383,41 @@ class Engine:
         # Podman 4.3 kills, waits, and may find the container removed meanwhile.
         assert status == 204 or "no such container" in str(content), content
 
-    def ours(self, pid):
-        """Names of containers that the process made."""
+    def ours(self, pids):
+        """Ids of containers that the processes made."""
         filters = urllib.parse.quote(json.dumps({"label": ["dsandbox.owner"]}))
         for _ in range(5):
             status, content = self.call("GET", f"/containers/json?all=1&filters={filters}")
             if b"/proc/" not in content:  # Podman 4.3 fails when one of them ends just then
                 break
         assert status == 200, content
-        return [row["Names"][0] for row in json.loads(content) if row["Labels"]["dsandbox.owner"].split(".")[1] == str(pid)]
+        rows = [row for row in json.loads(content) if int(row["Labels"]["dsandbox.owner"].split(".")[1]) in pids]
+        # Docker 20.10 goes on listing some that it does not know any more.
+        return [row["Id"] for row in rows if row["State"] not in ("removing", "dead") or self.call("GET", f"/containers/{row['Id']}/json")[0] != 404]
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def children(pid):
+    """Pids of the processes that it started, and that are there."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stat:
+            if int(stat.read().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(name))
+    return found
+
+
+def is_gone(pid):
+    """Or nobody has looked yet how it ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def process_size(pid):
@@ -366,7 +428,7 @@ def process_size(pid):
 
 
 def wait_for(what, seconds=30, step=0.05):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + scaled(seconds)
     while not what():
         if time.monotonic() > deadline:
             raise AssertionError("it did not come about in time")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Queues, the loss of sandboxes, the end of the service, and load, on a real engine."""
+import json
 import os
 import random
 import subprocess
@@ -8,7 +9,7 @@ import time
 import unittest
 
 import harness
-from harness import (EXECUTIONS, FOREVER, SESSIONS, Case, Engine, Service, SessionCase, in_threads, process_size, wait_for)
+from harness import (AS, EXECUTIONS, FOREVER, SESSIONS, Case, Engine, Service, SessionCase, in_threads, process_size, wait_for)
 
 MIB = 1 << 20
 
@@ -18,7 +19,7 @@ class Queues(SessionCase):
 
     def test_first_come_first_served(self):
         self.ok("order = []")
-        first = self.api.stream(self.path("/execute"), {"code": "import time; time.sleep(1)"})
+        first = self.api.stream(self.path("/execute"), {"code": FOREVER})
         first.until("started")
         streams = []
         for i in range(10):
@@ -26,6 +27,7 @@ class Queues(SessionCase):
             stream.until("accepted")
             streams.append(stream)
         self.assertEqual(self.api.get(self.path())["queued"], 10)
+        self.api.post(self.path("/interrupt"))
         for stream in streams:
             self.assertEqual(stream.all().result["status"], "ok")
         self.assertEqual(self.ok("order")["results"][-1]["text/plain"], str(list(range(10))))
@@ -94,8 +96,39 @@ class Queues(SessionCase):
         waiting = self.api.stream(self.path("/execute"), {"code": "1"})
         waiting.until("accepted")
         self.api.delete(self.path())
-        self.assertEqual(running.all().result["status"], "cancelled")
+        self.lost_with_the_session(running)
         self.assertEqual(waiting.until("error")["error"]["code"], "cancelled")
+
+    def lost_with_the_session(self, stream):
+        result = stream.all().result
+        state = {key: result["state"][key] for key in ("outcome", "reason", "to", "point")}
+        self.assertEqual(result["status"], "cancelled")
+        self.assertEqual(state, {"outcome": "lost", "reason": "the session ended while this code ran", "to": None, "point": None})
+
+    def test_ending_what_does_not_let_go(self):
+        """The interpreter goes back to a rollback point, and then it ends, too."""
+        self.ok("1")
+        running = self.api.stream(self.path("/execute"), {"code": "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+                                                          "print('on', flush=True)\n" + FOREVER})
+        running.until("stdout")
+        self.api.delete(self.path())
+        self.lost_with_the_session(running)
+
+    def test_ending_after_an_interrupt(self):
+        self.ok("1")
+        running = self.api.stream(self.path("/execute"), {"code": "try:\n  print('on', flush=True)\n  while True: pass\n"
+                                                          "except KeyboardInterrupt: print('off', flush=True)\n" + FOREVER})
+        running.until("stdout")
+        self.api.post(f"/v1/executions/{running.id}/interrupt")
+        running.until("stdout")
+        self.api.delete(self.path())
+        self.lost_with_the_session(running)
+
+    def test_life_time_over_while_busy(self):
+        self.create = {**self.create, "set": {"life_time": "3s"}}
+        result = self.run_code(FOREVER, timeout="60s")
+        self.assertIn(result["status"], ("timeout", "cancelled"))  # the sandbox is a little earlier than the service as a rule
+        self.assertEqual(result["state"]["outcome"], "lost")
 
     def test_many_make_one_session(self):
         results = in_threads([lambda: self.run_code("n = globals().get('n', 0) + 1; n") for _ in range(12)])
@@ -194,6 +227,11 @@ class Recovery(SessionCase):
         self.assertEqual(self.ok("1")["state"]["outcome"], "kept")
 
 
+def limit_files(pid, size):
+    """The soft limit, which its own user may change."""
+    subprocess.run([*([AS] if AS else []), "prlimit", "--pid", str(pid), f"--fsize={size}:"], check=True, timeout=60)
+
+
 class Restart(unittest.TestCase):
     """The service itself ends, in all ways."""
 
@@ -201,10 +239,10 @@ class Restart(unittest.TestCase):
         service = Service()
         self.assertEqual(service.api.run("a", "x = 1; open('f', 'w').write('kept')", create=service.where)["status"], "ok")
         service.api.run("b", "x = 1", create=service.where)
-        pid = service.pid
-        self.assertEqual(len(Engine().ours(pid)), 2)
+        pids = service.pids
+        self.assertEqual(len(Engine().ours(pids)), 2)
         service.kill()
-        wait_for(lambda: not Engine().ours(pid), 10)
+        wait_for(lambda: not Engine().ours(pids), 10)
         records = os.listdir(os.path.join(service.state, "dsandbox/sessions"))
         self.assertEqual(len(records), 2)
         for name in records:
@@ -227,9 +265,9 @@ class Restart(unittest.TestCase):
         stream.until("stdout")
         one = service.api.stream("/v1/run", {"code": "print('on', flush=True)\n" + FOREVER, **service.where})
         one.until("stdout")
-        pid = service.pid
+        pids = service.pids
         service.kill()
-        wait_for(lambda: not Engine().ours(pid), 10)
+        wait_for(lambda: not Engine().ours(pids), 10)
         stream.close()
         one.close()
 
@@ -240,10 +278,11 @@ class Restart(unittest.TestCase):
         stream.until("stdout")
         one = service.api.stream("/v1/run", {"code": "print('on', flush=True)\n" + FOREVER, **service.where})
         one.until("stdout")
-        pid = service.pid
+        pids = service.pids
         self.assertEqual(service.stop(), 0, service.said())
-        wait_for(lambda: not Engine().ours(pid), 10)
-        self.assertEqual(stream.all().result["status"], "cancelled")
+        wait_for(lambda: not Engine().ours(pids), 10)
+        result = stream.all().result
+        self.assertEqual((result["status"], result["state"]["outcome"]), ("cancelled", "lost"))
         self.assertEqual(one.all().result["status"], "cancelled")
         with Service(run=service.run, state=service.state, base=service.base) as again:
             result = again.api.run("a", "1")
@@ -251,10 +290,10 @@ class Restart(unittest.TestCase):
             self.assertIn("the service was told to end", result["state"]["reason"])
 
     def test_a_session_keeps_it(self):
-        service = Service(idle="1s")
+        service = Service(idle="3s")
         where = service.where
         self.assertEqual(service.api.run("a", "1", create=where)["status"], "ok")
-        time.sleep(2.5)
+        time.sleep(4)
         self.assertEqual(service.api.run("a", "1")["status"], "ok")
         service.api.delete("/v1/sessions/a?files=1")
         self.assertEqual(service.process.wait(20), 0)
@@ -278,6 +317,29 @@ class Restart(unittest.TestCase):
             self.assertEqual(os.path.getsize(path + ".1"), 10 * MIB)
             with open(path + ".4", encoding="utf-8") as old:
                 self.assertTrue(old.read().startswith(".3"))
+
+
+    def test_audit_log_without_room(self):
+        """Whole lines only, the reason, and how many are missing."""
+        service = Service()
+        path = os.path.join(service.state, "dsandbox", "audit.jsonl")
+        with service:
+            service.api.post("/v1/run", {"code": "1", **service.where})
+            with open(path, "ab") as log:
+                log.write(b'{"earlier": true}\n' * (MIB // 4) + b'{"half": ')
+            size = os.path.getsize(path)
+            for room in (100, 0):
+                limit_files(service.pid, size + room)
+                service.api.post("/v1/run", {"code": "2", **service.where})
+                self.assertEqual(os.path.getsize(path), size)
+            self.assertIn("audit.jsonl: cannot be written: File too large", service.said())
+            limit_files(service.pid, "unlimited")
+            service.api.post("/v1/run", {"code": "3", **service.where})
+            with open(path, "rb") as log:
+                lines = log.read().split(b"\n")
+            self.assertEqual(lines[-3], b'{"half": ')
+            self.assertEqual((json.loads(lines[-2])["status"], lines[-1]), ("ok", b""))
+            self.assertIn("2 executions went unrecorded", service.said())
 
 
 class Load(Case):

@@ -52,11 +52,15 @@ static dsb_session *open_as(const char *id, const char *lost_reason)
 
 static json_object *run_with(dsb_session *session, const char *code, uint64_t timeout_ms, int cancel_fd)
 {
-    const struct dsb_run_options one = {.struct_size = sizeof one, .cancel_fd = cancel_fd, .log = log_line};
+    const struct dsb_run_options one = {.struct_size = sizeof one,
+                                        .init = DSB_INIT,
+                                        .cancel_fd = cancel_fd >= 0 ? cancel_fd : DSB_FD_NONE,
+                                        .log = log_line};
     const struct dsb_request request = {.struct_size = sizeof request,
+                                        .init = DSB_INIT,
                                         .code = code,
                                         .code_size = strlen(code),
-                                        .stdin_fd = -1,
+                                        .stdin_fd = DSB_FD_NONE,
                                         .timeout_ms = timeout_ms};
     g_autoptr(dsb_result) result = dsb_session_execute(session, &one, &request);
     g_autofree char *text = dsb_result_json(result, FALSE);
@@ -442,7 +446,7 @@ static int bench(unsigned n)
     json_object_put(run_with(session, "x = 0", 0, -1));
     for (unsigned i = 0; i < n; i++) {
         const struct dsb_request request = {
-            .struct_size = sizeof request, .code = "x += 1", .code_size = 6, .stdin_fd = -1};
+            .struct_size = sizeof request, .init = DSB_INIT, .code = "x += 1", .code_size = 6, .stdin_fd = DSB_FD_NONE};
         gint64 began = g_get_monotonic_time();
         dsb_result *result = dsb_session_execute(session, NULL, &request);
         ms[i] = (double) (g_get_monotonic_time() - began) / 1000.0;
@@ -470,11 +474,12 @@ static gboolean set_up(void)
     base_dir = g_strconcat(work, "/sessions", NULL);
     policy = dsb_policy_new();
     options = (struct dsb_run_options){.struct_size = sizeof options,
+                                       .init = DSB_INIT,
                                        .backend = g_getenv("DSB_TEST_BACKEND"),
                                        .endpoint = g_getenv("DSB_TEST_ENDPOINT"),
                                        .image = g_getenv("DSB_TEST_IMAGE"),
                                        .base_dir = base_dir,
-                                       .cancel_fd = -1,
+                                       .cancel_fd = DSB_FD_NONE,
                                        .log = log_line};
     if (allow != NULL && *allow != '\0' && !dsb_controls_parse(allow, &options.allow_unenforced, &error)) {
         printf("%s\n", error->message);

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "fake_pid1.h"
 
-#include "wire.h"
+#include "init/init.h"
+#include "run/command.h"
+#include "run/wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
 #include <json-c/json.h>
 #include <poll.h>
 #include <string.h>
@@ -12,10 +16,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define BIG (3 << 20)
+
 struct fake_pid1 {
     char *path, *workdir;
     int listener;
     gint connection; /* atomic; -1: none */
+    gint accepted, closed; /* atomic; connections so far */
     gint lie;
     GThread *thread;
     GMutex mutex;
@@ -71,6 +78,12 @@ static void say_hello(struct fake_pid1 *fake)
     json_object_object_add(hello, "groups", ids(st.st_gid, 1));
     json_object_object_add(volume, "dev", json_object_new_uint64(st.st_dev));
     json_object_object_add(volume, "ino", json_object_new_uint64(st.st_ino + (g_atomic_int_get(&fake->lie) ? 1 : 0)));
+    json_object_object_add(volume, "use", json_object_new_string(""));
+    json_object_object_add(volume, "file", json_object_new_string(".dsandbox-0123456789abcdef"));
+    g_autofree char *used = g_build_filename(fake->workdir, ".dsandbox-0123456789abcdef", NULL);
+    g_file_set_contents_full(used, "", 0, G_FILE_SET_CONTENTS_NONE, 0600, NULL);
+    if (chown(used, st.st_uid, st.st_gid) < 0)
+        g_error("chown: %s", g_strerror(errno));
     json_object_object_add(hello, "volume", volume);
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         json_object_object_add(namespaces, names[i], json_object_new_int((int) i + 1));
@@ -106,20 +119,44 @@ static void do_word(struct fake_pid1 *fake, const char *word, const char *argume
     else if (g_str_equal(word, "file")) {
         g_autofree char *path = g_build_filename(fake->workdir, argument, NULL);
         g_file_set_contents(path, "x", 1, NULL);
+    } else if (g_str_equal(word, "big")) {
+        g_autofree char *path = g_build_filename(fake->workdir, argument, NULL);
+        g_autofree char *much = g_strnfill(BIG, 'x');
+        g_file_set_contents(path, much, BIG, NULL);
+    } else if (g_str_equal(word, "gone")) {
+        g_autofree char *path = g_build_filename(fake->workdir, argument, NULL);
+        g_unlink(path);
     }
 }
 
-static void execute(struct fake_pid1 *fake, const char *exec)
+/* A command as text: flags, numbers, what parts there are. NULL: it is none. */
+static char *describe(enum frame_type type, const struct dsb_frame *frame, struct command *c)
 {
-    json_object *object = json_tokener_parse(exec), *code = NULL;
-    json_object_object_get_ex(object, "code", &code);
-    g_auto(GStrv) words = g_strsplit(json_object_get_string(code), " ", -1);
+    const char *wrong = command_read(c, type, frame->payload, frame->size);
+    if (wrong != NULL) {
+        g_printerr("a bad frame of type %d: %s\n", type, wrong);
+        return NULL;
+    }
+    GString *text = g_string_new(NULL);
+    g_string_append_printf(text, "flags %u; numbers", c->flags);
+    for (int i = 0; i < COMMAND_NUMBERS; i++)
+        g_string_append_printf(text, " %" G_GINT64_FORMAT, c->numbers[i]);
+    g_string_append_printf(text, "; %u arguments, %u variables;", c->arguments, c->variables);
+    /* The parts, with their lengths as what is between them. */
+    for (gsize i = DSB_COMMAND_HEAD; i < frame->size; i++)
+        g_string_append_c(text, frame->payload[i] >= ' ' ? (char) frame->payload[i] : ' ');
+    return g_string_free(text, FALSE);
+}
+
+static void execute(struct fake_pid1 *fake, const struct command *c, const char *exec)
+{
+    g_autofree char *code = g_strndup((const char *) c->text.at, c->text.n);
+    g_auto(GStrv) words = g_strsplit(code, " ", -1);
     const char *last = "";
     for (guint i = 0; words[i] != NULL; i++) {
         last = words[i];
         do_word(fake, words[i], words[i + 1] != NULL ? words[i + 1] : "", exec);
     }
-    json_object_put(object);
     fake->waiting = g_str_equal(last, "wait");
     fake->ended = g_str_equal(last, "die");
     if (fake->waiting || fake->ended || g_str_equal(last, "mute"))
@@ -138,35 +175,44 @@ static void execute(struct fake_pid1 *fake, const char *exec)
         answer(fake, "exited", kept);
 }
 
-static void control(struct fake_pid1 *fake, const struct dsb_frame *frame, const char *op)
+static void control(struct fake_pid1 *fake, const struct dsb_frame *frame, const struct part *op)
 {
-    if (strstr(op, "\"vars\"") != NULL)
+    if (part_is(op, "vars"))
         say(fake, DSB_FRAME_ANSWER, frame->execution, "{\"vars\":[{\"name\":\"x\",\"type\":\"int\"}]}");
-    else if (strstr(op, "\"bad\"") != NULL)
+    else if (part_is(op, "bad"))
         say(fake, DSB_FRAME_ANSWER, frame->execution, "{\"error\":\"no such operation\"}");
-    else if (strstr(op, "\"slow\"") != NULL)
+    else if (part_is(op, "slow"))
         fake->late_control = frame->execution;
+    else if (part_is(op, "exit"))
+        say(fake, DSB_FRAME_ANSWER, frame->execution, "{}");
     else
         fake->ended = TRUE;
 }
 
 static void hear(struct fake_pid1 *fake, const struct dsb_frame *frame)
 {
-    g_autofree char *text = g_strndup((const char *) frame->payload, frame->size);
+    struct command c;
+    gboolean is_command =
+        frame->type == DSB_FRAME_CONFIG || frame->type == DSB_FRAME_EXEC || frame->type == DSB_FRAME_CONTROL;
+    g_autofree char *text = is_command ? describe((enum frame_type) frame->type, frame, &c) : NULL;
+    fake->ended |= is_command && text == NULL;
+    if (fake->ended)
+        return;
     if (frame->type == DSB_FRAME_CONFIG) {
         g_mutex_lock(&fake->mutex);
         g_string_append_printf(fake->configs, "%s\n", text);
         g_mutex_unlock(&fake->mutex);
-        if (strstr(text, "\"session\":true") != NULL)
+        if (c.flags & CONFIG_SESSION)
             say(fake, DSB_FRAME_READY, 0, "{}");
     } else if (frame->type == DSB_FRAME_EXEC) {
         fake->execution = frame->execution;
-        execute(fake, text);
+        execute(fake, &c, text);
     } else if (frame->type == DSB_FRAME_CONTROL) {
-        control(fake, frame, text);
+        control(fake, frame, &c.name);
     } else if (frame->type == DSB_FRAME_CANCEL && fake->waiting) {
+        g_autofree char *how = g_strndup((const char *) frame->payload, frame->size);
         fake->waiting = FALSE;
-        say(fake, DSB_FRAME_STDOUT, fake->execution, text);
+        say(fake, DSB_FRAME_STDOUT, fake->execution, how);
         answer(fake, "cancelled", kept);
     }
 }
@@ -190,15 +236,31 @@ static void serve(struct fake_pid1 *fake, int fd)
     dsb_wire_clear(&fake->wire);
 }
 
+/*
+ * Above 2, which a test may have closed meanwhile: the real pid 1 is another process. accept() takes its number when it
+ * begins to wait, and a wait can begin at any moment of the test.
+ */
+static int accept_high(int listener)
+{
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0 || fd > 2)
+        return fd;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    close(fd);
+    return high;
+}
+
 static gpointer run(gpointer data)
 {
     struct fake_pid1 *fake = data;
     int fd;
-    while ((fd = accept4(fake->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+    while ((fd = accept_high(fake->listener)) >= 0) {
+        g_atomic_int_inc(&fake->accepted);
         g_atomic_int_set(&fake->connection, fd);
         serve(fake, fd);
         g_atomic_int_set(&fake->connection, -1);
         close(fd);
+        g_atomic_int_inc(&fake->closed);
     }
     return NULL;
 }
@@ -227,6 +289,16 @@ void fake_pid1_kill(struct fake_pid1 *fake)
     int fd = g_atomic_int_get(&fake->connection);
     if (fd >= 0)
         shutdown(fd, SHUT_RDWR);
+}
+
+void fake_pid1_await_end(struct fake_pid1 *fake)
+{
+    gint64 give_up = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    while (g_atomic_int_get(&fake->closed) < g_atomic_int_get(&fake->accepted)) {
+        if (g_get_monotonic_time() > give_up)
+            g_error("the connection to the fake pid 1 is still open");
+        g_usleep(1000);
+    }
 }
 
 char *fake_pid1_configs(struct fake_pid1 *fake)

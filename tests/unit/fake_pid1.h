@@ -7,7 +7,8 @@
 /**
  * A pid 1 that does what the code says, for tests without an engine. The code of an execution is words:
  *   out TEXT      TEXT on standard output         vars       a report with variables
- *   echo          the exec frame's own JSON       file NAME  writes a file into the session directory
+ *   echo          the exec frame, as text         file NAME  writes a file into the session directory
+ *   big NAME      one of 3 MiB                    gone NAME  removes one
  *   rolled / lost the state it answers with       wait       until cancelled; the cancel's payload on standard output
  *   die           the stream ends                 mute       no answer
  *   stateless, foreign, garbage                   answers that break the protocol
@@ -21,6 +22,8 @@ struct fake_pid1 *fake_pid1_start(const char *path, const char *workdir);
 void fake_pid1_lie(struct fake_pid1 *fake, gboolean lie);
 /** Ends the connection that is open, as if the container was killed. */
 void fake_pid1_kill(struct fake_pid1 *fake);
+/** Waits until it has closed every connection, as it does in its own time when the other side has. */
+void fake_pid1_await_end(struct fake_pid1 *fake);
 /** Configurations received so far, JSON texts joined by newlines (g_free). */
 char *fake_pid1_configs(struct fake_pid1 *fake);
 void fake_pid1_stop(struct fake_pid1 *fake);

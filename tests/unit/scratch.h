@@ -2,7 +2,8 @@
 #ifndef DSB_TEST_SCRATCH_H
 #define DSB_TEST_SCRATCH_H
 
-#include "tree.h"
+#include "hostdir/remove_tree.h"
+#include "hostdir/workdir.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -29,12 +30,26 @@ static inline char *scratch_make(const char *base, int *fd)
 
 static inline int scratch_remove(char *path, int fd)
 {
-    const struct dsb_tree_limits limits = {10000000, 60000};
-    int problem = dsb_tree_clear(fd, &limits);
+    const struct dsb_remove_limits limits = {10000000, 60000};
+    int problem = dsb_remove_content(fd, &limits);
     close(fd);
     problem = g_rmdir(path) != 0 ? -1 : problem;
     g_free(path);
     return problem;
+}
+
+/* A session's directory (NULL: an ephemeral one), opened for our own files. */
+static inline gboolean scratch_session(const char *base, const char *session, struct dsb_workdir **out, GError **error)
+{
+    struct dsb_workdir *dir = NULL;
+    if (!dsb_workdir_open(base, session, &dir, error))
+        return FALSE;
+    if (dsb_workdir_enter(dir, geteuid(), getegid(), error)) {
+        *out = dir;
+        return TRUE;
+    }
+    dsb_workdir_close(dir);
+    return FALSE;
 }
 
 /* `levels` directories named "d" below `top`; a descriptor of the deepest. */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "arguments.h"
+#include "run/arguments.h"
 
+#include <dsandbox/dsandbox.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -33,6 +36,8 @@ static void only_sizes_that_were(void **state)
         uint8_t from[8192] = {0};
         struct dsb_run_options to;
         GError *error = NULL;
+        const struct dsb_run_options usual = DSB_RUN_OPTIONS_INIT;
+        memcpy(from, &usual, sizeof usual);
         memcpy(from, &size, sizeof size);
         gboolean known = size == offsetof(struct dsb_run_options, no_checkpoint) ||
                          size == offsetof(struct dsb_run_options, lost_reason) ||
@@ -50,7 +55,8 @@ static void only_sizes_that_were(void **state)
 static void an_older_structure(void **state)
 {
     (void) state;
-    struct dsb_run_options whole = {.struct_size = offsetof(struct dsb_run_options, no_checkpoint)}, to;
+    struct dsb_run_options whole = DSB_RUN_OPTIONS_INIT, to;
+    whole.struct_size = offsetof(struct dsb_run_options, no_checkpoint);
     void *old = g_malloc(whole.struct_size);
     whole.data = &to;
     memcpy(old, &whole, whole.struct_size);
@@ -60,8 +66,10 @@ static void an_older_structure(void **state)
     assert_false(to.no_checkpoint);
     assert_null(to.lost_reason);
     g_free(old);
-    struct dsb_request request = {.struct_size = offsetof(struct dsb_request, timeout_ms), .code = "", .timeout_ms = 9},
-                       got;
+    struct dsb_request request = DSB_REQUEST_INIT, got;
+    request.struct_size = offsetof(struct dsb_request, timeout_ms);
+    request.code = "";
+    request.timeout_ms = 9;
     assert_true(dsb_take_request(&request, &got, NULL));
     assert_int_equal(got.timeout_ms, 0);
 }
@@ -69,7 +77,9 @@ static void an_older_structure(void **state)
 static void a_newer_structure(void **state)
 {
     (void) state;
-    struct newer newer = {.known = {.struct_size = sizeof newer, .image = "x"}};
+    struct newer newer = {.known = DSB_RUN_OPTIONS_INIT};
+    newer.known.struct_size = sizeof newer;
+    newer.known.image = "x";
     struct dsb_run_options to;
     GError *error = NULL;
     assert_true(dsb_take_options(&newer.known, &to, NULL));
@@ -83,8 +93,8 @@ static void every_entry_point(void **state)
 {
     (void) state;
     g_autoptr(dsb_policy) policy = dsb_policy_new();
-    struct dsb_run_options options = {.struct_size = 12, .cancel_fd = -1};
-    struct dsb_request request = {.struct_size = sizeof request, .code = "", .stdin_fd = -1};
+    struct dsb_run_options options = {.struct_size = 12, .init = DSB_INIT, .cancel_fd = DSB_FD_NONE};
+    struct dsb_request request = {.struct_size = sizeof request, .init = DSB_INIT, .code = "", .stdin_fd = DSB_FD_NONE};
     GError *error = NULL;
     unsigned removed = 0;
     dsb_result *failure = NULL;
@@ -103,10 +113,166 @@ static void every_entry_point(void **state)
     assert_invalid(g_steal_pointer(&error), "struct_size is");
     assert_false(dsb_image_make(&options, "/x", NULL, NULL, "x", &error));
     assert_invalid(g_steal_pointer(&error), "struct_size is");
-    assert_null(dsb_backends(&options, FALSE));
+    assert_null(dsb_backends(&options, FALSE, &error));
+    assert_invalid(g_steal_pointer(&error), "struct_size is");
+    assert_null(dsb_doctor(&options, &error));
+    assert_invalid(g_steal_pointer(&error), "struct_size is");
     assert_null(dsb_session_open(policy, &options, &failure));
     assert_invalid(g_error_copy(dsb_result_failure(failure)), "struct_size is");
     dsb_result_free(failure);
+}
+
+/* With every byte 0 but its size, a descriptor would be standard input. */
+static void zeros_are_no_options(void **state)
+{
+    (void) state;
+    const struct dsb_run_options options = {.struct_size = sizeof options};
+    const struct dsb_request request = {.struct_size = sizeof request, .code = "", .code_size = 0};
+    const struct dsb_run_options good = DSB_RUN_OPTIONS_INIT;
+    const struct dsb_run_options zeros = {0};
+    g_autoptr(dsb_result) first = dsb_run(NULL, &options, &request);
+    g_autoptr(dsb_result) second = dsb_run(NULL, &good, &request);
+    g_autoptr(dsb_result) third = dsb_run(NULL, &zeros, &request);
+    assert_invalid(g_error_copy(dsb_result_failure(first)), "dsb_run_options: init is not DSB_INIT");
+    assert_invalid(g_error_copy(dsb_result_failure(second)), "dsb_request: init is not DSB_INIT");
+    assert_invalid(g_error_copy(dsb_result_failure(third)), "begin with its _INIT");
+}
+
+struct bad_fd {
+    int fd;
+    const char *why;
+};
+
+/* The same words for the same fault, whoever is asked. */
+static void descriptors_that_are_none(void **state)
+{
+    (void) state;
+    int directory = open("/", O_RDONLY | O_CLOEXEC), writing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int closed = fcntl(directory, F_DUPFD_CLOEXEC, 500);
+    close(closed);
+    const struct bad_fd bad[] = {{-1, "-1 is no descriptor"},
+                                 {-3, "-3 is no descriptor"},
+                                 {closed, "is not an open descriptor"},
+                                 {writing, "cannot be read"},
+                                 {directory, "of a directory"}};
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        struct dsb_run_options options = DSB_RUN_OPTIONS_INIT;
+        struct dsb_request request = DSB_REQUEST_INIT;
+        GError *error = NULL;
+        dsb_result *failure = NULL;
+        request.code = "";
+        request.stdin_fd = bad[i].fd;
+        assert_false(dsb_input_check(&options, &request, &error));
+        assert_non_null(strstr(error->message, "stdin_fd: "));
+        assert_invalid(g_steal_pointer(&error), bad[i].why);
+        g_autoptr(dsb_result) fed = dsb_run(NULL, &options, &request);
+        assert_invalid(g_error_copy(dsb_result_failure(fed)), bad[i].why);
+        request.stdin_fd = DSB_FD_NONE;
+        options.cancel_fd = bad[i].fd;
+        g_autoptr(dsb_result) cancelled = dsb_run(NULL, &options, &request);
+        assert_int_equal(dsb_result_status(cancelled), DSB_STATUS_ERROR);
+        assert_invalid(g_error_copy(dsb_result_failure(cancelled)), bad[i].why);
+        assert_null(dsb_session_open(NULL, &options, &failure));
+        assert_invalid(g_error_copy(dsb_result_failure(failure)), bad[i].why);
+        dsb_result_free(failure);
+        assert_false(dsb_gc(&options, TRUE, NULL, &error));
+        assert_invalid(g_steal_pointer(&error), bad[i].why);
+        assert_null(dsb_doctor(&options, &error));
+        assert_invalid(g_steal_pointer(&error), "cancel_fd: ");
+    }
+    close(directory);
+    close(writing);
+}
+
+static void nothing_where_something_must_be(void **state)
+{
+    (void) state;
+    GError *error = NULL;
+    struct dsb_run_options options = DSB_RUN_OPTIONS_INIT;
+    struct dsb_request request = DSB_REQUEST_INIT;
+    uint64_t bits = 0;
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    request.code = "";
+    g_autoptr(dsb_result) result = dsb_run(NULL, &options, NULL);
+    assert_invalid(g_error_copy(dsb_result_failure(result)), "dsb_request is missing");
+    g_autoptr(dsb_result) execution = dsb_session_execute(NULL, NULL, &request);
+    assert_invalid(g_error_copy(dsb_result_failure(execution)), "session is missing");
+    assert_null(dsb_session_open(NULL, NULL, NULL));
+    assert_null(dsb_session_control(NULL, "{\"op\":\"vars\"}", 0, &error));
+    assert_invalid(g_steal_pointer(&error), "session is missing");
+    assert_null(dsb_session_control(NULL, NULL, 0, &error));
+    assert_invalid(g_steal_pointer(&error), "operation is missing");
+    assert_false(dsb_session_alive(NULL));
+    assert_int_equal(dsb_session_fd(NULL), -1);
+    assert_null(dsb_session_id(NULL));
+    assert_null(dsb_session_workdir(NULL));
+    assert_null(dsb_session_info(NULL));
+    dsb_session_close(NULL);
+    dsb_result_free(NULL);
+    g_autoptr(dsb_result) why = dsb_result_from_error(NULL);
+    assert_non_null(dsb_result_failure(why));
+    assert_false(dsb_policy_set(policy, NULL, "1", NULL, &error));
+    assert_invalid(g_steal_pointer(&error), "key is missing");
+    assert_false(dsb_policy_set(policy, "memory", NULL, NULL, &error));
+    assert_invalid(g_steal_pointer(&error), "value is missing");
+    assert_false(dsb_policy_set(NULL, "memory", "1GiB", NULL, &error));
+    assert_invalid(g_steal_pointer(&error), "policy is missing");
+    assert_false(dsb_policy_load(policy, NULL, 0, NULL, &error));
+    assert_invalid(g_steal_pointer(&error), "is missing");
+    assert_false(dsb_policy_load_file(policy, NULL, &error));
+    assert_invalid(g_steal_pointer(&error), "is missing");
+    assert_null(dsb_policy_get(NULL, "memory"));
+    assert_null(dsb_policy_get(policy, NULL));
+    assert_null(dsb_policy_canonical(NULL));
+    assert_null(dsb_policy_sha256(NULL));
+    assert_null(dsb_policy_rows(NULL));
+    assert_null(dsb_policy_copy(NULL));
+    assert_false(dsb_controls_parse(NULL, &bits, &error));
+    assert_invalid(g_steal_pointer(&error), "is missing");
+    assert_false(dsb_image_make(&options, NULL, NULL, NULL, "x", &error));
+    assert_invalid(g_steal_pointer(&error), "is missing");
+    assert_false(dsb_image_make(&options, "/x", NULL, NULL, NULL, &error));
+    assert_invalid(g_steal_pointer(&error), "name of the image is missing");
+}
+
+static void no_files_at_all(void **state)
+{
+    (void) state;
+    GError *error = NULL;
+    assert_null(dsb_files_list(NULL, NULL, FALSE, 0, NULL, &error));
+    assert_invalid(g_steal_pointer(&error), "files is missing");
+    assert_null(dsb_files_stat(NULL, "x", &error));
+    assert_invalid(g_steal_pointer(&error), "files is missing");
+    assert_null(dsb_files_read(NULL, "x", 1, &error));
+    assert_invalid(g_steal_pointer(&error), "files is missing");
+    assert_false(dsb_files_write(NULL, "x", "", 0, 0, &error));
+    assert_invalid(g_steal_pointer(&error), "files is missing");
+    assert_false(dsb_files_write_fd(NULL, "x", -1, 1, 0, &error));
+    assert_invalid(g_steal_pointer(&error), "-1 is no descriptor");
+    assert_false(dsb_files_remove(NULL, "x", FALSE, &error));
+    assert_invalid(g_steal_pointer(&error), "files is missing");
+    assert_false(dsb_files_clear(NULL, &error));
+    assert_invalid(g_steal_pointer(&error), "files is missing");
+    assert_false(dsb_files_mkdir(NULL, "x", &error));
+    assert_invalid(g_steal_pointer(&error), "files is missing");
+    assert_false(dsb_files_usage(NULL, 1, NULL, NULL, &error));
+    assert_invalid(g_steal_pointer(&error), "files is missing");
+    assert_false(dsb_files_put_add(NULL, "", 0, &error));
+    assert_invalid(g_steal_pointer(&error), "is missing");
+    assert_false(dsb_files_put_end(NULL, 0, &error));
+    assert_invalid(g_steal_pointer(&error), "is missing");
+    dsb_files_close(NULL);
+    dsb_files_put_free(NULL);
+}
+
+static void versions(void **state)
+{
+    (void) state;
+    g_autofree char *text = g_strdup_printf("%d.%d.%d", DSB_VERSION_MAJOR, DSB_VERSION_MINOR, DSB_VERSION_PATCH);
+    assert_string_equal(dsb_version(), text);
+    assert_true(DSB_CHECK_VERSION(DSB_VERSION_MAJOR, DSB_VERSION_MINOR, DSB_VERSION_PATCH));
+    assert_false(DSB_CHECK_VERSION(DSB_VERSION_MAJOR + 1, 0, 0));
+    assert_false(DSB_CHECK_VERSION(DSB_VERSION_MAJOR, DSB_VERSION_MINOR, DSB_VERSION_PATCH + 1));
 }
 
 int main(void)
@@ -116,6 +282,11 @@ int main(void)
         cmocka_unit_test(an_older_structure),
         cmocka_unit_test(a_newer_structure),
         cmocka_unit_test(every_entry_point),
+        cmocka_unit_test(zeros_are_no_options),
+        cmocka_unit_test(descriptors_that_are_none),
+        cmocka_unit_test(nothing_where_something_must_be),
+        cmocka_unit_test(no_files_at_all),
+        cmocka_unit_test(versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "bindsource.h"
+#include "attest/bind_sources.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -38,6 +38,8 @@ static char *check(const char *source, struct dsb_identity *identity)
     const struct dsb_bind binds[] = {{"/w/s", "/sandbox", FALSE},
                                      {"/guest", "/opt/dsandbox", TRUE},
                                      {"/guest/hosts", "/etc/hosts", TRUE},
+                                     {"/guest/hostname", "/etc/hostname", TRUE},
+                                     {"/guest/resolv.conf", "/etc/resolv.conf", TRUE},
                                      {"/w/s", "/w/s", FALSE},
                                      {source, "/data", TRUE}};
     const struct dsb_spec spec = {.struct_size = sizeof spec, .binds = binds, .n_binds = G_N_ELEMENTS(binds)};

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The docker-cli backend without an engine: translation (golden files), classification, child processes. */
-#include "cli.h"
+/* The docker-cli backend without an engine: translation (golden files), classification, which engine it is. */
+#include "docker-cli/docker_cli.h"
 
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -127,7 +128,7 @@ static void loses_no_field(void **state)
     (void) state;
     static const struct dsb_bind other_binds[] = {{"/tmp/sandboxes/s2", "/sandbox", FALSE},
                                                   {"/usr/libexec/dsandbox/guest", "/opt/dsandbox", FALSE}};
-    struct dsb_spec specs[22];
+    struct dsb_spec specs[23];
     for (gsize i = 0; i < G_N_ELEMENTS(specs); i++)
         specs[i] = base_spec;
     specs[0].tmp_bytes++;
@@ -152,6 +153,7 @@ static void loses_no_field(void **state)
     specs[19].workdir = "/other";
     specs[20].n_env = 1;
     specs[21].n_labels = 2;
+    specs[22].tmp_exec = TRUE;
     const struct dsbc_facts *const all[] = {&docker, &podman, &rootless};
     for (gsize f = 0; f < G_N_ELEMENTS(all); f++) {
         g_autofree char *base = joined(&base_spec, all[f]);
@@ -257,7 +259,7 @@ static void reads_facts(void **state)
 
     assert_false(dsbc_parse_facts(docker_info, podman_version, &facts, &error));
     assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED));
-    assert_non_null(strstr(error->message, "--backend podman"));
+    assert_non_null(strstr(error->message, "use backend podman"));
     g_clear_error(&error);
 
     memset(&facts, 0, sizeof facts);
@@ -323,152 +325,115 @@ static void finds_programs(void **state)
     rmdir(dir);
 }
 
-/* ---- child processes ---- */
+/* ---- which engine ---- */
 
-static gboolean run_shell(const char *script, guint timeout_ms, struct dsbc_output *output, GError **error)
+static void write_context(const char *config, const char *name, const char *host)
 {
-    char *const command[] = {(char *) "/bin/sh", (char *) "-c", (char *) script, NULL};
-    char *const environment[] = {(char *) "ONLY=this", (char *) "PATH=/usr/bin:/bin", NULL};
-    return dsbc_capture(command, environment, timeout_ms, -1, output, error);
+    g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, name, -1);
+    g_autofree char *dir = g_build_filename(config, "contexts", "meta", digest, NULL);
+    g_autofree char *file = g_build_filename(dir, "meta.json", NULL);
+    g_autofree char *text = g_strdup_printf("{\"Endpoints\":{\"docker\":{\"Host\":\"%s\"}}}", host);
+    assert_int_equal(g_mkdir_with_parents(dir, 0700), 0);
+    assert_true(g_file_set_contents(file, text, -1, NULL));
 }
 
-static void captures(void **state)
+/* As Docker's own client: an address, DOCKER_HOST, DOCKER_CONTEXT, the setting, the default; empty is not set. */
+static void finds_the_engine(void **state)
 {
     (void) state;
+    static const char *const names[] = {"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"};
+    static const struct {
+        const char *given, *host, *context, *endpoint, *passed;
+    } cases[] = {
+        {"tcp://127.0.0.1:9", "unix:///host", "other", "tcp://127.0.0.1:9", NULL},
+        {NULL, "unix:///host", "other", "unix:///host", NULL},
+        {"", "", "other", "unix:///other", "other"},
+        {NULL, NULL, "", "unix:///current", "current"},
+        {NULL, NULL, NULL, "unix:///current", "current"},
+        {NULL, NULL, "default", "unix:///var/run/docker.sock", NULL},
+        {NULL, NULL, "absent", "context:absent", "absent"},
+    };
+    g_autofree char *dir = g_strdup("/tmp/dsb-context-XXXXXX"), *before = g_get_current_dir();
+    assert_non_null(g_mkdtemp(dir));
+    g_autofree char *config = g_build_filename(dir, "docker", NULL);
+    write_context(config, "current", "unix:///current");
+    write_context(config, "other", "unix:///other");
+    g_autofree char *settings = g_build_filename(config, "config.json", NULL);
+    assert_true(g_file_set_contents(settings, "{\"currentContext\":\"current\"}", -1, NULL));
+    assert_int_equal(chdir(dir), 0);
+    for (gsize i = 0; i < 2 * G_N_ELEMENTS(cases); i++) {
+        gsize k = i / 2;
+        const char *values[] = {cases[k].host, cases[k].context, i % 2 ? config : "docker"}; /* relative, too */
+        for (gsize n = 0; n < G_N_ELEMENTS(names); n++)
+            values[n] ? (void) g_setenv(names[n], values[n], TRUE) : g_unsetenv(names[n]);
+        g_auto(dsbe_docker_place) place = {0};
+        dsbe_docker_find(cases[k].given, &place);
+        assert_string_equal(place.config, config);
+        assert_int_equal(place.address == NULL, strcmp(cases[k].endpoint, "context:absent") == 0);
+        struct dsbc_cli cli = {0};
+        struct dsb_open_params params = {.struct_size = sizeof params, .endpoint = cases[k].given, .cancel_fd = -1};
+        g_autoptr(GError) error = NULL;
+        if (!dsbc_setup(&cli, &params, &error)) { /* where there is no such program, the place is all there is */
+            assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE));
+            assert_string_equal(place.address ? place.address : "context:absent", cases[k].endpoint);
+        } else {
+            assert_string_equal(cli.endpoint, cases[k].endpoint);
+            const char *passed = g_environ_getenv(cli.env, "DOCKER_CONTEXT");
+            assert_int_equal(passed == NULL, cases[k].passed == NULL);
+            if (passed != NULL)
+                assert_string_equal(passed, cases[k].passed);
+        }
+        dsbc_teardown(&cli);
+    }
+    for (gsize n = 0; n < G_N_ELEMENTS(names); n++)
+        g_unsetenv(names[n]);
+    assert_int_equal(chdir(before), 0);
+    char *const clean[] = {(char *) "/bin/rm", (char *) "-r", dir, NULL}, *const none[] = {NULL};
     g_auto(dsbc_output) output = {0};
+    assert_true(dsbc_capture(clean, none, 5000, -1, &output, NULL));
+}
+
+/* What an engine said is remembered for the same question, for some time, in a file that is ours. */
+static void remembers_facts(void **state)
+{
+    (void) state;
+    g_autofree char *dir = g_strdup("/tmp/dsb-facts-XXXXXX");
+    assert_non_null(g_mkdtemp(dir));
+    g_autofree char *path = dsbe_cache_path(dir, "one"), *other = dsbe_cache_path(dir, "other");
+    g_autofree char *link = g_build_filename(dir, "link", NULL);
+    assert_string_not_equal(path, other);
+    assert_true(g_str_has_prefix(path, dir));
+    g_autoptr(json_object) facts = json_tokener_parse("{\"a\":1}");
+    assert_null(dsbe_cache_recall(path, "key", 60));
+    assert_true(dsbe_cache_remember(path, "key", facts, NULL));
+    g_autoptr(json_object) back = dsbe_cache_recall(path, "key", 60);
+    assert_true(json_object_equal(back, facts));
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_null(dsbe_cache_recall(path, "another key", 60));
+    assert_null(dsbe_cache_recall(path, "", 60));
+    assert_null(dsbe_cache_recall(other, "key", 60));
+    assert_int_equal(symlink(path, link), 0);
+    assert_null(dsbe_cache_recall(link, "key", 60));
+    for (int seconds = -120; seconds <= 120; seconds += 240) { /* too old; of the future */
+        const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = st.st_mtime + seconds}};
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+        assert_null(dsbe_cache_recall(path, "key", 60));
+    }
+    assert_true(g_file_set_contents(path, "{\"key\":\"key\"", -1, NULL));
+    assert_null(dsbe_cache_recall(path, "key", 60));
+    if (geteuid() == 0) {
+        assert_true(dsbe_cache_remember(path, "key", facts, NULL));
+        assert_int_equal(chown(path, 12345, 0), 0);
+        assert_null(dsbe_cache_recall(path, "key", 60));
+    }
     g_autoptr(GError) error = NULL;
-    assert_true(run_shell("echo out; echo err >&2; exit 7", 5000, &output, &error));
-    assert_string_equal(output.text->str, "out\n");
-    assert_string_equal(output.errors->str, "err\n");
-    assert_int_equal(output.status, 7);
-    assert_true(run_shell("echo $HOME-$ONLY; read x || echo no stdin", 5000, &output, &error));
-    assert_string_equal(output.text->str, "-this\nno stdin\n");
-    assert_true(run_shell("kill -9 $$", 5000, &output, &error));
-    assert_int_equal(output.status, 137);
-    assert_true(run_shell("ls /proc/self/fd | wc -l", 5000, &output, &error));
-    assert_true(g_ascii_strtoull(g_strstrip(output.text->str), NULL, 10) <= 4);
-}
-
-static void keeps_the_deadline(void **state)
-{
-    (void) state;
-    g_auto(dsbc_output) output = {0};
-    g_autoptr(GError) error = NULL;
-    gint64 before = g_get_monotonic_time();
-    assert_false(run_shell("sleep 30 & sleep 30", 200, &output, &error));
-    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_TIMEOUT));
-    g_clear_error(&error);
-    /* A background process that keeps the pipes open does not keep us. */
-    assert_true(run_shell("sleep 5 & echo done", 5000, &output, &error));
-    assert_true(g_get_monotonic_time() - before < 5 * G_USEC_PER_SEC);
-}
-
-static gpointer write_later(gpointer data)
-{
-    g_usleep(100000);
-    assert_int_equal(write(GPOINTER_TO_INT(data), "", 1), 1);
-    return NULL;
-}
-
-static void can_be_cancelled(void **state)
-{
-    (void) state;
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    char *const command[] = {(char *) "/bin/sh", (char *) "-c", (char *) "sleep 30 & sleep 30", NULL};
-    char *const environment[] = {(char *) "PATH=/usr/bin:/bin", NULL};
-    g_auto(dsbc_output) output = {0};
-    g_autoptr(GError) error = NULL;
-    gint64 before = g_get_monotonic_time();
-    GThread *thread = g_thread_new("cancel", write_later, GINT_TO_POINTER(ends[1]));
-    assert_false(dsbc_capture(command, environment, 20000, ends[0], &output, &error));
-    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_CANCELLED));
-    assert_true(g_get_monotonic_time() - before < 2 * G_USEC_PER_SEC);
-    g_thread_join(thread);
-    /* Still readable: nothing is begun. Once nobody can cancel any more, the descriptor does not matter. */
-    g_clear_error(&error);
-    assert_false(dsbc_capture(command, environment, 20000, ends[0], &output, &error));
-    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_CANCELLED));
-    char byte;
-    assert_int_equal(read(ends[0], &byte, 1), 1);
-    close(ends[1]);
-    char *const done[] = {(char *) "/bin/echo", (char *) "done", NULL};
-    assert_true(dsbc_capture(done, environment, 20000, ends[0], &output, NULL));
-    assert_string_equal(output.text->str, "done\n");
-    close(ends[0]);
-}
-
-/* A program that embeds us need not ignore SIGPIPE. */
-static void survives_a_closed_pipe(void **state)
-{
-    (void) state;
-    char *const environment[] = {NULL};
-    struct dsbc_cli cli = {.program = (char *) "/bin/true", .env = (char **) environment, .cancel_fd = -1};
-    struct dsb_stream stream = {.struct_size = sizeof stream};
-    g_autoptr(GError) error = NULL;
-    void (*before)(int) = signal(SIGPIPE, SIG_DFL);
-    GPtrArray *command = g_ptr_array_new_with_free_func(g_free);
-    dsbc_add(command, "/bin/true");
-    assert_true(dsbc_stream_open(&cli, command, &stream, &error));
-    char byte;
-    gssize n;
-    while ((n = stream.read(stream.state, &byte, 1, NULL)) < 0)
-        g_usleep(10000);
-    assert_int_equal(n, 0);
-    g_usleep(100000);
-    assert_int_equal(stream.write(stream.state, "x", 1, &error), -1);
-    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_LOST));
-    stream.close(stream.state);
-    sigset_t pending;
-    sigpending(&pending);
-    assert_false(sigismember(&pending, SIGPIPE));
-    signal(SIGPIPE, before);
-}
-
-/* A signal that was there before, blocked by the caller, is the caller's. */
-static void keeps_the_callers_signal(void **state)
-{
-    (void) state;
-    sigset_t pipe_only, old, pending;
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    void (*before)(int) = signal(SIGPIPE, SIG_DFL);
-    pthread_sigmask(SIG_BLOCK, &pipe_only, &old);
-    raise(SIGPIPE);
-    struct dsbe_sigpipe guard;
-    dsbe_sigpipe_block(&guard);
-    errno = ENOENT;
-    dsbe_sigpipe_restore(&guard);
-    assert_int_equal(errno, ENOENT);
-    sigpending(&pending);
-    assert_true(sigismember(&pending, SIGPIPE));
-    signal(SIGPIPE, SIG_IGN); /* takes it */
-    signal(SIGPIPE, before);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
-static void limits_output(void **state)
-{
-    (void) state;
-    g_auto(dsbc_output) output = {0};
-    g_autoptr(GError) error = NULL;
-    assert_false(run_shell("head -c 20000000 /dev/zero; sleep 30", 20000, &output, &error));
-    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_LIMIT));
-    g_clear_error(&error);
-    assert_true(run_shell("head -c 2000000 /dev/zero >&2; echo end >&2", 20000, &output, &error));
-    assert_true(output.errors->len <= 65536);
-    assert_true(g_str_has_suffix(output.errors->str + output.errors->len - 4, "end\n"));
-}
-
-static void notes_line(void *data, const char *line) { g_string_append_printf(data, "[%s]", line); }
-
-static void passes_lines(void **state)
-{
-    (void) state;
-    g_autoptr(GString) lines = g_string_new(NULL);
-    g_auto(dsbc_output) output = {.line = notes_line, .line_data = lines};
-    assert_true(run_shell("printf 'a\\nb\\r\\nlast'", 0, &output, NULL));
-    assert_string_equal(lines->str, "[a][b][last]");
+    assert_false(dsbe_cache_remember("/nothing/here", "key", facts, &error));
+    assert_non_null(error);
+    unlink(link);
+    unlink(path);
+    assert_int_equal(rmdir(dir), 0);
 }
 
 int main(void)
@@ -477,17 +442,12 @@ int main(void)
         cmocka_unit_test(translates),
         cmocka_unit_test(loses_no_field),
         cmocka_unit_test(refuses_what_the_engine_cannot),
-        cmocka_unit_test(can_be_cancelled),
-        cmocka_unit_test(survives_a_closed_pipe),
-        cmocka_unit_test(keeps_the_callers_signal),
         cmocka_unit_test(compacts_json),
         cmocka_unit_test(classifies),
         cmocka_unit_test(reads_facts),
         cmocka_unit_test(finds_programs),
-        cmocka_unit_test(captures),
-        cmocka_unit_test(keeps_the_deadline),
-        cmocka_unit_test(limits_output),
-        cmocka_unit_test(passes_lines),
+        cmocka_unit_test(finds_the_engine),
+        cmocka_unit_test(remembers_facts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
  * inspect-*.json recorded answers. DSB_GOLDEN_UPDATE=1 writes the requests anew. Then every fact of an
  * answer is weakened, and `observe` must notice.
  */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -118,6 +118,9 @@ static void test_create_docker(void **state)
     spec = base_spec();
     spec.required &= ~LIMITS;
     check_create(&dsbe_docker, &spec, DSB_BIT(DSB_CONTROL_PIDS), "create-docker-no-limits.json");
+    spec = base_spec();
+    spec.tmp_exec = TRUE;
+    check_create(&dsbe_docker, &spec, LIMITS, "create-docker-tmp-exec.json");
 }
 
 static void test_create_podman(void **state)
@@ -136,6 +139,9 @@ static void test_create_podman(void **state)
     spec = base_spec();
     spec.required &= ~LIMITS;
     check_create(&dsbe_libpod, &spec, 0, "create-podman-no-limits.json");
+    spec = base_spec();
+    spec.tmp_exec = TRUE;
+    check_create(&dsbe_libpod, &spec, LIMITS, "create-podman-tmp-exec.json");
 }
 
 /* A required limit is always asked for, even when the engine seems unable: it must then fail or be noticed. */
@@ -151,6 +157,21 @@ static void test_required_limits_stay(void **state)
     assert_true(dsbe_json_int(podman, "resource_limits.memory.swap", &value));
     assert_true(dsbe_json_int(podman, "resource_limits.cpu.quota", &value));
     assert_true(dsbe_json_int(podman, "resource_limits.pids.limit", &value));
+}
+
+/* What no policy sets is as the service has it, whatever an administrator has set for all containers. */
+static void test_limits_of_the_service(void **state)
+{
+    (void) state;
+    struct dsb_spec spec = base_spec();
+    struct dsbe_facts facts = {.nproc = 4096, .others = {{"cpu", UINT64_MAX, UINT64_MAX}, {"stack", 8388608, UINT64_MAX}}};
+    g_autoptr(json_object) body = dsbe_libpod.create_body(&spec, &facts);
+    json_object *list = dsbe_json_at(body, "r_limits");
+    assert_int_equal(json_object_array_length(list), 6);
+    assert_string_equal(json_object_to_json_string_ext(json_object_array_get_idx(list, 4), JSON_C_TO_STRING_PLAIN),
+                        "{\"type\":\"cpu\",\"hard\":18446744073709551615,\"soft\":18446744073709551615}");
+    assert_string_equal(json_object_to_json_string_ext(json_object_array_get_idx(list, 5), JSON_C_TO_STRING_PLAIN),
+                        "{\"type\":\"stack\",\"hard\":18446744073709551615,\"soft\":8388608}");
 }
 
 struct recording {
@@ -191,6 +212,7 @@ static void test_observe(void **state)
         assert_int_equal(seen.foreign_mounts, 0);
         assert_int_equal(seen.tmp_bytes, 100000000);
         assert_int_equal(seen.small_tmp_bytes, 65536);
+        assert_false(seen.tmp_exec);
         assert_int_equal(seen.shm_bytes, 67108864);
         assert_int_equal(seen.memory_bytes, recording->limits ? 536870912 : DSB_UNLIMITED);
         assert_int_equal(seen.swap_bytes, recording->limits ? 0 : DSB_UNLIMITED);
@@ -212,6 +234,16 @@ static void test_observe(void **state)
     }
 }
 
+/* A time zone of containers.conf is a mount in Podman 4 and a link in Podman 5: the engine's word is the same. */
+static void test_observe_time_zone(void **state)
+{
+    (void) state;
+    const struct recording *recording = &recordings[G_N_ELEMENTS(recordings) - 1];
+    g_autoptr(json_object) root = load(recording->file);
+    dsbe_put_string(dsbe_json_at(root, "Config"), "Timezone", "Asia/Tokyo");
+    assert_int_equal(observe(recording, root).foreign_mounts, 1);
+}
+
 /* Replace or add the value at a dotted path. */
 static void weaken(json_object *root, const char *path, const char *value)
 {
@@ -231,7 +263,7 @@ static gboolean is_weaker(const struct dsb_observed *seen, enum dsb_control cont
     case DSB_CONTROL_VOLUME:
         return !seen->volume_present || !seen->guest_read_only || seen->foreign_mounts > 0;
     case DSB_CONTROL_TMP:
-        return seen->tmp_bytes > 100000000 || seen->small_tmp_bytes > 65536;
+        return seen->tmp_bytes > 100000000 || seen->small_tmp_bytes > 65536 || seen->tmp_exec;
     case DSB_CONTROL_SHM:
         return seen->shm_bytes > 67108864;
     case DSB_CONTROL_MEMORY:
@@ -296,6 +328,7 @@ static const struct {
     {DSB_CONTROL_TMP, "HostConfig.Tmpfs", "{\"/tmp\":\"rw\",\"/run\":\"size=64k\",\"/var/tmp\":\"size=64k\"}"},
     {DSB_CONTROL_TMP, "HostConfig.Tmpfs", "{\"/tmp\":\"size=1k\",\"/run\":\"size=64k\",\"/var/tmp\":\"size=1g\"}"},
     {DSB_CONTROL_TMP, "HostConfig.Tmpfs", "{\"/tmp\":\"size=1k\",\"/run\":\"size=64k\",\"/var/tmp\":\"size=1%\"}"},
+    {DSB_CONTROL_TMP, "HostConfig.Tmpfs", "{\"/tmp\":\"exec,size=1k\",\"/run\":\"size=64k\",\"/var/tmp\":\"size=64k\"}"},
     {DSB_CONTROL_SHM, "HostConfig.ShmSize", "0"},
     {DSB_CONTROL_SHM, "HostConfig.ShmSize", "1073741824"},
     {DSB_CONTROL_MEMORY, "HostConfig.Memory", "0"},
@@ -380,6 +413,8 @@ static void test_info(void **state)
         {&dsbe_docker, "{\"MemoryLimit\":true,\"PidsLimit\":true,\"CgroupDriver\":\"none\",\"CgroupVersion\":\"1\"}",
          FALSE, 1, 0},
         {&dsbe_docker, "{\"PidsLimit\":true,\"CgroupDriver\":\"cgroupfs\"}", FALSE, 0, DSB_BIT(DSB_CONTROL_PIDS)},
+        {&dsbe_docker, "{\"PidsLimit\":true,\"CgroupDriver\":\"cgroupfs\",\"SecurityOptions\":[\"name=userns\"]}", FALSE, 0,
+         DSB_BIT(DSB_CONTROL_PIDS)},
         {&dsbe_libpod,
          "{\"host\":{\"cgroupVersion\":\"v1\",\"cgroupManager\":\"systemd\",\"cgroupControllers\":[\"memory\"],"
          "\"security\":{\"rootless\":true}}}",
@@ -404,6 +439,7 @@ static void test_info(void **state)
         assert_int_equal(info.rootless, cases[i].rootless);
         assert_int_equal(info.cgroup_version, cases[i].cgroup);
         assert_int_equal(info.limits_available, cases[i].limits);
+        assert_int_equal(info.maps_users, cases[i].dialect == &dsbe_docker && strstr(cases[i].text, "SecurityOptions") != NULL);
     }
 }
 
@@ -440,6 +476,8 @@ int main(void)
         cmocka_unit_test(test_create_docker),
         cmocka_unit_test(test_create_podman),
         cmocka_unit_test(test_required_limits_stay),
+        cmocka_unit_test(test_limits_of_the_service),
+        cmocka_unit_test(test_observe_time_zone),
         cmocka_unit_test(test_observe),
         cmocka_unit_test(test_observe_notices),
         cmocka_unit_test(test_observe_nothing),

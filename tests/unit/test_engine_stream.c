@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Framing, HTTP heads, addresses and sizes: everything an engine or a user could send malformed. */
-#include "engine.h"
+#include "engine/engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

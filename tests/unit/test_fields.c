@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "fields.h"
+#include "policy/fields.h"
+
+#include <dsandbox/observed.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -157,6 +159,9 @@ static const struct {
     {"grace", "61s", NULL},
     {"output_limit", "1MiB", "1MiB"},
     {"output_limit", "0", NULL},
+    {"results_limit", "8MiB", "8MiB"},
+    {"results_limit", "1MiB", NULL},
+    {"results_limit", "16MiB", NULL},
     {"output_overflow", "kill", "kill"},
     {"output_overflow", "drop", NULL},
     {"network", "none", "none"},
@@ -204,6 +209,8 @@ static const struct {
     {"devices", "none", "none"},
     {"devices", "/dev/kvm", NULL},
     {"same_path", "true", "true"},
+    {"tmp_exec", "true", "true"},
+    {"tmp_exec", "1", NULL},
     {"same_path", "false", "false"},
     {"same_path", "yes", NULL},
     {"same_path", "1", NULL},
@@ -277,6 +284,31 @@ static void test_table(void **state)
     assert_true(controls == DSB_CONTROLS_ALL);
 }
 
+/* A control that is one number is compared with the spec's own member, in no other control's place. */
+static void test_numbers(void **state)
+{
+    (void) state;
+    uint64_t numbers = 0;
+    for (unsigned i = 0; i < DSB_N_FIELDS; i++) {
+        const struct dsb_field *field = dsb_field((enum dsb_field_id) i);
+        for (unsigned j = 0; j < i; j++) {
+            const struct dsb_field *other = dsb_field((enum dsb_field_id) j);
+            assert_true(field->in_resolved == 0 || field->in_resolved != other->in_resolved);
+            assert_true(field->in_observed == 0 || field->in_observed != other->in_observed);
+        }
+        if (field->in_observed == 0)
+            continue;
+        assert_true(field->in_resolved > 0 && field->in_resolved + sizeof(uint64_t) <= sizeof(struct dsb_spec));
+        assert_true(field->in_observed + sizeof(uint64_t) <= sizeof(struct dsb_observed));
+        assert_true((numbers & DSB_BIT(field->control)) == 0);
+        assert_ptr_equal(dsb_field_of_control(field->control), field);
+        numbers |= DSB_BIT(field->control);
+    }
+    assert_true(numbers == (DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_PIDS) |
+                            DSB_BIT(DSB_CONTROL_SHM) | DSB_BIT(DSB_CONTROL_NOFILE) | DSB_BIT(DSB_CONTROL_CORE) |
+                            DSB_BIT(DSB_CONTROL_FSIZE)));
+}
+
 static void test_controls(void **state)
 {
     (void) state;
@@ -289,6 +321,11 @@ static void test_controls(void **state)
         assert_true(bits == DSB_BIT(i));
     }
     assert_null(dsb_control_name(DSB_N_CONTROLS));
+    g_autofree char *none = dsb_control_names(UINT64_C(1) << 63, ","), *all = dsb_control_names(DSB_CONTROLS_ALL, ",");
+    g_autofree char *two = dsb_control_names(DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_MEMORY), "; ");
+    assert_string_equal(none, "");
+    assert_string_equal(two, "memory; swap");
+    assert_true(dsb_controls_parse(all, &bits, NULL) && bits == DSB_CONTROLS_ALL);
     static const char *const bad[] = {"memory,", ",memory", "memory, swap", "all", "Memory", "memory,privileged"};
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
         bits = 7;
@@ -305,7 +342,7 @@ int main(void)
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_table),
-        cmocka_unit_test(test_controls),
+        cmocka_unit_test(test_numbers), cmocka_unit_test(test_controls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

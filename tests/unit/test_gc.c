@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "gc.h"
+#include "run/leftovers.h"
 
-#include "verify.h"
+#include "common/owner.h"
 
+#include "attest/verify.h"
+
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,29 +26,82 @@ static struct dsb_leftover left_by(const char *owner, int64_t deadline)
     return left;
 }
 
+/* Field 22, whatever stands in the name; of this very process too, whose start everybody can see. */
+static void started(void **state)
+{
+    (void) state;
+    const struct {
+        const char *stat;
+        unsigned long long started;
+    } cases[] = {
+        {"7 (sh) S 1 7 7 0 -1 4194560 101 102 103 104 105 106 107 108 20 0 1 0 2222 2323 24", 2222},
+        {"7 (a b) c) S 1 7 7 0 -1 4194560 101 102 103 104 105 106 107 108 20 0 9 0 2222 2323 24", 2222},
+        {"7 (\n) (x) R 1\n) S 1 7 7 0 -1 4194560 101 102 103 104 105 106 107 108 20 0 1 0 2222 2323 24\n", 2222},
+        {"7 (sh) Z 1 7 7 0 -1 4194560 101 102 103 104 105 106 107 108 20 0 1 0 2222 2323 24", 0},
+        {"7 (sh) Z 1 7 7 0 -1 4194560 101 102 103 104 105 106 107 108 20 0 2 0 2222 2323 24", 2222},
+        {"7 (sh) S 1 7 7 0 -1 4194560 101 102 103 104 105 106 107 108 20 0 1 0", 0},
+        {"7 sh S 1 7 7", 0},
+        {"", 0},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
+        assert_int_equal(dsb_stat_started(cases[i].stat), cases[i].started);
+    gint64 ticks = sysconf(_SC_CLK_TCK);
+    g_autofree char *stat = NULL, *uptime = NULL;
+    assert_true(g_file_get_contents("/proc/self/stat", &stat, NULL, NULL));
+    assert_true(g_file_get_contents("/proc/uptime", &uptime, NULL, NULL));
+    double ago = g_ascii_strtod(uptime, NULL) - (double) dsb_stat_started(stat) / (double) ticks;
+    assert_true(ago > -1 && ago < 600);
+}
+
+/* Whoever cannot look, for want of a descriptor, has not seen that a process is gone. */
+static void owners_that_cannot_be_looked_up(void **state)
+{
+    (void) state;
+    struct rlimit before, none;
+    g_autofree char *mine = dsb_owner_label();
+    struct dsb_leftover left = {.deadline = 1};
+    g_strlcpy(left.owner, mine, sizeof left.owner);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){0, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum dsb_owner_state seen = dsb_owner_state(mine);
+    gboolean removed = dsb_is_left(&left, NOW);
+    char *label = dsb_owner_label();
+    int why = errno;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(seen, DSB_OWNER_UNKNOWN);
+    assert_false(removed);
+    assert_null(label);
+    assert_int_equal(why, EMFILE);
+}
+
 static void owners(void **state)
 {
     (void) state;
     g_autofree char *mine = dsb_owner_label();
     assert_true(strlen(mine) < sizeof(((struct dsb_leftover *) NULL)->owner));
-    assert_false(dsb_owner_dead(mine));
+    assert_int_equal(dsb_owner_state(mine), DSB_OWNER_ALIVE);
     const char *pid = strchr(mine, '.') + 1;
     const char *started = strchr(pid, '.') + 1;
     const char *place = strchr(started, '.') + 1;
     g_autofree char *other_start = g_strdup_printf("%u.%d.1.%s", (unsigned) geteuid(), (int) getpid(), place);
-    assert_true(dsb_owner_dead(other_start));
+    assert_int_equal(dsb_owner_state(other_start), DSB_OWNER_DEAD);
     pid_t child = fork();
     if (child == 0)
         _exit(0);
     assert_int_equal(waitpid(child, NULL, 0), child);
     g_autofree char *gone = g_strdup_printf("%u.%d.%s", (unsigned) geteuid(), (int) child, started);
-    assert_true(dsb_owner_dead(gone));
+    assert_int_equal(dsb_owner_state(gone), DSB_OWNER_DEAD);
     /* another user, another machine, or not a label */
     g_autofree char *theirs = g_strdup_printf("%u.%d.%s", (unsigned) geteuid() + 1, (int) child, started);
     g_autofree char *elsewhere = g_strdup_printf("%u.%d.1.ffffffff-1", (unsigned) geteuid(), (int) child);
-    const char *const never[] = {theirs, elsewhere, "", "x", "0", "0.1", "0.1.2"};
-    for (gsize i = 0; i < G_N_ELEMENTS(never); i++)
-        assert_false(dsb_owner_dead(never[i]));
+    g_autofree char *inside = g_strdup_printf("%s1", mine); /* another namespace */
+    assert_int_equal(dsb_owner_state(theirs), DSB_OWNER_FOREIGN);
+    assert_int_equal(dsb_owner_state(elsewhere), DSB_OWNER_EARLIER);
+    assert_int_equal(dsb_owner_state(inside), DSB_OWNER_ELSEWHERE);
+    const char *const none[] = {"", "x", "0", "0.1", "0.1.2"};
+    for (gsize i = 0; i < G_N_ELEMENTS(none); i++)
+        assert_int_equal(dsb_owner_state(none[i]), DSB_OWNER_NONE);
     const struct {
         const char *owner;
         int64_t deadline;
@@ -80,7 +137,7 @@ static struct dsb_engine *open_made_up(const char *name, const struct dsb_run_op
     }
     assert_true(strcmp(name, "all") == 0 || dsb_controls_parse(name, &lacking, NULL));
     struct dsb_engine *engine = g_new0(struct dsb_engine, 1);
-    engine->info.limits_available = DSB_LIMITS & ~lacking;
+    engine->info.limits_available = DSB_CONTROLS_LIMITS & ~lacking;
     engine->endpoint = g_strdup(name);
     return engine;
 }
@@ -88,7 +145,11 @@ static struct dsb_engine *open_made_up(const char *name, const struct dsb_run_op
 static void assert_picked(const char *names, uint64_t allow, const char *expected, const char *said)
 {
     struct dsb_run_options options = {
-        .struct_size = sizeof options, .allow_unenforced = allow, .cancel_fd = -1, .log = hear};
+        .struct_size = sizeof options,
+        .init = DSB_INIT,
+        .allow_unenforced = allow,
+        .cancel_fd = DSB_FD_NONE,
+        .log = hear};
     g_auto(GStrv) list = g_strsplit(names, " ", -1);
     g_autoptr(GError) error = NULL;
     heard = g_string_new(NULL);
@@ -120,7 +181,9 @@ static void the_first_that_holds_the_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(started),
         cmocka_unit_test(owners),
+        cmocka_unit_test(owners_that_cannot_be_looked_up),
         cmocka_unit_test(the_first_that_holds_the_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "hello.h"
+#include "attest/hello.h"
 
-#include "mounts.h"
-#include "verify.h"
+#include "attest/mounts.h"
+#include "attest/controls.h"
+#include "attest/verify.h"
 
 #include <json-c/json.h>
 #include <setjmp.h>
@@ -52,13 +53,13 @@
         "urandom", "c", "1", "9") "," DEVICE("tty", "c", "5", "0") "," DEVICE("console", "c", "136", "0")
 
 #define HELLO(mounts)                                                                                                  \
-    "{\"protocol\":1,\"version\":\"0.1.0\",\"pid\":1,\"uid\":[1234,1234,1234,1234],\"gid\":[5678,5678,5678,5678],"     \
+    "{\"protocol\":2,\"version\":\"0.1.0\",\"pid\":1,\"uid\":[1234,1234,1234,1234],\"gid\":[5678,5678,5678,5678],"     \
     "\"groups\":[5678],\"caps\":{\"inh\":\"0000000000000000\",\"prm\":\"0000000000000000\","                           \
     "\"eff\":\"0000000000000000\",\"bnd\":\"0000000000000000\",\"amb\":\"0000000000000000\"},\"no_new_privs\":1,"      \
     "\"seccomp\":{\"mode\":2,\"marker\":true},\"cgroup\":{\"version\":2,\"memory\":536870912,\"swap\":0,"              \
     "\"cpu_quota\":100000,\"cpu_period\":100000,\"pids\":128},\"mounts\":[" mounts "],\"interfaces\":[" LO "],"        \
     "\"rlimits\":{\"nofile\":[1024,1024],\"core\":[0,0],\"fsize\":[1073741824,1073741824]},"                           \
-    "\"volume\":{\"dev\":2049,\"ino\":77},\"namespaces\":{\"pid\":11,\"ipc\":12,\"uts\":13,\"net\":14,\"mnt\":15,"     \
+    "\"volume\":{\"dev\":2049,\"ino\":77,\"use\":\"\"},\"namespaces\":{\"pid\":11,\"ipc\":12,\"uts\":13,\"net\":14,\"mnt\":15,"     \
     "\"cgroup\":16,\"user\":17},\"devices\":[" DEVICES "],"                                                            \
     "\"hostname\":\"sandbox\",\"python\":\"/usr/bin/python3\"}"
 
@@ -83,7 +84,7 @@ static int setup(void **state)
     };
     struct dsb_resolved *resolved = NULL;
     assert_true(dsb_resolve(policy, &input, &resolved, NULL));
-    resolved->spec.n_binds = 3; /* test_extra_binds has the others */
+    resolved->spec.n_binds = 5; /* test_extra_binds has the others */
     *state = resolved;
     return 0;
 }
@@ -251,7 +252,9 @@ static const struct {
     {"\"interfaces\":[" LO "],", "", DSB_CONTROL_NETWORK},
     {"\"ino\":77", "\"ino\":78", DSB_CONTROL_VOLUME},
     {"\"dev\":2049", "\"dev\":2050", DSB_CONTROL_VOLUME},
-    {"\"volume\":{\"dev\":2049,\"ino\":77},", "", DSB_CONTROL_VOLUME},
+    {"\"volume\":{\"dev\":2049,\"ino\":77,\"use\":\"\"},", "", DSB_CONTROL_VOLUME},
+    {",\"use\":\"\"", "", DSB_CONTROL_VOLUME},
+    {"\"use\":\"\"", "\"use\":\"make a file: Permission denied\"", DSB_CONTROL_VOLUME},
     {"\"pid\":1,", "\"pid\":2,", DSB_CONTROL_NAMESPACES},
     {"\"pid\":11", "\"pid\":1", DSB_CONTROL_NAMESPACES},
     {"\"ipc\":12", "\"ipc\":2", DSB_CONTROL_NAMESPACES},
@@ -295,10 +298,10 @@ static const struct {
     {MOUNT("/sys/fs/cgroup", "cgroup2", "ro,nosuid,nodev,noexec,relatime"),
      TMPFS("/sys/fs/cgroup", "rw,nosuid,nodev,noexec,relatime", "1048576"), DSB_CONTROL_VOLUME},
     {TMPFS("/tmp", FLAGS, "104857600"), TMPFS("/tmp", FLAGS, "104861696"), DSB_CONTROL_TMP},
+    {TMPFS("/tmp", FLAGS, "104857600"), TMPFS("/tmp", "rw,nosuid,nodev", "104857600"), DSB_CONTROL_TMP},
+    {TMPFS("/tmp", FLAGS, "104857600"), TMPFS("/tmp", "rw,nosuid,noexec", "104857600"), DSB_CONTROL_VOLUME},
     {TMPFS("/tmp", FLAGS, "104857600"), TMPFS("/tmp", FLAGS, "0"), DSB_CONTROL_TMP}, /* a tmpfs without limit */
     {TMPFS("/tmp", FLAGS, "104857600"), MOUNT("/tmp", "tmpfs", FLAGS), DSB_CONTROL_TMP},
-    {TMPFS("/tmp", FLAGS, "104857600"), TMPFS("/tmp", "rw,nosuid,nodev", "104857600"), DSB_CONTROL_VOLUME},
-    {TMPFS("/tmp", FLAGS, "104857600"), TMPFS("/tmp", "rw,nosuid,noexec", "104857600"), DSB_CONTROL_VOLUME},
     {TMPFS("/run", FLAGS, "65536"), TMPFS("/run", FLAGS, "1048576"), DSB_CONTROL_TMP},
     {TMPFS("/var/tmp", FLAGS, "65536"), TMPFS("/var/tmp", FLAGS, "0"), DSB_CONTROL_TMP},
     {TMPFS("/dev/shm", FLAGS, "67108864"), TMPFS("/dev/shm", FLAGS, "67112960"), DSB_CONTROL_SHM},
@@ -381,7 +384,7 @@ static void test_host_unknown(void **state)
 static void test_extra_binds(void **state)
 {
     struct dsb_resolved *resolved = *state;
-    resolved->spec.n_binds = 4;
+    resolved->spec.n_binds = 6;
     struct dsb_observed facts = parse(resolved, HELLO(DOCKER_MOUNTS));
     assert_int_equal(failing(resolved, &facts), DSB_CONTROL_VOLUME); /* asked for, and not there */
     facts = parse(resolved, HELLO(DOCKER_MOUNTS "," BOUND("ro,relatime", THE_SOURCE)));
@@ -401,7 +404,7 @@ static void test_extra_binds(void **state)
         dsb_hello_foreign(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw")),
                           strlen(HELLO(DOCKER_MOUNTS "," MOUNT("/data", "ext4", "rw"))), &resolved->spec);
     assert_string_equal(foreign, "/data (ext4)");
-    resolved->spec.n_binds = 3;
+    resolved->spec.n_binds = 5;
 }
 
 /* A mount over another at the same place is what counts. */
@@ -421,7 +424,7 @@ static void test_no_mounts(void **state)
     const uint64_t of_mounts =
         DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_TMP) | DSB_BIT(DSB_CONTROL_SHM) | DSB_BIT(DSB_CONTROL_ROOTFS);
     assert_true((facts.known & of_mounts) == 0);
-    facts = parse(resolved, "{\"protocol\":1}");
+    facts = parse(resolved, "{\"protocol\":2}");
     assert_true(facts.known == 0);
 }
 
@@ -431,50 +434,51 @@ static void test_bad_text(void **state)
         "",
         "[]",
         "{}",
-        "{\"protocol\":2}",
+        "{\"protocol\":1}",
+        "{\"protocol\":3}",
         "{\"protocol\":\"1\"}",
-        "{\"protocol\":1,\"protocol\":1}",
-        "{\"protocol\":1}{}",
-        "{\"protocol\":1,\"uid\":1}",
-        "{\"protocol\":1,\"uid\":[\"0\",1,1,1]}",
-        "{\"protocol\":1,\"uid\":[-1,1,1,1]}",
-        "{\"protocol\":1,\"uid\":[4294968530,1234,1234,1234]}",
-        "{\"protocol\":1,\"uid\":[1,1,1,1,1]}",
-        "{\"protocol\":1,\"uid\":[1.5,1,1,1]}",
-        "{\"protocol\":1,\"groups\":[1],\"uid\":[1,1,1,1],\"gid\":[1,1,1,1],\"groups\":{}}",
-        "{\"protocol\":1,\"caps\":[]}",
-        "{\"protocol\":1,\"caps\":{\"inh\":0}}",
-        "{\"protocol\":1,\"caps\":{\"inh\":\"\"}}",
-        "{\"protocol\":1,\"caps\":{\"inh\":\"-1\"}}",
-        "{\"protocol\":1,\"caps\":{\"inh\":\"zz\"}}",
-        "{\"protocol\":1,\"caps\":{\"inh\":\"10000000000000000\"}}",
-        "{\"protocol\":1,\"caps\":{\"inh\":\"0\\u0000f\"}}",
-        "{\"protocol\":1,\"no_new_privs\":true}",
-        "{\"protocol\":1,\"seccomp\":{\"mode\":2,\"marker\":1}}",
-        "{\"protocol\":1,\"cgroup\":{\"memory\":\"max\"}}",
-        "{\"protocol\":1,\"cgroup\":{\"memory\":-2}}",
-        "{\"protocol\":1,\"cgroup\":{\"memory\":1e6}}",
-        "{\"protocol\":1,\"cgroup\":{\"memory\":null}}",
-        "{\"protocol\":1,\"cgroup\":{\"cpu_quota\":1,\"cpu_period\":-1}}",
-        "{\"protocol\":1,\"mounts\":{}}",
-        "{\"protocol\":1,\"mounts\":[1]}",
-        "{\"protocol\":1,\"mounts\":[{\"target\":\"/\"}]}",
-        "{\"protocol\":1,\"mounts\":[{\"target\":1,\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
-        ("{\"protocol\":1,\"mounts\":[{\"target\":\"/"
+        "{\"protocol\":2,\"protocol\":2}",
+        "{\"protocol\":2}{}",
+        "{\"protocol\":2,\"uid\":1}",
+        "{\"protocol\":2,\"uid\":[\"0\",1,1,1]}",
+        "{\"protocol\":2,\"uid\":[-1,1,1,1]}",
+        "{\"protocol\":2,\"uid\":[4294968530,1234,1234,1234]}",
+        "{\"protocol\":2,\"uid\":[1,1,1,1,1]}",
+        "{\"protocol\":2,\"uid\":[1.5,1,1,1]}",
+        "{\"protocol\":2,\"groups\":[1],\"uid\":[1,1,1,1],\"gid\":[1,1,1,1],\"groups\":{}}",
+        "{\"protocol\":2,\"caps\":[]}",
+        "{\"protocol\":2,\"caps\":{\"inh\":0}}",
+        "{\"protocol\":2,\"caps\":{\"inh\":\"\"}}",
+        "{\"protocol\":2,\"caps\":{\"inh\":\"-1\"}}",
+        "{\"protocol\":2,\"caps\":{\"inh\":\"zz\"}}",
+        "{\"protocol\":2,\"caps\":{\"inh\":\"10000000000000000\"}}",
+        "{\"protocol\":2,\"caps\":{\"inh\":\"0\\u0000f\"}}",
+        "{\"protocol\":2,\"no_new_privs\":true}",
+        "{\"protocol\":2,\"seccomp\":{\"mode\":2,\"marker\":1}}",
+        "{\"protocol\":2,\"cgroup\":{\"memory\":\"max\"}}",
+        "{\"protocol\":2,\"cgroup\":{\"memory\":-2}}",
+        "{\"protocol\":2,\"cgroup\":{\"memory\":1e6}}",
+        "{\"protocol\":2,\"cgroup\":{\"memory\":null}}",
+        "{\"protocol\":2,\"cgroup\":{\"cpu_quota\":1,\"cpu_period\":-1}}",
+        "{\"protocol\":2,\"mounts\":{}}",
+        "{\"protocol\":2,\"mounts\":[1]}",
+        "{\"protocol\":2,\"mounts\":[{\"target\":\"/\"}]}",
+        "{\"protocol\":2,\"mounts\":[{\"target\":1,\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
+        ("{\"protocol\":2,\"mounts\":[{\"target\":\"/"
          "\\u0000\",\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}"),
-        "{\"protocol\":1,\"interfaces\":[1]}",
-        "{\"protocol\":1,\"interfaces\":[\"lo\"]}",
-        "{\"protocol\":1,\"interfaces\":[{\"name\":\"tunl0\",\"up\":0}]}",
-        "{\"protocol\":1,\"devices\":[{\"name\":1}]}",
-        "{\"protocol\":1,\"interfaces\":\"lo\"}",
-        "{\"protocol\":1,\"rlimits\":{\"nofile\":[1,\"x\"]}}",
-        "{\"protocol\":1,\"rlimits\":{\"nofile\":[1,2,3]}}",
-        "{\"protocol\":1,\"volume\":{\"dev\":-1,\"ino\":1}}",
-        "{\"protocol\":1,\"namespaces\":{\"pid\":\"x\"}}",
-        "{\"protocol\":1,\"devices\":[null]}",
-        "{\"protocol\":1,\"x\":[[[[[[[[1]]]]]]]]}",
-        "{\"protocol\":1,\"hostname\":\"\xff\"}",
-        "{\"protocol\":1",
+        "{\"protocol\":2,\"interfaces\":[1]}",
+        "{\"protocol\":2,\"interfaces\":[\"lo\"]}",
+        "{\"protocol\":2,\"interfaces\":[{\"name\":\"tunl0\",\"up\":0}]}",
+        "{\"protocol\":2,\"devices\":[{\"name\":1}]}",
+        "{\"protocol\":2,\"interfaces\":\"lo\"}",
+        "{\"protocol\":2,\"rlimits\":{\"nofile\":[1,\"x\"]}}",
+        "{\"protocol\":2,\"rlimits\":{\"nofile\":[1,2,3]}}",
+        "{\"protocol\":2,\"volume\":{\"dev\":-1,\"ino\":1}}",
+        "{\"protocol\":2,\"namespaces\":{\"pid\":\"x\"}}",
+        "{\"protocol\":2,\"devices\":[null]}",
+        "{\"protocol\":2,\"x\":[[[[[[[[1]]]]]]]]}",
+        "{\"protocol\":2,\"hostname\":\"\xff\"}",
+        "{\"protocol\":2",
     };
     const struct dsb_resolved *resolved = *state;
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
@@ -504,6 +508,23 @@ static void test_cut_short(void **state)
     }
 }
 
+/* Guest files of another version: which, and what to do. */
+static void test_another_version(void **state)
+{
+    const struct dsb_resolved *resolved = *state;
+    static const char *const told[][2] = {{"{\"protocol\":1,\"uid\":1}", "install those of this one"},
+                                          {"{\"protocol\":3,\"uid\":1}", "update dsandbox"},
+                                          {"{\"uid\":1}", "another version"}};
+    for (gsize i = 0; i < G_N_ELEMENTS(told); i++) {
+        struct dsb_observed facts = {0};
+        g_autoptr(GError) error = NULL;
+        assert_false(dsb_hello_parse(told[i][0], strlen(told[i][0]), &resolved->spec, &host, &facts, &error));
+        assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_PROTOCOL));
+        assert_non_null(strstr(error->message, "\"protocol\""));
+        assert_non_null(strstr(error->message, told[i][1]));
+    }
+}
+
 static void test_too_large(void **state)
 {
     const struct dsb_resolved *resolved = *state;
@@ -514,7 +535,7 @@ static void test_too_large(void **state)
     assert_false(dsb_hello_parse(json, strlen(json), &resolved->spec, &host, &facts, &error));
     assert_int_equal(error->code, DSB_ERROR_PROTOCOL);
     g_error_free(error);
-    GString *many = g_string_new("{\"protocol\":1,\"interfaces\":[" LO);
+    GString *many = g_string_new("{\"protocol\":2,\"interfaces\":[" LO);
     for (unsigned i = 0; i < 2000; i++)
         g_string_append(many, "," LO);
     g_string_append(many, "]}");
@@ -532,6 +553,7 @@ int main(void)
         CASE(test_docker),       CASE(test_podman),      CASE(test_weaker),    CASE(test_harmless),
         CASE(test_host_unknown), CASE(test_extra_binds), CASE(test_overmount), CASE(test_no_mounts),
         CASE(test_bad_text),     CASE(test_cut_short),   CASE(test_too_large), CASE(test_recorded),
+        CASE(test_another_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

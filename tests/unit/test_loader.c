@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "loader.h"
+#include "plugin/loader.h"
 
-#include "backend.h"
-#include "paths.h"
-#include "select.h"
+#include "plugin/gate.h"
+#include "plugin/installation.h"
+#include "plugin/choice.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -89,7 +89,7 @@ static void loads_a_good_one(void **state)
     assert_string_equal(loaded->plugin.name, "memory");
     assert_string_equal(loaded->path, path);
     assert_int_equal(loaded->plugin.struct_size, sizeof(struct dsb_plugin));
-    assert_null(loaded->plugin.usage);
+    assert_null(loaded->plugin.image_make);
     dsb_loaded_free(loaded);
     dsb_loaded_free(NULL);
 }
@@ -180,7 +180,11 @@ static void name_and_path_must_agree(void **state)
 {
     g_autofree char *path = copy(*state, "memory", "m.so", 0644);
     struct dsb_run_options options = {
-        .struct_size = sizeof options, .backend = "podman", .plugin_path = path, .cancel_fd = -1};
+        .struct_size = sizeof options,
+        .init = DSB_INIT,
+        .backend = "podman",
+        .plugin_path = path,
+        .cancel_fd = DSB_FD_NONE};
     g_autoptr(GError) error = NULL;
     assert_null(dsb_engine_open(&options, &error));
     assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_PLUGIN));
@@ -201,7 +205,7 @@ static void cuts_at_struct_size(void **state)
     g_autofree char *path = built("bad-old");
     struct dsb_loaded *loaded = NULL;
     assert_true(dsb_loader_open(NULL, path, &loaded, NULL));
-    assert_null(loaded->plugin.usage);
+    assert_null(loaded->plugin.image_make);
     assert_true(loaded->plugin.enforces == DSB_CONTROLS_ALL); /* unknown bits are masked */
     dsb_loaded_free(loaded);
 }
@@ -222,7 +226,7 @@ static void refuses_bad_names_and_paths(void **state)
 {
     (void) state;
     static const char *const names[] = {
-        "", "../x", "a/b", "Docker", "a b", "x.so", "abcdefghijklmnopqrstuvwxyz0123456"};
+        "", "../x", "a/b", "Docker", "a b", "x.so", "-x", "auto", "abcdefghijklmnopqrstuvwxyz0123456"};
     struct dsb_loaded *loaded = NULL;
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autoptr(GError) error = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "fields.h"
+#include "policy/fields.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -83,6 +83,18 @@ static const struct {
     {"{\"cpus\":NaN}", "p.json"},
     {"{\"cpus\":1e0}", "cpus: 1e0"},
     {"{\"cpus\":-0.5}", "cpus"},
+    {"{\"cpus\":1.}", "1. is no JSON value"},
+    {"{\"cpus\":\"1.\"}", "cpus: \"1.\""},
+    {"{\"timeout\":5.}", "5. is no JSON value"},
+    {"{\"timeout\":\"5.\"}", "timeout: \"5.\""},
+    {"{\"timeout\":\"0x10\"}", "timeout: \"0x10\""},
+    {"{\"timeout\":\"1e1s\"}", "timeout: \"1e1s\""},
+    {"{\"memory\":\"0x10MiB\"}", "memory: \"0x10MiB\""},
+    {"{\"image\":\"\\ud800\"}", "surrogate"},
+    {"{\"image\":\"\\udc00\\ud800\"}", "surrogate"},
+    {"{\"image\":\"\\ud800\\u0041\"}", "surrogate"},
+    {"{\"\\udfff\":1}", "surrogate"},
+    {"{\"\\ud83d\\ude00\\\\ud800\":1}", "unknown key"},
     {"{\"network\":0}", "network"},
     {"{\"no_new_privs\":false}", "no_new_privs: false"},
     {"{\"no_new_privs\":\"true\"}", "no_new_privs"},
@@ -278,6 +290,8 @@ static const struct {
     {"runtime", "\"runsc\"", "runsc", TRUE},
     {"same_path", "false", "true", FALSE},
     {"same_path", "true", "false", TRUE},
+    {"tmp_exec", "false", "true", FALSE},
+    {"tmp_exec", "true", "false", TRUE},
     {"fsize", "\"1MiB\"", "disk", FALSE},
     {"fsize", "\"1GiB\"", "disk", TRUE},
     {"rootfs", "\"ro\"", "ro", TRUE},
@@ -362,8 +376,9 @@ static void test_canonical(void **state)
         "\"disk_inodes\":100000,\"fsize\":1073741824,\"grace\":\"500ms\",\"idle_timeout\":\"900000ms\","
         "\"life_time\":\"86400000ms\",\"memory\":536870912,\"namespaces\":\"private\",\"network\":\"none\","
         "\"no_new_privs\":true,\"nofile\":1024,\"output_limit\":1048576,\"output_overflow\":\"truncate\",\"pids\":128,"
+        "\"results_limit\":8388608,"
         "\"rootfs\":\"ro\",\"runtime\":\"default\",\"same_path\":false,\"seccomp\":\"dsandbox\",\"shm_size\":67108864,"
-        "\"start_timeout\":\"60000ms\",\"swap\":0,\"timeout\":\"30000ms\",\"tmp_size\":104857600,\"user\":\"auto\"}");
+        "\"start_timeout\":\"60000ms\",\"swap\":0,\"timeout\":\"30000ms\",\"tmp_exec\":false,\"tmp_size\":104857600,\"user\":\"auto\"}");
     g_autofree char *hash = dsb_policy_sha256(policy);
     g_autofree char *expected = g_compute_checksum_for_string(G_CHECKSUM_SHA256, canonical, -1);
     assert_string_equal(hash, expected);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "request.h"
+#include "run/command.h"
+#include "run/input_check.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,8 +10,9 @@
 
 #include <cmocka.h>
 
-static const struct dsb_run_options usual = {.struct_size = sizeof usual, .cancel_fd = -1};
-static const struct dsb_request nothing = {.struct_size = sizeof nothing, .code = "", .stdin_fd = -1};
+static const struct dsb_run_options usual = DSB_RUN_OPTIONS_INIT;
+static const struct dsb_request nothing = {
+    .struct_size = sizeof nothing, .init = DSB_INIT, .code = "", .stdin_fd = DSB_FD_NONE};
 
 static void assert_good(const struct dsb_run_options *options, const struct dsb_request *request)
 {
@@ -55,8 +57,11 @@ static void test_code(void **state)
     static const struct {
         const char *code;
         gsize size;
-    } bad[] = {{"\xff", 1}, {"a\0b", 3}, {"\xc3", 1}};
+    } bad[] = {{"\xff", 1}, {"a\0\xff", 3}, {"\xc3", 1}, {"\0\xc3\0", 3}};
     struct dsb_request request = nothing;
+    assert_good(&usual, &request);
+    request.code = "\0a\0\0\xc3\xa4\0"; /* what a NUL means is the interpreter's word */
+    request.code_size = 7;
     assert_good(&usual, &request);
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
         request.code = bad[i].code;
@@ -96,25 +101,50 @@ static void test_size(void **state)
 {
     (void) state;
     struct dsb_request request = nothing;
-    request.code_size = 4u << 20;
-    g_autofree char *code = g_strnfill(16u << 20, '\x01');
+    request.code_size = (16u << 20) - (64u << 10);
+    g_autofree char *code = g_strnfill(16u << 20, '\x01'); /* every byte is one byte there */
     request.code = code;
-    assert_bad(&usual, &request, "files of the session"); /* six bytes each as JSON */
-    memset(code, 'a', 16u << 20);
     assert_good(&usual, &request);
+    request.code_size++;
+    assert_bad(&usual, &request, "files of the session");
     request.code_size = 16u << 20;
     assert_bad(&usual, &request, "files of the session");
     memset(code, '"', 16u << 20);
-    request.code_size = 7u << 20;
+    request.code_size = 15u << 20;
     assert_good(&usual, &request);
-    request.code_size = 9u << 20;
-    assert_bad(&usual, &request, "files of the session");
     request = nothing;
     memset(code, 'a', 16u << 20);
     code[(16u << 20) - 1] = '\0';
     const char *const argv[] = {code, NULL};
     request.argv = argv;
     assert_bad(&usual, &request, "files of the session");
+}
+
+static void test_arguments(void **state)
+{
+    (void) state;
+    struct dsb_request request = nothing;
+    g_autofree const char **argv = g_new0(const char *, DSB_COMMAND_ARGUMENTS + 2);
+    for (gsize i = 0; i < DSB_COMMAND_ARGUMENTS; i++)
+        argv[i] = "";
+    request.argv = argv;
+    assert_good(&usual, &request);
+    argv[DSB_COMMAND_ARGUMENTS] = "";
+    assert_bad(&usual, &request, "at most 65536 arguments");
+}
+
+static void test_file_name(void **state)
+{
+    (void) state;
+    struct dsb_request request = nothing;
+    g_autofree char *name = g_strnfill(DSB_COMMAND_NAME, 'n');
+    request.filename = name;
+    assert_good(&usual, &request);
+    g_autofree char *longer = g_strconcat(name, "n", NULL);
+    request.filename = longer;
+    assert_bad(&usual, &request, "file name");
+    request.filename = "\xe9.py";
+    assert_bad(&usual, &request, "must be UTF-8");
 }
 
 int main(void)
@@ -124,6 +154,8 @@ int main(void)
         cmocka_unit_test(test_code),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_size),
+        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_file_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "resolve.h"
+#include "policy/resolve.h"
 
 #include <dsandbox/plugin.h>
 #include <setjmp.h>
@@ -84,7 +84,7 @@ static void test_defaults(void **state)
     assert_null(spec->argv[1]);
     assert_string_equal(spec->workdir, "/sandbox");
     assert_string_equal(spec->hostname, "sandbox");
-    assert_int_equal(spec->n_binds, 3);
+    assert_int_equal(spec->n_binds, 5);
     assert_string_equal(spec->binds[0].source, WORKDIR);
     assert_string_equal(spec->binds[0].target, "/sandbox");
     assert_false(spec->binds[0].read_only);
@@ -94,9 +94,15 @@ static void test_defaults(void **state)
     assert_string_equal(spec->binds[2].source, GUEST "/hosts");
     assert_string_equal(spec->binds[2].target, "/etc/hosts");
     assert_true(spec->binds[2].read_only);
+    assert_string_equal(spec->binds[3].source, GUEST "/hostname");
+    assert_string_equal(spec->binds[3].target, "/etc/hostname");
+    assert_string_equal(spec->binds[4].source, GUEST "/resolv.conf");
+    assert_string_equal(spec->binds[4].target, "/etc/resolv.conf");
+    assert_true(spec->binds[3].read_only && spec->binds[4].read_only);
     assert_int_equal(spec->tmp_bytes, 104857600);
     assert_int_equal(spec->small_tmp_bytes, 65536);
     assert_int_equal(spec->shm_bytes, 67108864);
+    assert_false(spec->tmp_exec);
     assert_int_equal(spec->memory_bytes, 536870912);
     assert_int_equal(spec->swap_bytes, 0);
     assert_int_equal(spec->cpu_quota_us, 100000);
@@ -111,13 +117,14 @@ static void test_defaults(void **state)
     assert_string_equal(spec->seccomp_json, usual.seccomp_json);
     assert_string_equal(spec->seccomp_path, GUEST "/seccomp.json");
     assert_null(spec->runtime);
-    assert_int_equal(spec->life_seconds, 86400);
+    assert_int_equal(spec->life_seconds, 86400 + 91);
     assert_int_equal(resolved->timeout_ms, 30000);
     assert_int_equal(resolved->idle_ms, 900000);
     assert_int_equal(resolved->life_ms, 86400000);
     assert_int_equal(resolved->start_timeout_ms, 60000);
     assert_int_equal(resolved->grace_ms, 500);
     assert_int_equal(resolved->output_limit, 1048576);
+    assert_int_equal(resolved->results_limit, 8 << 20);
     assert_false(resolved->output_kill);
     assert_int_equal(resolved->disk_bytes, 1073741824);
     assert_int_equal(resolved->disk_inodes, 100000);
@@ -133,7 +140,7 @@ static void test_policy_values(void **state)
     g_autoptr(dsb_policy) policy = dsb_policy_new();
     static const char *const set[][2] = {
         {"memory", "64MiB"},  {"swap", "1MiB"},     {"cpus", "2.5"},         {"pids", "9"},
-        {"tmp_size", "1MiB"}, {"shm_size", "2MiB"}, {"disk", "3MiB"},        {"disk_inodes", "17"},
+        {"tmp_exec", "true"}, {"tmp_size", "1MiB"}, {"shm_size", "2MiB"}, {"disk", "3MiB"},        {"disk_inodes", "17"},
         {"nofile", "65"},     {"core", "1"},        {"timeout", "1s"},       {"idle_timeout", "2s"},
         {"life_time", "3s"},  {"grace", "4ms"},     {"network", "full"},     {"output_limit", "2KiB"},
         {"runtime", "crun"},  {"user", "70:80"},    {"start_timeout", "5s"}, {"output_overflow", "kill"},
@@ -148,6 +155,7 @@ static void test_policy_values(void **state)
     assert_int_equal(spec->cpu_quota_us, 250000);
     assert_int_equal(spec->pids, 9);
     assert_int_equal(spec->tmp_bytes, 1 << 20);
+    assert_true(spec->tmp_exec);
     assert_int_equal(spec->shm_bytes, 2 << 20);
     assert_int_equal(spec->fsize, 3 << 20);
     assert_int_equal(spec->nofile, 65);
@@ -156,7 +164,7 @@ static void test_policy_values(void **state)
     assert_string_equal(spec->runtime, "crun");
     assert_int_equal(spec->uid, 70);
     assert_int_equal(spec->gid, 80);
-    assert_int_equal(spec->life_seconds, 3);
+    assert_int_equal(spec->life_seconds, 3 + 36);
     assert_int_equal(resolved->disk_bytes, 3 << 20);
     assert_int_equal(resolved->disk_inodes, 17);
     assert_int_equal(resolved->timeout_ms, 1000);
@@ -175,8 +183,8 @@ static void test_life(void **state)
     struct dsb_resolve_input input = usual;
     input.one_shot = TRUE;
     g_autoptr(dsb_resolved) once = resolve(policy, &input);
-    assert_int_equal(once->life_ms, 90500);
-    assert_int_equal(once->spec.life_seconds, 91);
+    assert_int_equal(once->life_ms, 120500);
+    assert_int_equal(once->spec.life_seconds, 211);
     assert_true(dsb_policy_set(policy, "life_time", "7s", "x", NULL));
     g_autoptr(dsb_resolved) shorter = resolve(policy, &input);
     assert_int_equal(shorter->life_ms, 7000);
@@ -191,7 +199,7 @@ static const struct {
     gboolean keep_id;
 } users[] = {
     {FALSE, 1234, 5678, "auto", 1234, 5678, FALSE},
-    {FALSE, 0, 0, "auto", 65532, 65532, FALSE},
+    {FALSE, 0, 0, "auto", 70007, 70007, FALSE},
     {TRUE, 1234, 5678, "auto", 1000, 1000, TRUE},
     {TRUE, 0, 0, "auto", 1000, 1000, TRUE}, /* root in a user namespace */
     {FALSE, 1234, 5678, "77:88", 77, 88, FALSE},
@@ -209,6 +217,7 @@ static void test_user(void **state)
         input.rootless = users[i].rootless;
         input.invoker_uid = users[i].uid;
         input.invoker_gid = users[i].gid;
+        input.own_id = 70007;
         g_autoptr(dsb_resolved) resolved = resolve(policy, &input);
         assert_int_equal(resolved->spec.uid, users[i].expected_uid);
         assert_int_equal(resolved->spec.gid, users[i].expected_gid);
@@ -316,13 +325,25 @@ static void test_binds(void **state)
     g_autoptr(dsb_policy) policy = with_binds("/srv/data", "/data");
     g_autoptr(dsb_resolved) resolved = resolve(policy, &usual);
     const struct dsb_spec *spec = &resolved->spec;
-    assert_int_equal(spec->n_binds, 5);
-    assert_string_equal(spec->binds[3].source, "/srv/data");
-    assert_string_equal(spec->binds[3].target, "/data");
-    assert_true(spec->binds[3].read_only);
-    assert_string_equal(spec->binds[4].source, WORKDIR);
-    assert_string_equal(spec->binds[4].target, WORKDIR);
-    assert_false(spec->binds[4].read_only);
+    assert_int_equal(spec->n_binds, 7);
+    assert_string_equal(spec->binds[5].source, "/srv/data");
+    assert_string_equal(spec->binds[5].target, "/data");
+    assert_true(spec->binds[5].read_only);
+    assert_string_equal(spec->binds[6].source, WORKDIR);
+    assert_string_equal(spec->binds[6].target, WORKDIR);
+    assert_false(spec->binds[6].read_only);
+
+    static const char *const own[] = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"};
+    for (gsize i = 0; i < G_N_ELEMENTS(own); i++) {
+        g_autoptr(dsb_policy) bad = with_binds("/srv/data", own[i]);
+        assert_invalid(bad, &usual, own[i]);
+    }
+    g_autoptr(dsb_policy) online = with_binds("/srv/data", "/etc/resolv.conf"); /* there it is the engine's */
+    assert_true(dsb_policy_set(online, "network", "full", "x", NULL));
+    g_autoptr(dsb_resolved) full = resolve(online, &usual);
+    assert_int_equal(full->spec.n_binds, 6);
+    assert_string_equal(full->spec.binds[4].target, "/etc/resolv.conf");
+    assert_string_equal(full->spec.binds[4].source, "/srv/data");
 
     static const char *const sources[] = {"/tmp/sandboxes", "/tmp", "/tmp/sandboxes/other", GUEST, "/usr", GUEST "/x"};
     for (gsize i = 0; i < G_N_ELEMENTS(sources); i++) {
@@ -353,7 +374,7 @@ static void test_ownership(void **state)
     g_free(workdir);
     g_free(image);
     assert_string_equal(resolved->spec.binds[0].source, WORKDIR);
-    assert_string_equal(resolved->spec.binds[3].source, "/srv/data");
+    assert_string_equal(resolved->spec.binds[5].source, "/srv/data");
     assert_string_equal(resolved->spec.image, "img:1");
     assert_string_equal(resolved->spec.runtime, "crun");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "userreport.h"
+#include "run/user_report.h"
 
-#include "result.h"
-#include "strictjson.h"
+#include "common/strictjson.h"
+#include "run/result.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

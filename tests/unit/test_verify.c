@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "verify.h"
+#include "attest/controls.h"
+#include "attest/verify.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,6 +56,7 @@ static int setup(void **state)
         .tmp_bytes = spec->tmp_bytes,
         .small_tmp_bytes = spec->small_tmp_bytes,
         .shm_bytes = spec->shm_bytes,
+        .tmp_exec = spec->tmp_exec,
         .memory_bytes = spec->memory_bytes,
         .swap_bytes = spec->swap_bytes,
         .cpu_quota_us = spec->cpu_quota_us,
@@ -182,14 +184,14 @@ static void test_plan_limits(void **state)
     assert_false(plan(f, DSB_CONTROLS_ALL, 0, &error));
     assert_non_null(strstr(error->message, "rootless podman cannot limit memory,swap,cpu,pids here (cgroup v1)"));
     assert_non_null(strstr(error->message, "Delegate=cpu memory pids"));
-    assert_refused(error, "--allow-unenforced=memory,swap,cpu,pids");
+    assert_refused(error, " allow_unenforced=memory,swap,cpu,pids");
     assert_string_equal(row(f, DSB_CONTROL_CPU)->source, "engine");
 
     /* allow half: the message names the other half */
     error = NULL;
     f->engine.limits_available = DSB_BIT(DSB_CONTROL_PIDS);
     assert_false(plan(f, DSB_CONTROLS_ALL, DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP), &error));
-    assert_refused(error, "--allow-unenforced=cpu");
+    assert_refused(error, " allow_unenforced=cpu");
     assert_int_equal(row(f, DSB_CONTROL_MEMORY)->verdict, DSB_VERDICT_UNENFORCED);
     assert_int_equal(row(f, DSB_CONTROL_CPU)->verdict, DSB_VERDICT_REFUSED);
     assert_true(plan(f, DSB_CONTROLS_ALL, LIMITS, NULL));
@@ -202,6 +204,7 @@ static void weak_volume(struct dsb_observed *o) { o->volume_present = FALSE; }
 static void weak_guest(struct dsb_observed *o) { o->guest_read_only = FALSE; }
 static void weak_mounts(struct dsb_observed *o) { o->foreign_mounts = 1; }
 static void weak_tmp(struct dsb_observed *o) { o->tmp_bytes += PLUS_PAGE; }
+static void weak_tmp_exec(struct dsb_observed *o) { o->tmp_exec = TRUE; }
 static void weak_tmp_all(struct dsb_observed *o) { o->tmp_bytes = DSB_UNLIMITED; }
 static void weak_small_tmp(struct dsb_observed *o) { o->small_tmp_bytes = DSB_UNLIMITED; }
 static void weak_shm(struct dsb_observed *o) { o->shm_bytes += PLUS_PAGE; }
@@ -249,6 +252,7 @@ static const struct {
     {DSB_CONTROL_VOLUME, weak_mounts},
     {DSB_CONTROL_TMP, weak_tmp},
     {DSB_CONTROL_TMP, weak_tmp_all},
+    {DSB_CONTROL_TMP, weak_tmp_exec},
     {DSB_CONTROL_TMP, weak_small_tmp},
     {DSB_CONTROL_SHM, weak_shm},
     {DSB_CONTROL_SHM, weak_shm_all},
@@ -305,7 +309,7 @@ static void test_weaker(void **state)
                 fail_msg("case %zu (%s) passed stage %d", i, dsb_control_name(control), stage);
             assert_int_equal(row(f, control)->verdict, DSB_VERDICT_REFUSED);
             assert_string_equal(row(f, control)->source, stage == 0 ? "engine" : "inside");
-            g_autofree char *remedy = g_strdup_printf("--allow-unenforced=%s", dsb_control_name(control));
+            g_autofree char *remedy = g_strdup_printf(" allow_unenforced=%s", dsb_control_name(control));
             assert_non_null(strstr(error->message, remedy));
             assert_refused(error, row(f, control)->measured);
             /* all the others allowed: still refused; this one allowed: unenforced */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "watch.h"
+#include "hostdir/disk_watch.h"
+#include "run/file_changes.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -208,16 +209,16 @@ static void the_last_check_takes_ok_back(void **state)
     g_autoptr(dsb_result) result = dsb_result_new();
     result->status = DSB_STATUS_OK;
     result->ran = TRUE;
-    dsb_scan_settle(&scan, 4 * MIB, 999, result);
+    dsb_disk_settle(&scan, 4 * MIB, 999, result);
     assert_int_equal(result->status, DSB_STATUS_OK);
-    dsb_scan_settle(&scan, MIB, 999, result);
+    dsb_disk_settle(&scan, MIB, 999, result);
     assert_int_equal(result->status, DSB_STATUS_DISK_LIMIT);
     assert_non_null(strstr(result->reason, "disk of 1MiB"));
     g_autofree char *json = dsb_result_json(result, FALSE);
     assert_non_null(strstr(json, "\"reason\":\"/sandbox held more than"));
     for (gsize i = 0; i < G_N_ELEMENTS(kept); i++) {
         result->status = kept[i];
-        dsb_scan_settle(&scan, MIB, 999, result);
+        dsb_disk_settle(&scan, MIB, 999, result);
         assert_int_equal(result->status, kept[i]);
     }
     dsb_scan_clear(&scan);

@@ -12,13 +12,14 @@
 Works through the per-user service of the program `dsandbox`, which is started when it is not there.
 `dsandbox.dolphin` has a drop-in replacement for dolphin-mcp's DockerSandboxExecutor.
 """
+from .aio import AsyncFiles, AsyncSession
 from .client import Client
 from .errors import (
     BusyError,
-    CancelledError,
     ConflictError,
     DeniedError,
     Error,
+    ExecutionCancelled,
     ExecutionFailed,
     InvalidError,
     LimitError,
@@ -30,6 +31,7 @@ from .errors import (
     UnavailableError,
 )
 from .results import (
+    Background,
     CodeError,
     Control,
     Display,
@@ -37,6 +39,10 @@ from .results import (
     FileChanges,
     FileInfo,
     HistoryEntry,
+    Listing,
+    Missing,
+    Omitted,
+    Restored,
     Result,
     SessionInfo,
     State,
@@ -44,20 +50,23 @@ from .results import (
     Variable,
     VariableChanges,
 )
-from .sandbox import Files, Options, Sandbox, Session
+from .sandbox import Files, OptionValues, Options, Sandbox, Session
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncFiles",
+    "AsyncSession",
     "BusyError",
-    "CancelledError",
     "Client",
+    "Background",
     "CodeError",
     "ConflictError",
     "Control",
     "DeniedError",
     "Display",
     "Error",
+    "ExecutionCancelled",
     "ExecutionFailed",
     "Failure",
     "FileChanges",
@@ -66,11 +75,16 @@ __all__ = [
     "HistoryEntry",
     "InvalidError",
     "LimitError",
+    "Listing",
     "LostError",
+    "Missing",
     "NotFoundError",
+    "Omitted",
+    "OptionValues",
     "Options",
     "ProtocolError",
     "RefusedError",
+    "Restored",
     "Result",
     "Sandbox",
     "Session",

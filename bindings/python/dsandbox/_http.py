@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """HTTP over the service's unix socket: one connection per call, so that calls from many threads need no lock."""
+import contextlib
 import http.client
 import json
 import os
 import select
 import socket
 import struct
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+import threading
+from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from .errors import DeniedError, Error, ProtocolError, TimedOutError, UnavailableError, error_of
 
@@ -28,6 +30,31 @@ class _Socket(socket.socket):
             while not poll.poll(PROBE_SECONDS * 1000):
                 self.probe()
         return super().recv_into(buffer, nbytes, flags)
+
+
+class Hangup:
+    """Ends one call from another thread: the service stops the execution, and the call fails."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sock: Optional[socket.socket] = None
+        self._done = False
+
+    def attach(self, sock: Optional[socket.socket]) -> None:
+        with self._lock:
+            self._sock = sock
+            if self._done:
+                self._shut()
+
+    def hang_up(self) -> None:
+        with self._lock:
+            self._done = True
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -68,22 +95,31 @@ class Http:
         self,
         method: str,
         path: str,
-        body: Union[bytes, Mapping[str, Any], None] = None,
+        body: Union[bytes, Iterator[bytes], Mapping[str, Any], None] = None,
         accept: str = "application/json",
         timeout: Optional[float] = None,
         patient: bool = False,
+        hangup: Optional[Hangup] = None,
     ) -> Tuple[_Connection, http.client.HTTPResponse]:
         """Send a request and read the head of its answer. `patient`: wait as long as the service is alive."""
         headers = {"Accept": accept, "Connection": "close"}
-        data: Optional[bytes] = None
+        data: Union[bytes, Iterator[bytes], None] = None
         if isinstance(body, bytes):
             data, headers["Content-Type"] = body, "application/octet-stream"
+        elif isinstance(body, Iterator):
+            data, headers["Content-Type"] = body, "application/octet-stream"
+            headers["Transfer-Encoding"] = "chunked"
         elif body is not None:
             data, headers["Content-Type"] = json.dumps(body, allow_nan=False).encode(), "application/json"
         limit = None if patient else timeout or self.timeout
         connection = _Connection(self.path, limit, self._probe if patient else None)
         try:
-            connection.request(method, path, data, headers)
+            connection.connect()
+            if hangup is not None:
+                hangup.attach(connection.sock)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, data, headers, encode_chunked=isinstance(data, Iterator))
+            # What is refused early is not read to its end: the answer is there all the same, or there is none.
             return connection, connection.getresponse()
         except BaseException as error:
             connection.close()
@@ -93,18 +129,21 @@ class Http:
         self,
         method: str,
         path: str,
-        body: Union[bytes, Mapping[str, Any], None] = None,
+        body: Union[bytes, Iterator[bytes], Mapping[str, Any], None] = None,
         accept: str = "application/json",
         timeout: Optional[float] = None,
         patient: bool = False,
+        hangup: Optional[Hangup] = None,
     ) -> bytes:
         """One call; the body of its answer. Raises the service's error."""
-        connection, response = self.open(method, path, body, accept, timeout, patient)
+        connection, response = self.open(method, path, body, accept, timeout, patient, hangup)
         try:
             data = _read_all(response)
         except BaseException as error:
             raise self._explain(error, method, path) from error
         finally:
+            if hangup is not None:
+                hangup.attach(None)
             response.close()
             connection.close()
         if response.status >= 400:
@@ -118,12 +157,32 @@ class Http:
         body: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
         patient: bool = False,
+        hangup: Optional[Hangup] = None,
     ) -> Dict[str, Any]:
-        return parse_object(self.call(method, path, body, timeout=timeout, patient=patient) or b"{}")
+        return parse_object(self.call(method, path, body, timeout=timeout, patient=patient, hangup=hangup) or b"{}")
 
-    def events(self, path: str, body: Mapping[str, Any]) -> Iterator[Tuple[str, Dict[str, Any]]]:
+    def download(self, path: str, to: IO[bytes]) -> int:
+        """GET a content of any size; how many bytes it has. Raises the service's error before anything is written."""
+        connection, response = self.open("GET", path, accept="*/*")
+        size = 0
+        try:
+            if response.status >= 400:
+                raise service_error(response.status, _read_all(response))
+            for part in _parts(response):
+                to.write(part)
+                size += len(part)
+            return size
+        except (ConnectionError, socket.timeout, http.client.HTTPException) as error:
+            raise self._explain(error, "GET", path) from error
+        finally:
+            response.close()
+            connection.close()
+
+    def events(
+        self, path: str, body: Mapping[str, Any], hangup: Optional[Hangup] = None
+    ) -> Iterator[Tuple[str, Dict[str, Any]]]:
         """POST and give the server-sent events as they come. Leaving the loop hangs up."""
-        connection, response = self.open("POST", path, body, "text/event-stream", patient=True)
+        connection, response = self.open("POST", path, body, "text/event-stream", patient=True, hangup=hangup)
         try:
             kind = (response.getheader("Content-Type") or "").split(";")[0].strip().lower()
             if response.status >= 400:
@@ -135,6 +194,8 @@ class Http:
         except (OSError, http.client.HTTPException) as error:
             raise self._explain(error, "POST", path) from error
         finally:
+            if hangup is not None:
+                hangup.attach(None)
             response.close()
             connection.close()
 
@@ -148,6 +209,11 @@ class Http:
             return TimedOutError(f"the service at {self.path} did not answer {method} {path} in time")
         if isinstance(error, PermissionError):
             return DeniedError(f"the service's socket {self.path} is not yours: {error.strerror}")
+        if isinstance(error, http.client.IncompleteRead) and error.expected:
+            return UnavailableError(
+                f"what the service at {self.path} sends was cut off: a file was changed while it was read, its session "
+                "ended, or the service did"
+            )
         if isinstance(error, (ConnectionError, FileNotFoundError, http.client.IncompleteRead)):
             return UnavailableError(f"the service at {self.path} does not answer or went away: {error}")
         if isinstance(error, http.client.HTTPException):
@@ -155,17 +221,27 @@ class Http:
         return UnavailableError(f"cannot speak to the service at {self.path}: {error}")
 
 
+def _parts(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while True:
+        part = response.read(CHUNK)  # older Pythons allocate all that is asked for
+        if part:
+            yield part
+            continue
+        missing = response.length
+        if missing:  # a piece that is asked for may be missing without an error
+            raise http.client.IncompleteRead(b"", missing)
+        return
+
+
 def _read_all(response: http.client.HTTPResponse) -> bytes:
     size = 0
     parts: List[bytes] = []
-    while True:
-        part = response.read(CHUNK)  # older Pythons allocate all that is asked for
-        if not part:
-            return b"".join(parts)
+    for part in _parts(response):
         parts.append(part)
         size += len(part)
         if size > ANSWER_MAX:
             raise ProtocolError(f"the service's answer is bigger than {ANSWER_MAX >> 20} MiB")
+    return b"".join(parts)
 
 
 def parse_object(data: bytes) -> Dict[str, Any]:

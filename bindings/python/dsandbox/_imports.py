@@ -28,7 +28,7 @@ xml xmlrpc zipapp zipfile zipimport zlib zoneinfo
 _LIBRARIES = """
 numpy np pandas pd matplotlib plt scipy sklearn scikit-learn pdfplumber fitz pymupdf docx python-docx pptx python-pptx
 openpyxl chardet magic python-magic PIL dateutil pytz tzdata joblib threadpoolctl mpl_toolkits pylab cycler kiwisolver
-fontTools contourpy packaging pyparsing six
+fontTools contourpy packaging pyparsing six seaborn sympy mpmath networkx bs4 beautifulsoup4 lxml jinja2 tabulate tqdm
 """
 
 ALLOWED_LIBRARIES = set(_STANDARD.split()) | set(_LIBRARIES.split()) | set(getattr(sys, "stdlib_module_names", ()))

@@ -21,25 +21,25 @@ START_SECONDS = 30.0
 LOG_MAX = 1 << 20  # bytes
 PASSED = frozenset(
     """PATH HOME USER LOGNAME LANG TZ TMPDIR DBUS_SESSION_BUS_ADDRESS CONTAINERS_CONF CONTAINERS_STORAGE_CONF
-    CONTAINERS_REGISTRIES_CONF BUILDAH_ISOLATION""".split()
+    CONTAINERS_REGISTRIES_CONF BUILDAH_ISOLATION G_DEBUG""".split()
 )
 PASSED_PREFIXES = ("LC_", "XDG_", "DOCKER_", "CONTAINER_", "DSB_", "ASAN_", "LSAN_", "UBSAN_", "TSAN_")
 SOCKET_PATH_MAX = 107  # bytes, sizeof(sun_path) - 1
 
 
 def _default_dir() -> str:
-    xdg = os.environ.get("XDG_RUNTIME_DIR", "")
-    try:
-        info = os.stat(xdg) if os.path.isabs(xdg) else None
-    except OSError:
-        info = None
-    if info is not None and info.st_uid == os.geteuid() and not info.st_mode & 0o022:
-        return os.path.join(xdg, "dsandbox")
+    for place in (os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{os.geteuid()}"):
+        try:
+            info = os.stat(place) if os.path.isabs(place) else None
+        except OSError:
+            info = None
+        if info is not None and info.st_uid == os.geteuid() and not info.st_mode & 0o022:
+            return os.path.join(place, "dsandbox")
     return f"/tmp/.dsandbox-{os.geteuid()}"
 
 
 def default_socket() -> str:
-    """$XDG_RUNTIME_DIR/dsandbox/api.sock, else /tmp/.dsandbox-UID/api.sock."""
+    """$XDG_RUNTIME_DIR/dsandbox/api.sock, else in /run/user/UID, else /tmp/.dsandbox-UID/api.sock."""
     return os.path.join(_default_dir(), "api.sock")
 
 
@@ -114,8 +114,12 @@ def ensure(path: str, start: bool, program: Optional[str] = None) -> None:
     deadline = time.monotonic() + START_SECONDS
     lock = _lock(_sibling(path, ".lock"), deadline)
     try:
-        if answers(path) is not None:
-            _start(executable, path, deadline)
+        if answers(path) is None:
+            return
+        # It finds one that answers, and that one ends just then: hence a second time.
+        problem = _start(executable, path, deadline) and _start(executable, path, deadline)
+        if problem:
+            raise UnavailableError(problem)
     finally:
         os.close(lock)
 
@@ -154,7 +158,8 @@ def _environment() -> Dict[str, str]:
     return {key: value for key, value in os.environ.items() if key in PASSED or key.startswith(PASSED_PREFIXES)}
 
 
-def _start(program: str, path: str, deadline: float) -> None:
+def _start(program: str, path: str, deadline: float) -> Optional[str]:
+    """None: a service answers, this one or another. Else why this one has ended."""
     log_path = _sibling(path, ".log")
     log = _private_file(log_path, os.O_WRONLY | os.O_APPEND)
     if os.fstat(log).st_size > LOG_MAX:
@@ -179,13 +184,16 @@ def _start(program: str, path: str, deadline: float) -> None:
     pause = 0.005
     while answers(path) is not None:
         status = child.poll()
+        if status is not None and answers(path) is None:
+            return None
         if status is not None:
-            raise UnavailableError(f"`{program} serve` ended at once with status {status}{_tail(log_path, begin)}")
+            return f"`{program} serve` ended at once with status {status}{_tail(log_path, begin)}"
         if time.monotonic() > deadline:
             child.terminate()
             raise UnavailableError(f"`{program} serve` did not answer in {START_SECONDS:g} s{_tail(log_path, begin)}")
         time.sleep(pause)
         pause = min(pause * 2, 0.1)
+    return None
 
 
 def _tail(path: str, begin: int) -> str:

@@ -2,26 +2,30 @@
 """The per-user service, one method for each thing it does. Sandbox and Session (sandbox.py) are the comfortable way."""
 import base64
 import codecs
+import os
 import threading
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, TypeVar, Union
+from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, TypeVar, Union
 from urllib.parse import quote, urlencode
 
 from . import _service
-from ._http import Http
-from .errors import ProtocolError, UnavailableError
-from .results import FileInfo, HistoryEntry, Result, SessionInfo, Variable, file_info, variable
+from ._http import Hangup, Http
+from .errors import InvalidError, ProtocolError, UnavailableError
+from .results import FileInfo, HistoryEntry, Listing, Result, SessionInfo, Variable, file_info, variable
 
 __all__ = ["Client", "OutputCallback"]
 
 OutputCallback = Callable[[str], Any]
 Body = Mapping[str, Any]
+Name = Union[str, bytes]
 T = TypeVar("T")
+PIECE = 64 << 10
 
 
 class Client:
     """Finds the service, or starts it. May be used from many threads at once.
 
-    socket_path: its unix socket; None: $XDG_RUNTIME_DIR/dsandbox/api.sock, else /tmp/.dsandbox-UID/api.sock.
+    socket_path: its unix socket; None: $XDG_RUNTIME_DIR/dsandbox/api.sock, else in /run/user/UID, else
+        /tmp/.dsandbox-UID/api.sock.
     start: start `dsandbox serve` when no service answers.
     program: the program to start; None: $DSANDBOX_PROGRAM, else on PATH, else beside this package.
     timeout: seconds for an answer that does not wait for user code.
@@ -35,7 +39,7 @@ class Client:
         program: Optional[str] = None,
         timeout: float = 120.0,
     ) -> None:
-        self.socket_path = socket_path or _service.default_socket()
+        self.socket_path: str = socket_path or _service.default_socket()
         self.start = start
         self.program = program
         self._http = Http(self.socket_path, timeout)
@@ -75,12 +79,14 @@ class Client:
         body: Body,
         on_stdout: Optional[OutputCallback] = None,
         on_stderr: Optional[OutputCallback] = None,
+        hangup: Optional[Hangup] = None,
     ) -> Result:
         """POST /v1/sessions/ID/execute. The callbacks get the output as text while the code runs.
 
-        When this thread leaves early (KeyboardInterrupt, an error in a callback) the execution is stopped.
+        When this thread leaves early (KeyboardInterrupt, an error in a callback) the execution is stopped; `hangup`
+        lets another thread do that.
         """
-        return self._execution(_path(session, "execute"), body, on_stdout, on_stderr)
+        return self._execution(_path(session, "execute"), body, on_stdout, on_stderr, hangup)
 
     def interrupt(self, session: str) -> bool:
         """Stop the running execution, with SIGINT first. False: none was running."""
@@ -129,19 +135,44 @@ class Client:
 
     # --- files -----------------------------------------------------------------
 
-    def files(self, session: str, path: str = "") -> List[FileInfo]:
-        """Everything below a directory of the session, "" for all."""
+    def files(self, session: str, path: Name = "") -> Listing[FileInfo]:
+        """Everything below a directory of the session, "" for all; `truncated` where that is too much for a list."""
         query = "?" + urlencode({"path": path}) if path else ""
-        return [file_info(item) for item in _list(self._json("GET", _path(session, "files") + query), "files")]
+        answer = self._json("GET", _path(session, "files") + query)
+        return Listing((file_info(item) for item in _list(answer, "files")), answer.get("truncated") is True)
 
-    def read_file(self, session: str, path: str) -> bytes:
+    def read_file(self, session: str, path: Name) -> bytes:
         return self._call("GET", _path(session, "files", path), accept="*/*")
 
-    def write_file(self, session: str, path: str, data: bytes) -> None:
+    def write_file(self, session: str, path: Name, data: bytes) -> None:
         """Create or replace."""
         self._call("PUT", _path(session, "files", path), data)
 
-    def delete_file(self, session: str, path: str, recursive: bool = False) -> None:
+    def download_file(self, session: str, path: Name, to: IO[bytes]) -> int:
+        """As read_file, into a binary file: a content of any size, which is not held in memory. Its size."""
+        self._look()
+        return self._http.download(_path(session, "files", path), to)
+
+    def upload_file(self, session: str, path: Name, source: IO[bytes]) -> None:
+        """As write_file, from a binary file, up to its end. The service has nothing new unless it is all there."""
+        self._look()
+        failed: List[Exception] = []
+
+        def pieces() -> Iterator[bytes]:
+            try:
+                yield from iter(lambda: source.read(PIECE), b"")
+            except Exception as error:
+                failed.append(error)  # not one of the connection
+                raise
+
+        try:
+            self._http.call("PUT", _path(session, "files", path), pieces())
+        except Exception:
+            if failed:
+                raise failed[0] from None
+            raise
+
+    def delete_file(self, session: str, path: Name, recursive: bool = False) -> None:
         self._call("DELETE", _path(session, "files", path) + ("?recursive=1" if recursive else ""))
 
     def gc(self) -> Dict[str, Any]:
@@ -168,18 +199,27 @@ class Client:
         self.connect()
         return call()
 
-    def _execution(
-        self, path: str, body: Body, on_stdout: Optional[OutputCallback], on_stderr: Optional[OutputCallback]
-    ) -> Result:
-        follow = on_stdout is not None or on_stderr is not None
-        # An execution is never sent twice: the service may have run it. So it is looked for first.
+    def _look(self) -> None:
+        """For what cannot be sent twice: there is a service now."""
         if not self._found or _service.answers(self.socket_path) is not None:
             self.connect()
+
+    def _execution(
+        self,
+        path: str,
+        body: Body,
+        on_stdout: Optional[OutputCallback],
+        on_stderr: Optional[OutputCallback],
+        hangup: Optional[Hangup] = None,
+    ) -> Result:
+        follow = on_stdout is not None or on_stderr is not None
+        # An execution is never sent twice: the service may have run it.
+        self._look()
         if not follow:
-            answer = self._http.json("POST", path, body, patient=True)
+            answer = self._http.json("POST", path, body, patient=True, hangup=hangup)
         else:
             decoders = {"stdout": _Decoder(on_stdout), "stderr": _Decoder(on_stderr)}
-            answer = _follow(self._http.events(path, body), decoders)
+            answer = _follow(self._http.events(path, body, hangup), decoders)
         try:
             return Result.from_json(answer)
         except ValueError as error:
@@ -192,11 +232,22 @@ class _Decoder:
     def __init__(self, callback: Optional[OutputCallback]) -> None:
         self.callback = callback
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.given = 0
+        self.waiting = False  # something was left out because we were slow: the rest comes with the result
 
     def feed(self, data: bytes, final: bool = False) -> None:
+        if self.waiting:
+            return
+        self.given += len(data)
         text = self.decoder.decode(data, final)
         if text and self.callback is not None:
             self.callback(text)
+
+    def end(self, kept: bytes) -> None:
+        """`kept`: all that the result has."""
+        rest = kept[self.given :] if self.waiting else b""
+        self.waiting = False
+        self.feed(rest, True)
 
 
 def _follow(events: Iterator[Any], decoders: Mapping[str, _Decoder]) -> Dict[str, Any]:
@@ -204,9 +255,11 @@ def _follow(events: Iterator[Any], decoders: Mapping[str, _Decoder]) -> Dict[str
         for name, data in events:
             if name in decoders:
                 decoders[name].feed(_chunk(data))
+            elif name == "dropped" and data.get("stream") in decoders:
+                decoders[data["stream"]].waiting = True
             elif name == "result":
-                for decoder in decoders.values():
-                    decoder.feed(b"", True)
+                for stream, decoder in decoders.items():
+                    decoder.end(_chunk({"text": data.get(stream), "base64": data.get(f"{stream}_base64")}))
                 return dict(data)
     finally:
         close = getattr(events, "close", None)
@@ -222,7 +275,18 @@ def _chunk(data: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else b""
 
 
-def _path(session: str, *parts: Union[str, bytes]) -> str:
+def _check_name(path: Name) -> None:
+    """A name of a file may come from a model: it is one of this session, or none."""
+    for part in os.fsencode(path).split(b"/"):
+        if part in (b"", b".", b".."):
+            raise InvalidError(f"{path!r} is not the path of a file below /sandbox: no part may be empty, '.' or '..'")
+
+
+def _path(session: str, *parts: Name) -> str:
+    if session in ("", ".", ".."):
+        raise InvalidError(f"{session!r} is not the id of a session")
+    for name in parts[1:]:
+        _check_name(name)
     quoted: Iterable[str] = [quote(part, safe="/" if i else "") for i, part in enumerate(parts)]
     return "/".join(["/v1/sessions", quote(session, safe=""), *quoted])
 

@@ -31,11 +31,11 @@ from ._imports import SYNTAX_ERROR, validate_imports
 from .client import Client
 from .errors import ConflictError, DeniedError, Error, InvalidError, NotFoundError, RefusedError, UnavailableError
 from .results import Result
-from .sandbox import Options, Session
+from .sandbox import SHARED_BASE, Options, Session, default_base_dir
 
 __all__ = ["DockerSandboxExecutor", "sandboxed_python_interpreter"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 DEFAULT_IMAGE = "dolphin-python-sandbox"
 SANDBOX = "/sandbox"
@@ -65,7 +65,8 @@ def configure(client: Optional[Client] = None, **options: Any) -> None:
 class DockerSandboxExecutor:
     """Runs code in the sandbox of a session.
 
-    The parameters of both published versions, with their meaning there; after the `*` what is new:
+    The parameters of both published versions, with their meaning there; the default of `sandbox_base_dir` is another
+    directory where it is another user's (default_base_dir), and the one given to configure(). After the `*` what is new:
     container_mount_base_dir: the session's directory is inside at <this>/<session_id>; only the path that it has on
         the host is possible.
     version: 2, the later one: imports are checked, and errors are part of the output. 1: as the README's version had
@@ -80,7 +81,7 @@ class DockerSandboxExecutor:
     def __init__(
         self,
         session_id: Optional[str] = None,
-        sandbox_base_dir: Union[str, "os.PathLike[str]"] = "/tmp/sandboxes",
+        sandbox_base_dir: Union[str, "os.PathLike[str]"] = SHARED_BASE,
         container_mount_path: str = SANDBOX,
         image_name: str = DEFAULT_IMAGE,
         image_tag: str = "latest",
@@ -97,30 +98,33 @@ class DockerSandboxExecutor:
     ) -> None:
         if version not in (1, 2):
             raise ValueError(f"version {version!r}: there are 1 and 2")
-        self.session_id = session_id or str(uuid.uuid4())
+        self.session_id: str = session_id or str(uuid.uuid4())
         if SESSION_ID.fullmatch(self.session_id) is None:
             raise ValueError(
                 f"session_id {self.session_id!r}: 1 to 64 letters, digits and _.- are possible, first a letter or digit"
             )
-        self.sandbox_base_dir = Path(os.path.abspath(os.fspath(sandbox_base_dir)))
-        self.session_dir = self.sandbox_base_dir / self.session_id
+        self._options = {**_defaults, **options}
         # In the later version the third parameter is the base directory.
         if container_mount_base_dir is None and os.fspath(container_mount_path) == os.fspath(sandbox_base_dir):
             container_mount_base_dir = container_mount_path
-        self.container_mount_base_dir = Path(container_mount_base_dir or self.sandbox_base_dir)
-        self.container_mount_path = os.fspath(container_mount_path)
+        self.sandbox_base_dir: Path = self._base(sandbox_base_dir, self._options.pop("base_dir", None))
+        if container_mount_base_dir is not None and os.fspath(container_mount_base_dir) == os.fspath(sandbox_base_dir):
+            container_mount_base_dir = self.sandbox_base_dir
+        self.session_dir: Path = self.sandbox_base_dir / self.session_id
+        self.container_mount_base_dir: Path = Path(container_mount_base_dir or self.sandbox_base_dir)
+        self.container_mount_path: str = os.fspath(container_mount_path)
         if container_mount_base_dir is not None:
             self.container_mount_path = str(self.container_mount_base_dir / self.session_id)
         self.image_name = image_name
         self.image_tag = image_tag
-        self.full_image_name = f"{image_name}:{image_tag}"
+        self.full_image_name: str = f"{image_name}:{image_tag}"
         self.memory_limit = memory_limit
         self.cpu_quota = cpu_quota
         self.enable_network = enable_network
         self.timeout = timeout
         self.version = version
-        self._same_path = self._wants_same_path(same_path)
-        self._options = {**_defaults, **options}
+        configured_path = self._options.pop("same_path", None)
+        self._same_path = self._wants_same_path(configured_path if same_path is None else same_path)
         configured = self._options.pop("client", None)
         self.docker_client: Client = client or configured or Client()
         self._configured_image: Optional[str] = self._options.pop("image", None)
@@ -196,6 +200,12 @@ class DockerSandboxExecutor:
                 os.rmdir(self.session_dir)
         except Exception as error:
             logger.error("cannot clean up session %s: %s", self.session_id, error)
+
+    @staticmethod
+    def _base(given: Union[str, "os.PathLike[str]"], configured: Union[str, "os.PathLike[str]", None]) -> Path:
+        if os.fspath(given) == SHARED_BASE:  # the default, which was written out in published examples
+            given = configured or default_base_dir()
+        return Path(os.path.abspath(os.fspath(given)))
 
     # --- the session ------------------------------------------------------------
 

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What can go wrong outside the code that is run. What the code itself did is data: see results.Result."""
-from typing import TYPE_CHECKING, Dict, Optional, Type
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Type
 
 if TYPE_CHECKING:
     from .results import Result
 
 __all__ = [
     "BusyError",
-    "CancelledError",
     "ConflictError",
     "DeniedError",
     "Error",
+    "ExecutionCancelled",
     "ExecutionFailed",
     "InvalidError",
     "LimitError",
@@ -30,7 +30,7 @@ class Error(Exception):
     message: what happened and, where the reader can act, what to do.
     """
 
-    code = "failed"
+    code: str = "failed"
 
     def __init__(self, message: str, code: Optional[str] = None) -> None:
         super().__init__(message)
@@ -38,92 +38,99 @@ class Error(Exception):
         if code is not None:
             self.code = code
 
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """Pickled, it is the same error again: pools of processes and task queues send them."""
+        return (type(self), (self.message, self.code), dict(self.__dict__))
+
 
 class InvalidError(Error, ValueError):
     """A bad argument, option or policy."""
 
-    code = "invalid"
+    code: str = "invalid"
 
 
 class NotFoundError(Error, LookupError):
     """No such session, file, image or plugin."""
 
-    code = "not_found"
+    code: str = "not_found"
 
 
-class UnavailableError(Error):
+class UnavailableError(Error, ConnectionError):
     """No service could be found or started, or no container engine answers."""
 
-    code = "unavailable"
+    code: str = "unavailable"
 
 
 class DeniedError(Error):
     """Permission: the engine's socket, the base directory, a file that leads out of the session."""
 
-    code = "denied"
+    code: str = "denied"
 
 
 class RefusedError(Error):
     """The policy cannot be put in force here, so nothing is run."""
 
-    code = "refused"
+    code: str = "refused"
 
 
 class BusyError(Error):
     """The session runs something else and the caller did not want to wait."""
 
-    code = "busy"
+    code: str = "busy"
 
 
 class ConflictError(Error):
     """The session exists already, with another policy."""
 
-    code = "conflict"
+    code: str = "conflict"
 
 
 class LimitError(Error):
     """Too many sessions, or something too big."""
 
-    code = "limit"
+    code: str = "limit"
 
 
 class LostError(Error):
     """The sandbox ended before it answered."""
 
-    code = "lost"
+    code: str = "lost"
 
 
-class CancelledError(Error):
+class ExecutionCancelled(Error):
     """Somebody stopped it."""
 
-    code = "cancelled"
+    code: str = "cancelled"
 
 
-class TimedOutError(Error):
+class TimedOutError(Error, TimeoutError):
     """The service or the container engine did not answer in time."""
 
-    code = "engine_timeout"
+    code: str = "engine_timeout"
 
 
 class ProtocolError(Error):
     """What answered is not the service."""
 
-    code = "protocol"
+    code: str = "protocol"
 
 
 class ExecutionFailed(Error):
     """Raised by Result.check(): the code did not end well. `result` has everything."""
 
-    code = "execution"
+    code: str = "execution"
 
     def __init__(self, message: str, result: "Result") -> None:
         super().__init__(message)
         self.result = result
 
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return (type(self), (self.message, self.result), dict(self.__dict__))
+
 
 def _by_code() -> Dict[str, Type[Error]]:
     kinds = (InvalidError, NotFoundError, UnavailableError, DeniedError, RefusedError, BusyError, ConflictError)
-    more = (LimitError, LostError, CancelledError, TimedOutError, ProtocolError)
+    more = (LimitError, LostError, ExecutionCancelled, TimedOutError, ProtocolError)
     return {kind.code: kind for kind in kinds + more}
 
 

@@ -5,12 +5,14 @@ Only what the schema promises is relied upon: an absent member gives the default
 """
 import base64
 import binascii
+import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, TypeVar
 
 from .errors import ExecutionFailed
 
 __all__ = [
+    "Background",
     "CodeError",
     "Control",
     "Display",
@@ -18,6 +20,10 @@ __all__ = [
     "FileChanges",
     "FileInfo",
     "HistoryEntry",
+    "Listing",
+    "Missing",
+    "Omitted",
+    "Restored",
     "Result",
     "SessionInfo",
     "State",
@@ -27,6 +33,7 @@ __all__ = [
 ]
 
 Json = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def _text(data: Json, key: str) -> Optional[str]:
@@ -63,7 +70,16 @@ class CodeError:
 
     name: str
     value: str
-    traceback: str
+    traceback: Optional[str]
+
+
+@dataclass(frozen=True)
+class Background:
+    """What processes and threads of earlier executions wrote since the result before."""
+
+    stdout: str
+    stderr: str
+    truncated: bool
 
 
 @dataclass(frozen=True)
@@ -102,13 +118,33 @@ class Display:
 
 
 @dataclass(frozen=True)
+class Omitted:
+    """So many results are missing, or have no picture, and why."""
+
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class FileInfo:
-    """A file of a session; `path` is relative to /sandbox."""
+    """A file of a session; `path` is relative to /sandbox.
+
+    name: the bytes of the path, which `path` shows with U+FFFD where they are no text. All methods take either.
+    """
 
     path: str
     type: str = "file"
     size: Optional[int] = None
     mtime: Any = None
+    name: bytes = b""
+
+
+class Listing(List[T]):
+    """A list, and whether it was cut: `truncated` says that there is more than is in it."""
+
+    def __init__(self, items: Iterable[T] = (), truncated: bool = False) -> None:
+        super().__init__(items)
+        self.truncated = truncated
 
 
 @dataclass(frozen=True)
@@ -137,13 +173,37 @@ class VariableChanges:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A variable that did not come back, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Which saved variables came back before the code ran, in the sandbox's own words."""
+
+    names: Tuple[str, ...] = ()
+    missing: Tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True)
 class State:
-    """What became of the session's variables: `kept`, `rolled_back` or `lost`, and why."""
+    """What became of the session's variables: `kept`, `rolled_back` or `lost`, and why.
+
+    execution: the number of this execution in its sandbox. to: at whose end the variables are again.
+    point: whether a crash in a later execution can be rolled back to the end of this one.
+    restored: after a loss, what came back of the variables that had been saved.
+    """
 
     outcome: str
     reason: Optional[str] = None
     point: Optional[str] = None
     variables: VariableChanges = field(default_factory=VariableChanges)
+    execution: Optional[int] = None
+    to: Optional[int] = None
+    restored: Optional[Restored] = None
 
     @property
     def kept(self) -> bool:
@@ -182,7 +242,11 @@ class Control:
 
 @dataclass(frozen=True)
 class Result:
-    """One execution. `status`: ok error timeout oom signal output_limit disk_limit cancelled lost refused."""
+    """One execution. `status`: ok error timeout oom signal output_limit disk_limit cancelled lost refused.
+
+    reason: what the status means here, where it does not say all. image: as it was asked for; image_id: what was run.
+    plugin: path and version of the file that the backend is.
+    """
 
     status: str
     exit_code: Optional[int] = None
@@ -196,8 +260,10 @@ class Result:
     stderr_bytes: int = 0
     stdout_truncated: bool = False
     stderr_truncated: bool = False
+    background: Optional[Background] = None
     error: Optional[CodeError] = None
     results: Tuple[Display, ...] = ()
+    results_omitted: Tuple[Omitted, ...] = ()
     files: FileChanges = field(default_factory=FileChanges)
     state: Optional[State] = None
     usage: Usage = field(default_factory=Usage)
@@ -211,6 +277,9 @@ class Result:
     id: Optional[str] = None
     session: Optional[str] = None
     raw: Dict[str, Any] = field(default_factory=dict, repr=False)
+    reason: Optional[str] = None
+    image_id: Optional[str] = None
+    plugin: Optional[Dict[str, Any]] = None
 
     @property
     def ok(self) -> bool:
@@ -271,8 +340,13 @@ class Result:
             stderr_bytes=_int(data, "stderr_bytes") or len(err),
             stdout_truncated=data.get("stdout_truncated") is True,
             stderr_truncated=data.get("stderr_truncated") is True,
+            background=_background(_object(data, "background")),
             error=_code_error(_object(data, "error")),
             results=tuple(Display(item) for item in _objects(data, "results")),
+            results_omitted=tuple(
+                Omitted(_int(item, "count") or 0, _text(item, "reason") or "")
+                for item in _objects(data, "results_omitted")
+            ),
             files=_file_changes(_object(data, "files")),
             state=_state(_object(data, "state")),
             usage=_usage(_object(data, "usage")),
@@ -286,6 +360,9 @@ class Result:
             id=_text(data, "id"),
             session=_text(data, "session"),
             raw=dict(data),
+            reason=_text(data, "reason"),
+            image_id=_text(image, "id"),
+            plugin=_object(data, "plugin") or None,
         )
 
 
@@ -306,6 +383,10 @@ class SessionInfo:
     executions: int = 0
     queued: int = 0
     raw: Dict[str, Any] = field(default_factory=dict, repr=False)
+    container: Optional[str] = None
+    policy: Any = None
+    lost: Any = None
+    changed: Any = None
 
     @classmethod
     def from_json(cls, data: Json) -> "SessionInfo":
@@ -323,6 +404,10 @@ class SessionInfo:
             executions=_int(data, "executions") or 0,
             queued=_int(data, "queued") or 0,
             raw=dict(data),
+            container=_text(data, "container"),
+            policy=data.get("policy"),
+            lost=data.get("lost"),
+            changed=data.get("changed"),
         )
 
 
@@ -352,26 +437,34 @@ class HistoryEntry:
 
 
 def _stream(data: Json, name: str) -> bytes:
-    text = _text(data, name) or ""
-    if data.get(name + "_encoding") == "base64":
-        return base64.b64decode(text)
-    return text.encode("utf-8", "surrogatepass")
+    exact = _text(data, name + "_base64")
+    if exact is not None:
+        return base64.b64decode(exact)
+    return (_text(data, name) or "").encode("utf-8", "surrogatepass")
 
 
 def _failure(data: Json) -> Optional[Failure]:
     return Failure(_text(data, "code") or "failed", _text(data, "message") or "") if data else None
 
 
+def _background(data: Json) -> Optional[Background]:
+    if not data:
+        return None
+    return Background(_text(data, "stdout") or "", _text(data, "stderr") or "", data.get("truncated") is True)
+
+
 def _code_error(data: Json) -> Optional[CodeError]:
     if not data:
         return None
-    return CodeError(_text(data, "name") or "", _text(data, "value") or "", _text(data, "traceback") or "")
+    return CodeError(_text(data, "name") or "", _text(data, "value") or "", _text(data, "traceback"))
 
 
 def file_info(item: Any) -> FileInfo:
     if isinstance(item, str):
-        return FileInfo(item)
-    return FileInfo(_text(item, "path") or "", _text(item, "type") or "file", _int(item, "size"), item.get("mtime"))
+        return FileInfo(item, name=os.fsencode(item))
+    path, exact = _text(item, "path") or "", _text(item, "path_base64")
+    name = path.encode("utf-8", "surrogatepass") if exact is None else base64.b64decode(exact)
+    return FileInfo(path, _text(item, "type") or "file", _int(item, "size"), item.get("mtime"), name)
 
 
 def _file_list(data: Json, key: str) -> Tuple[FileInfo, ...]:
@@ -401,7 +494,20 @@ def _state(data: Json) -> Optional[State]:
             outcome = word
     changes = _object(data, "vars")
     lists = [_variables(changes, key) for key in ("created", "changed", "deleted")]
-    return State(outcome, _text(data, "reason"), _text(data, "point"), VariableChanges(lists[0], lists[1], lists[2]))
+    variables = VariableChanges(lists[0], lists[1], lists[2])
+    numbers = _int(data, "execution"), _int(data, "to")
+    restored = _restored(_object(data, "restored"))
+    return State(outcome, _text(data, "reason"), _text(data, "point"), variables, numbers[0], numbers[1], restored)
+
+
+def _restored(data: Json) -> Optional[Restored]:
+    if not data:
+        return None
+    names, missing = data.get("names"), _objects(data, "missing")
+    return Restored(
+        tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else (),
+        tuple(Missing(_text(item, "name") or "", _text(item, "why") or "") for item in missing),
+    )
 
 
 def _usage(data: Json) -> Usage:

@@ -1,20 +1,104 @@
 # SPDX-License-Identifier: MIT
 """Sandbox: each run in a fresh sandbox. Session: one sandbox whose variables and files stay."""
 import base64
+import contextlib
 import os
+import stat
 import uuid
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import IO, TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Type, TypedDict, Union
 from types import TracebackType
 
-from .client import Client, OutputCallback
+from ._http import Hangup
+from .client import Client, Name, OutputCallback
 from .errors import ConflictError, InvalidError, NotFoundError
-from .results import FileInfo, HistoryEntry, Result, SessionInfo, Variable
+from .results import FileInfo, HistoryEntry, Listing, Result, SessionInfo, Variable
 
-__all__ = ["Files", "Sandbox", "Session"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers have it, wherever the package is used
+
+__all__ = ["Files", "OptionValues", "Options", "Sandbox", "Session"]
+
+SHARED_BASE = "/tmp/sandboxes"
 
 Time = Union[int, float, str]
 Size = Union[int, str]
 Data = Union[str, bytes]
+Place = Union[str, bytes, "os.PathLike[str]", IO[bytes]]
+
+
+def default_base_dir() -> str:
+    """Where session directories are: /tmp/sandboxes, or /tmp/sandboxes-UID where the first is another user's.
+
+    The rule is the library's (dsb_default_base_dir).
+    """
+    own = f"{SHARED_BASE}-{os.geteuid()}"
+    return own if not _is_ours(SHARED_BASE) and (_is_ours(own) or os.path.lexists(SHARED_BASE)) else SHARED_BASE
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        info = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o022
+
+
+class OptionValues(TypedDict, total=False):
+    """The keyword arguments of Options, for type checkers; what they mean is said there."""
+
+    backend: Optional[str]
+    host: Optional[str]
+    image: Optional[str]
+    base_dir: Union[str, "os.PathLike[str]", None]
+    policy: Optional[Mapping[str, Any]]
+    settings: Optional[Mapping[str, Any]]
+    memory: Optional[Size]
+    cpus: Optional[float]
+    network: Optional[str]
+    pids: Optional[int]
+    disk: Optional[Size]
+    allow_unenforced: Iterable[str]
+    same_path: bool
+    engine_timeout: Optional[Time]
+
+
+class SessionValues(OptionValues, total=False):
+    """The keyword arguments of Session."""
+
+    client: Optional[Client]
+    timeout: Optional[Time]
+    keep: Optional[bool]
+    labels: Optional[Mapping[str, str]]
+    checkpoint: bool
+    idle_timeout: Optional[Time]
+    life_time: Optional[Time]
+    exist_ok: bool
+    options: "Optional[Options]"
+
+
+class LaterValues(TypedDict, total=False):
+    """Those that a sandbox does not say for its sessions."""
+
+    keep: Optional[bool]
+    labels: Optional[Mapping[str, str]]
+    checkpoint: bool
+    idle_timeout: Optional[Time]
+    life_time: Optional[Time]
+    exist_ok: bool
+
+
+class RunValues(TypedDict, total=False):
+    """The keyword arguments of Session.run."""
+
+    filename: Optional[str]
+    argv: Optional[Sequence[str]]
+    env: Optional[Mapping[str, str]]
+    stdin: Optional[Data]
+    stdin_open: bool
+    timeout: Optional[Time]
+    wait: bool
+    on_stdout: Optional[OutputCallback]
+    on_stderr: Optional[OutputCallback]
 
 
 class Options:
@@ -24,7 +108,7 @@ class Options:
     host: the engine's address, "unix:///run/docker.sock"; None: $DSANDBOX_HOST, else what $DOCKER_HOST or
         $CONTAINER_HOST says to that backend.
     image: any image with Python >= 3.8. Images are never pulled.
-    base_dir: where session directories are on the host; None: /tmp/sandboxes.
+    base_dir: where session directories are on the host; None: default_base_dir().
     policy: the content of a policy file (doc/dsandbox-policy.5).
     memory, cpus, network ("none" or "full"), pids, disk, settings: single policy keys; `settings` takes any key.
     allow_unenforced: controls that may be missing where the engine cannot hold them; every result lists them.
@@ -49,15 +133,15 @@ class Options:
         same_path: bool = False,
         engine_timeout: Optional[Time] = None,
     ) -> None:
-        self.backend = backend or os.environ.get("DSANDBOX_BACKEND") or None
-        self.host = host or os.environ.get("DSANDBOX_HOST") or _engine_address(self.backend)
+        self.backend: Optional[str] = backend or os.environ.get("DSANDBOX_BACKEND") or None
+        self.host: Optional[str] = host or os.environ.get("DSANDBOX_HOST") or _engine_address(self.backend)
         self.image = image
-        self.base_dir = os.path.abspath(os.fspath(base_dir)) if base_dir is not None else None
-        self.policy = dict(policy) if policy is not None else None
+        self.base_dir: Optional[str] = os.path.abspath(os.fspath(base_dir)) if base_dir is not None else None
+        self.policy: Optional[Dict[str, Any]] = dict(policy) if policy is not None else None
         named = {"memory": memory, "cpus": cpus, "network": network, "pids": pids, "disk": disk}
-        self.settings = {key: _setting(key, value) for key, value in (settings or {}).items()}
+        self.settings: Dict[str, str] = {key: _setting(key, value) for key, value in (settings or {}).items()}
         self.settings.update({key: _setting(key, value) for key, value in named.items() if value is not None})
-        self.allow_unenforced = [allow_unenforced] if isinstance(allow_unenforced, str) else list(allow_unenforced)
+        self.allow_unenforced: List[str] = [allow_unenforced] if isinstance(allow_unenforced, str) else list(allow_unenforced)
         self.same_path = same_path
         self.engine_timeout = engine_timeout
 
@@ -128,10 +212,10 @@ class Sandbox:
     The keyword arguments are those of Options. `timeout`: seconds (or "5s") for each run, None: the policy's.
     """
 
-    def __init__(self, *, client: Optional[Client] = None, timeout: Optional[Time] = None, **options: Any) -> None:
-        self.client = client or Client()
+    def __init__(self, *, client: Optional[Client] = None, timeout: Optional[Time] = None, **options: "Unpack[OptionValues]") -> None:
+        self.client: Client = client or Client()
         self.timeout = timeout
-        self.options = Options(**options)
+        self.options: Options = Options(**options)
 
     def run(
         self,
@@ -151,7 +235,7 @@ class Sandbox:
         body.update(_execution(code, filename, argv, env, stdin, limit))
         return self.client.run(body, on_stdout, on_stderr)
 
-    def session(self, id: Optional[str] = None, **more: Any) -> "Session":
+    def session(self, id: Optional[str] = None, **more: "Unpack[LaterValues]") -> "Session":
         """A session with the same options."""
         return Session(id, client=self.client, timeout=self.timeout, options=self.options, **more)
 
@@ -165,21 +249,47 @@ class Files:
     def __repr__(self) -> str:
         return f"Files({self._session.id!r})"
 
-    def list(self, path: str = "") -> List[FileInfo]:
-        """Everything below a directory, at any depth."""
+    def list(self, path: Name = "") -> Listing[FileInfo]:
+        """Everything below a directory, at any depth; `truncated` says that there is more."""
         return self._session.client.files(self._session.id, path)
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: Name) -> bytes:
         return self._session.client.read_file(self._session.id, path)
 
-    def read_text(self, path: str, encoding: str = "utf-8", errors: str = "strict") -> str:
+    def read_text(self, path: Name, encoding: str = "utf-8", errors: str = "strict") -> str:
         return self.read(path).decode(encoding, errors)
 
-    def write(self, path: str, data: Data) -> None:
+    def write(self, path: Name, data: Data) -> None:
         """Create or replace; text is written as UTF-8."""
         self._session.client.write_file(self._session.id, path, data.encode() if isinstance(data, str) else data)
 
-    def delete(self, path: str, recursive: bool = False) -> None:
+    def download(self, path: Name, to: "Place") -> int:
+        """Copy a file of any size to a path of ours, or into a binary file; its size. An error leaves ours as it was."""
+        client, id = self._session.client, self._session.id
+        if not isinstance(to, (str, bytes, os.PathLike)):
+            return client.download_file(id, path, to)
+        place = os.fsdecode(to)
+        new = f"{place}.{uuid.uuid4().hex}"
+        try:
+            with open(new, "xb") as file:
+                size = client.download_file(id, path, file)
+            os.replace(new, place)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(new)
+            raise
+        return size
+
+    def upload(self, path: Name, source: "Place") -> None:
+        """Copy a file of ours of any size, a path or a binary file, into the session."""
+        client, id = self._session.client, self._session.id
+        if not isinstance(source, (str, bytes, os.PathLike)):
+            client.upload_file(id, path, source)
+            return
+        with open(source, "rb") as file:
+            client.upload_file(id, path, file)
+
+    def delete(self, path: Name, recursive: bool = False) -> None:
         self._session.client.delete_file(self._session.id, path, recursive)
 
 
@@ -213,16 +323,19 @@ class Session:
         life_time: Optional[Time] = None,
         exist_ok: bool = True,
         options: Optional[Options] = None,
-        **more: Any,
+        **more: "Unpack[OptionValues]",
     ) -> None:
+        unknown = set(more) - set(OptionValues.__annotations__)
+        if unknown:
+            raise TypeError("Session() has no option " + ", ".join(sorted(unknown)))
         if options is not None and more:
             raise InvalidError("give either options= or single options, not both: " + ", ".join(sorted(more)))
-        self.client = client or Client()
-        self.options = options or Options(**more)
+        self.client: Client = client or Client()
+        self.options: Options = options or Options(**more)
         self.timeout = timeout
-        self.keep = keep if keep is not None else id is not None
-        self.id = id if id is not None else f"s-{uuid.uuid4().hex[:20]}"
-        self.files = Files(self)
+        self.keep: bool = keep if keep is not None else id is not None
+        self.id: str = id if id is not None else f"s-{uuid.uuid4().hex[:20]}"
+        self.files: Files = Files(self)
         self._create = self.options.body()
         if labels:
             self._create["labels"] = dict(labels)
@@ -235,7 +348,7 @@ class Session:
         self._open(exist_ok)
 
     def _open(self, exist_ok: bool) -> None:
-        self.opened = self.client.create({**self._create, "id": self.id, "exist_ok": exist_ok})
+        self.opened: SessionInfo = self.client.create({**self._create, "id": self.id, "exist_ok": exist_ok})
 
     def __repr__(self) -> str:
         return f"Session({self.id!r})"
@@ -267,10 +380,12 @@ class Session:
         wait: bool = True,
         on_stdout: Optional[OutputCallback] = None,
         on_stderr: Optional[OutputCallback] = None,
+        hangup: Optional[Hangup] = None,
     ) -> Result:
         """Run code in the session, after what is queued there; `wait` False: BusyError instead of waiting.
 
         stdin_open: standard input stays open for send_stdin() from another thread.
+        hangup: its hang_up(), from another thread, stops this code and ends the call.
         A session that ended in the meantime is made again, with its files; the result's state says what was lost.
         """
         limit = timeout if timeout is not None else self.timeout
@@ -280,7 +395,7 @@ class Session:
             body["stdin_open"] = True
         if not wait:
             body["wait"] = False
-        return self.client.execute(self.id, body, on_stdout, on_stderr)
+        return self.client.execute(self.id, body, on_stdout, on_stderr, hangup)
 
     def send_stdin(self, data: Data, end: bool = False) -> None:
         """More standard input for a run with stdin_open; `end`: nothing comes after it."""

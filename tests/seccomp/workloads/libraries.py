@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The five libraries of the sandbox image in ordinary use: numbers, files of all formats, processes of their own."""
+"""The five large libraries of the sandbox image in ordinary use: numbers, files of all formats, processes of their own."""
 import io
 import os
 import sqlite3

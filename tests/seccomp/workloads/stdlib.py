@@ -146,6 +146,12 @@ def descriptors():
     handle = os.memfd_create("m")
     os.ftruncate(handle, 4096)
     fcntl.fcntl(handle, getattr(fcntl, "F_GET_SEALS", 1034))
+    with fails("EPERM"):
+        os.memfd_create("m", 4)  # MFD_HUGETLB
+    with open("leased", "wb") as file, fails("EPERM"):
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    with fails("EPERM"):
+        mmap.mmap(-1, 2 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000)
     os.close(handle)
     if hasattr(os, "eventfd"):
         event = os.eventfd(1)
@@ -156,8 +162,7 @@ def descriptors():
         os.timerfd_settime(timer, initial=0.01)
         os.timerfd_gettime(timer)
         assert struct.unpack("Q", os.read(timer, 8))[0] >= 1
-    watch = libc.inotify_init1(0)
-    assert watch >= 0 and libc.inotify_rm_watch(watch, libc.inotify_add_watch(watch, b".", 0x100)) == 0
+    assert libc.inotify_init1(0) == -1 and ctypes.get_errno() == errno.ENOSYS
     a, b = socket.socketpair()
     for kind in (select.poll, select.epoll):
         poll = kind()
@@ -208,6 +213,7 @@ def system():
     os.sched_yield(), os.sched_getscheduler(0), os.sched_getparam(0), os.sched_rr_get_interval(0)
     os.sched_get_priority_max(os.SCHED_FIFO), os.sched_get_priority_min(os.SCHED_FIFO)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0)), os.sched_setparam(0, os.sched_param(0))
+    threads()
     resource.getrusage(resource.RUSAGE_SELF)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 500), hard))
@@ -223,6 +229,30 @@ def system():
         os.setsid()
         os._exit(0)
     assert os.wait()[1] == 0
+
+
+def threads():
+    """Threads and children are where the code puts them; pid 1, which keeps the time, is not the code's."""
+    one = ctypes.create_string_buffer(128)
+    one[0] = 1 << min(os.sched_getaffinity(0)) % 8
+    bound = []
+
+    def bind():
+        bound.append(libc.pthread_setaffinity_np(ctypes.c_ulong(threading.get_ident()), 128, one))
+        bound.append(libc.pthread_setschedparam(ctypes.c_ulong(threading.get_ident()), 0, ctypes.byref(ctypes.c_int(0))))
+    thread = threading.Thread(target=bind)
+    thread.start(), thread.join()
+    assert bound == [0, 0] or min(os.sched_getaffinity(0)) > 7, bound
+    child = subprocess.Popen(["sleep", "60"])
+    for number in (os.getpid(), threading.get_native_id(), child.pid):
+        os.sched_setaffinity(number, os.sched_getaffinity(0))
+        os.setpriority(os.PRIO_PROCESS, number, 15)
+    child.kill(), child.wait()
+    for refused in (lambda: os.sched_setaffinity(1, [0]), lambda: os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0)),
+                    lambda: os.sched_setparam(1, os.sched_param(0)), lambda: os.setpriority(os.PRIO_PROCESS, 1, 19),
+                    lambda: os.setpriority(os.PRIO_USER, 0, 19), lambda: os.setpriority(os.PRIO_PGRP, 0, 19)):
+        with fails("EPERM"):
+            refused()
 
 
 def terminal():
@@ -286,6 +316,7 @@ def sockets():
     for family in (16, 17, 38, 40):
         with fails("EPERM"):
             socket.socket(family, socket.SOCK_RAW, 12)
+    options()
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
         server.RequestHandlerClass.log_message = lambda *_: None
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -304,6 +335,23 @@ def sockets():
     thread.start()
     assert client.wrap_socket(right).recv(10) == b"secret"
     thread.join()
+
+
+def options():
+    """TCP and UDP and what is set on their sockets; other protocols, upper layers and filters are refused."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as tcp:
+        for level, option in ((socket.SOL_SOCKET, socket.SO_REUSEADDR), (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                              (socket.IPPROTO_TCP, socket.TCP_NODELAY), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+                              (socket.IPPROTO_IP, socket.IP_TTL)):
+            tcp.setsockopt(level, option, 1)
+        for level, option, value in ((socket.IPPROTO_TCP, 31, b"tls"), (socket.IPPROTO_TCP, 13, b"cubic"), (socket.SOL_SOCKET, 26, bytes(16)),
+                                     (socket.SOL_SOCKET, 50, bytes(4)), (socket.SOL_SOCKET, 51, bytes(16)), (socket.SOL_SOCKET, 52, bytes(4))):
+            with fails("EPERM"):
+                tcp.setsockopt(level, option, value)
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP).close()
+    for kind, protocol in ((1, 132), (1, 262), (1, 256), (2, 1), (2, 115), (2, 136), (5, 132), (5, 0), (6, 33), (6, 0), (10, 3)):
+        with fails("EPERM"):
+            socket.socket(socket.AF_INET, kind, protocol)
 
 
 def imports():

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* Small getters and builders over json-c. Absent and null are the same: not known. */
+#include "engine/engine.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#define DEPTH_MAX 32
+#define ITEMS_MAX 500000
+
+/* What json-c makes of each comma and bracket is a hundred times as large: they are counted before it does. */
+static gboolean too_many_items(const char *text, gsize size)
+{
+    gboolean inside = FALSE;
+    gsize items = 0;
+    for (gsize i = 0; i < size && items <= ITEMS_MAX; i++) {
+        if (inside && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            inside = !inside;
+        else if (!inside)
+            items += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    }
+    return items > ITEMS_MAX;
+}
+
+json_object *dsbe_json_parse(const char *text, gsize size, GError **error)
+{
+    if (too_many_items(text, size)) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine's answer has more than %d members", ITEMS_MAX);
+        return NULL;
+    }
+    struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
+    json_object *root = json_tokener_parse_ex(tokener, text, (int) MIN(size, DSBE_BODY_MAX));
+    enum json_tokener_error code = json_tokener_get_error(tokener);
+    gsize end = json_tokener_get_parse_end(tokener);
+    json_tokener_free(tokener);
+    gboolean clean = code == json_tokener_success;
+    for (gsize i = end; clean && i < size; i++)
+        clean = g_ascii_isspace(text[i]);
+    if (clean && root)
+        return root;
+    json_object_put(root);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine's answer is not valid JSON: %s",
+                code == json_tokener_success ? "unexpected data" : json_tokener_error_desc(code));
+    return NULL;
+}
+
+json_object *dsbe_json_at(json_object *root, const char *path)
+{
+    g_auto(GStrv) keys = g_strsplit(path, ".", 8);
+    for (char **key = keys; *key; key++) {
+        json_object *next = NULL;
+        if (!json_object_is_type(root, json_type_object) || !json_object_object_get_ex(root, *key, &next))
+            return NULL;
+        root = next;
+    }
+    return root;
+}
+
+/* One with a NUL in it is none: half of it could pass for something else. */
+static const char *string_of(json_object *value, const char *fallback)
+{
+    if (!json_object_is_type(value, json_type_string))
+        return fallback;
+    const char *text = json_object_get_string(value);
+    return strlen(text) == (gsize) json_object_get_string_len(value) ? text : fallback;
+}
+
+const char *dsbe_json_string(json_object *root, const char *path, const char *fallback)
+{
+    return string_of(dsbe_json_at(root, path), fallback);
+}
+
+const char *dsbe_json_label(json_object *labels, const char *name)
+{
+    json_object *value = NULL;
+    if (!json_object_is_type(labels, json_type_object) || !json_object_object_get_ex(labels, name, &value))
+        return "";
+    return string_of(value, "");
+}
+
+gboolean dsbe_json_bool(json_object *root, const char *path)
+{
+    json_object *value = dsbe_json_at(root, path);
+    return json_object_is_type(value, json_type_boolean) && json_object_get_boolean(value);
+}
+
+gboolean dsbe_json_int(json_object *root, const char *path, int64_t *value)
+{
+    json_object *number = dsbe_json_at(root, path);
+    if (!json_object_is_type(number, json_type_int))
+        return FALSE;
+    *value = json_object_get_int64(number);
+    return TRUE;
+}
+
+gsize dsbe_json_count(json_object *root, const char *path)
+{
+    json_object *value = dsbe_json_at(root, path);
+    if (json_object_is_type(value, json_type_array))
+        return json_object_array_length(value);
+    if (json_object_is_type(value, json_type_object))
+        return (gsize) json_object_object_length(value);
+    return 0;
+}
+
+gboolean dsbe_json_has(json_object *root, const char *path, const char *word)
+{
+    json_object *array = dsbe_json_at(root, path);
+    if (!json_object_is_type(array, json_type_array))
+        return FALSE;
+    for (gsize i = 0; i < json_object_array_length(array); i++) {
+        const char *item = json_object_get_string(json_object_array_get_idx(array, i));
+        if (item && g_ascii_strcasecmp(item, word) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+void dsbe_put(json_object *object, const char *key, json_object *value) { json_object_object_add(object, key, value); }
+
+void dsbe_put_string(json_object *object, const char *key, const char *value)
+{
+    dsbe_put(object, key, json_object_new_string(value));
+}
+
+void dsbe_put_bool(json_object *object, const char *key, gboolean value)
+{
+    dsbe_put(object, key, json_object_new_boolean(value));
+}
+
+void dsbe_put_uint(json_object *object, const char *key, uint64_t value)
+{
+    dsbe_put(object, key, json_object_new_uint64(value));
+}
+
+json_object *dsbe_strings(const char *first, ...)
+{
+    json_object *array = json_object_new_array();
+    va_list list;
+    va_start(list, first);
+    for (const char *word = first; word; word = va_arg(list, const char *))
+        json_object_array_add(array, json_object_new_string(word));
+    va_end(list);
+    return array;
+}
+
+char *dsbe_json_text(json_object *object)
+{
+    return g_strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+json_object *dsbe_masked_paths(void)
+{
+    return dsbe_strings("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+                        "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
+                        "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware", NULL);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_COMMON_CHILD_H
+#define DSB_COMMON_CHILD_H
+
+#include <glib.h>
+#include <sys/types.h>
+
+G_BEGIN_DECLS
+
+/** A program that one of ours starts as its child. Plugins have their own way (backends/engine/child.c). */
+struct child {
+    const char *program;
+    char *const *argv, *const *environment; /**< environment NULL: ours */
+    int out, err; /**< -1: /dev/null, which its standard input is, too */
+    int link;     /**< its descriptor 3; -1: none */
+    gboolean session; /**< of its own: a terminal's signals do not reach it. Else a process group of its own */
+};
+
+/** Start it, with no other descriptor and no signal blocked or ignored. 0, or an errno. */
+int child_start(const struct child *child, pid_t *pid);
+
+G_END_DECLS
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_RUN_COMMAND_H
+#define DSB_RUN_COMMAND_H
+
+#include "attest/hello.h"
+
+/**
+ * What pid 1 is told to do: the payload of config, exec and control. A head of numbers, then parts that begin with
+ * their length; guest/PROTOCOL.md is the contract, guest/init/command.c the reader.
+ */
+#define DSB_COMMAND_HEAD 48
+#define DSB_COMMAND_NUMBERS 4
+
+#define DSB_CONFIG_SESSION 1u
+#define DSB_CONFIG_CHECKPOINT 2u
+#define DSB_EXEC_OUTPUT_KILL 1u
+
+/* What pid 1 takes, at most. */
+#define DSB_COMMAND_ARGUMENTS 65536u
+#define DSB_COMMAND_VARIABLES 1024u
+#define DSB_COMMAND_NAME 4096u
+
+/** A command with its numbers, a text of any bytes and a name; what it does not have is 0, NULL (g_byte_array_unref). */
+GByteArray *dsb_command_new(guint32 flags, const guint64 numbers[DSB_COMMAND_NUMBERS], const char *text, gsize size,
+                            const char *name);
+/** All arguments before the first variable. */
+void dsb_command_add_argument(GByteArray *command, const char *argument);
+/** Of two with one name the later one counts. `name` has `size` bytes, none of them '='. */
+void dsb_command_add_variable(GByteArray *command, const char *name, gsize size, const char *value);
+
+/** The bytes that a part of this size takes. */
+static inline gsize dsb_command_part(gsize size) { return sizeof(guint32) + size; }
+
+#endif

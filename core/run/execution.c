@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/* One execution on a wire: sent, watched, ended, and what came of it. */
+#include "run/execution.h"
+
+#include "plugin/choice.h"
+#include "run/command.h"
+#include "run/pid1.h"
+#include "run/user_report.h"
+#include "hostdir/disk_watch.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Queue no more standard input than this: the code reads when it likes. */
+#define STDIN_QUEUE (256u << 10)
+/* What pid 1 may take on top of the time limit and the grace before we stop believing in it. */
+#define SLACK_MS 5000
+
+static gint64 now(void) { return g_get_monotonic_time(); }
+
+static int until(gint64 deadline_us)
+{
+    gint64 left = (deadline_us - now() + 999) / 1000;
+    return left <= 0 ? 0 : (int) MIN(left, G_MAXINT);
+}
+
+static gboolean lost(struct dsb_wire *wire, const char *when, GError **error)
+{
+    const char *said = wire->stream->diagnostic != NULL ? wire->stream->diagnostic(wire->stream->state) : NULL;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_LOST, "the container ended %s%s%s", when,
+                said != NULL && said[0] != '\0' ? "; the engine said: " : "", said != NULL ? said : "");
+    return FALSE;
+}
+
+static gboolean cancelled(GError **error)
+{
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_CANCELLED, "cancelled by the caller");
+    return FALSE;
+}
+
+gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us, char **text, GError **error)
+{
+    for (;;) {
+        struct dsb_frame frame;
+        g_autoptr(GError) local = NULL;
+        if (!dsb_wire_fill(wire, error))
+            return FALSE;
+        if (dsb_wire_next(wire, &frame, &local)) {
+            if (frame.type == DSB_FRAME_FAILURE)
+                return dsb_pid1_failure(&frame, error);
+            if (frame.type != DSB_FRAME_HELLO)
+                return dsb_pid1_broken("another frame before hello", error);
+            *text = g_strndup((const char *) frame.payload, frame.size);
+            return TRUE;
+        }
+        if (local != NULL) {
+            g_propagate_error(error, g_steal_pointer(&local));
+            return FALSE;
+        }
+        if (wire->eof)
+            return lost(wire, "before its first word", error);
+        if (now() >= deadline_us) {
+            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT,
+                                "the container did not say hello within the start timeout; raise start_timeout in the "
+                                "policy if the machine is slow");
+            return FALSE;
+        }
+        struct pollfd fds[2] = {{wire->stream->read_fd, POLLIN, 0}, {cancel_fd, POLLIN, 0}};
+        if (!wire->more && poll(fds, 2, until(deadline_us)) > 0 && fds[1].revents != 0) {
+            if (fds[1].revents & POLLIN)
+                return cancelled(error);
+            cancel_fd = DSB_FD_NONE; /* nobody can cancel any more */
+        }
+    }
+}
+
+/* FALSE: it is too large. */
+static gboolean queue_command(struct dsb_wire *wire, enum dsb_frame_type type, uint32_t execution,
+                              const GByteArray *command)
+{
+    return dsb_wire_queue(wire, type, execution, command->data, command->len);
+}
+
+static void add_environment(GByteArray *command, const struct dsb_spec *spec)
+{
+    for (gsize i = 0; i < spec->n_env; i++)
+        dsb_command_add_variable(command, spec->env[i].name, strlen(spec->env[i].name), spec->env[i].value);
+}
+
+/* The code, with the whole environment; in a session, with what this execution has besides. */
+static GByteArray *exec_command(const struct dsb_exec *exec, const struct dsb_request *request)
+{
+    const struct dsb_resolved *limits = exec->limits;
+    const guint64 numbers[DSB_COMMAND_NUMBERS] = {exec->timeout_ms, limits->grace_ms, limits->output_limit};
+    GByteArray *command =
+        dsb_command_new(limits->output_kill ? DSB_EXEC_OUTPUT_KILL : 0, numbers, request->code, request->code_size,
+                        request->filename != NULL ? request->filename : "<sandbox>");
+    for (const char *const *arg = request->argv; arg != NULL && *arg != NULL; arg++)
+        dsb_command_add_argument(command, *arg);
+    if (!exec->session)
+        add_environment(command, &limits->spec);
+    for (const char *const *pair = request->env; pair != NULL && *pair != NULL; pair++) {
+        gsize size = strcspn(*pair, "=");
+        dsb_command_add_variable(command, *pair, size, *pair + size + ((*pair)[size] != '\0'));
+    }
+    return command;
+}
+
+void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session, gboolean checkpoint)
+{
+    uint64_t memory = limits->spec.memory_bytes;
+    const guint64 numbers[DSB_COMMAND_NUMBERS] = {limits->idle_ms, limits->life_ms, limits->results_limit,
+                                                  memory != DSB_UNLIMITED ? memory : 0};
+    const guint32 flags = (session ? DSB_CONFIG_SESSION : 0) | (checkpoint ? DSB_CONFIG_CHECKPOINT : 0);
+    g_autoptr(GByteArray) command = dsb_command_new(flags, numbers, NULL, 0, NULL);
+    if (session)
+        add_environment(command, &limits->spec);
+    queue_command(wire, DSB_FRAME_CONFIG, 0, command);
+}
+
+struct loop {
+    struct dsb_exec *exec;
+    struct dsb_wire *wire;
+    const struct dsb_run_options *options;
+    struct dsb_result *result;
+    int stdin_fd, cancel_fd; /* below 0: ended */
+    gboolean done, cancelling, over_disk, draws;
+    gint64 deadline; /* monotonic microseconds: then there is no point in waiting */
+    struct dsb_watch watch;
+};
+
+static void keep(struct loop *loop, struct dsb_output *output, int stream, const struct dsb_frame *frame)
+{
+    gsize room = loop->exec->limits->output_limit > output->bytes->len
+                     ? (gsize) (loop->exec->limits->output_limit - output->bytes->len)
+                     : 0;
+    gsize size = MIN(frame->size, room);
+    output->total += frame->size;
+    if (size < frame->size)
+        output->truncated = TRUE;
+    if (size == 0)
+        return;
+    g_byte_array_append(output->bytes, frame->payload, (guint) size);
+    if (loop->options->output != NULL)
+        loop->options->output(loop->options->data, stream, frame->payload, size);
+}
+
+static gboolean take_frame(struct loop *loop, const struct dsb_frame *frame, GError **error)
+{
+    struct dsb_result *result = loop->result;
+    gboolean session = loop->exec->session;
+    if (frame->type == DSB_FRAME_FAILURE)
+        return dsb_pid1_failure(frame, error);
+    if (session && (frame->type == DSB_FRAME_READY || frame->type == DSB_FRAME_ANSWER))
+        return TRUE; /* the interpreter is up; or an answer that nobody waited for any longer */
+    if (frame->execution != loop->exec->number)
+        return dsb_pid1_broken("a frame of another execution", error);
+    switch (frame->type) {
+    case DSB_FRAME_STDOUT:
+        keep(loop, &result->out, 1, frame);
+        return TRUE;
+    case DSB_FRAME_STDERR:
+        keep(loop, &result->err, 2, frame);
+        return TRUE;
+    case DSB_FRAME_REPORT:
+        /* The user's process wrote it: a broken one is its own loss. */
+        if (result->report == NULL)
+            result->report = dsb_user_report_parse((const char *) frame->payload, frame->size);
+        return TRUE;
+    case DSB_FRAME_BACKGROUND:
+        return session ? dsb_pid1_background(frame, result, error)
+                       : dsb_pid1_broken("a frame that does not belong here", error);
+    case DSB_FRAME_DRAWING:
+        loop->deadline += loop->draws ? 0 : DSB_DRAWING_MS * INT64_C(1000);
+        loop->draws = TRUE;
+        return TRUE;
+    case DSB_FRAME_DONE:
+        loop->done = dsb_pid1_done(frame, session, result, error);
+        return loop->done;
+    case DSB_FRAME_HELLO:
+    case DSB_FRAME_CONFIG:
+    case DSB_FRAME_EXEC:
+    case DSB_FRAME_STDIN:
+    case DSB_FRAME_ACK:
+    case DSB_FRAME_CANCEL:
+    case DSB_FRAME_FAILURE:
+    case DSB_FRAME_READY:
+    case DSB_FRAME_CONTROL:
+    case DSB_FRAME_ANSWER:
+    default:
+        return dsb_pid1_broken("a frame that does not belong here", error);
+    }
+}
+
+/* Read a little of the caller's input and queue it; an empty frame is the end. */
+static void feed(struct loop *loop)
+{
+    uint8_t buffer[32 << 10];
+    ssize_t n = read(loop->stdin_fd, buffer, sizeof buffer);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n < 0)
+        dsb_say(loop->options, "the code's standard input ends, since it cannot be read: %s", g_strerror(errno));
+    dsb_wire_queue(loop->wire, DSB_FRAME_STDIN, loop->exec->number, buffer, n > 0 ? (gsize) n : 0);
+    if (n <= 0)
+        loop->stdin_fd = -1;
+}
+
+static gboolean drain(struct loop *loop, GError **error)
+{
+    struct dsb_frame frame;
+    g_autoptr(GError) local = NULL;
+    if (!dsb_wire_fill(loop->wire, error))
+        return FALSE;
+    while (!loop->done && dsb_wire_next(loop->wire, &frame, &local))
+        if (!take_frame(loop, &frame, error))
+            return FALSE;
+    if (local != NULL) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    if (loop->wire->eof && !loop->done)
+        return lost(loop->wire, "before its answer (killed from outside, or the engine stopped)", error);
+    return TRUE;
+}
+
+/* "" interrupts and kills after the grace, "kill" kills. */
+static void stop(struct loop *loop, const char *how)
+{
+    dsb_wire_queue(loop->wire, DSB_FRAME_CANCEL, loop->exec->number, how, strlen(how));
+    loop->cancelling = TRUE;
+}
+
+static gboolean turn(struct loop *loop, int wait_ms, GError **error)
+{
+    gboolean hungry = loop->stdin_fd >= 0 && dsb_wire_pending(loop->wire) < STDIN_QUEUE;
+    gboolean writing = dsb_wire_pending(loop->wire) > 0;
+    struct pollfd fds[] = {
+        {loop->wire->stream->read_fd, POLLIN, 0},
+        {writing ? loop->wire->stream->write_fd : -1, POLLOUT, 0},
+        {loop->cancelling ? -1 : loop->cancel_fd, POLLIN, 0},
+        {hungry ? loop->stdin_fd : -1, POLLIN, 0},
+    };
+    if (poll(fds, G_N_ELEMENTS(fds), loop->wire->more ? 0 : wait_ms) < 0 && errno != EINTR) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "poll: %s", g_strerror(errno));
+        return FALSE;
+    }
+    if (fds[2].revents & POLLIN)
+        stop(loop, "");
+    else if (fds[2].revents != 0)
+        loop->cancel_fd = -1; /* nobody can cancel any more */
+    if (fds[3].revents != 0)
+        feed(loop);
+    if (!dsb_wire_flush(loop->wire, error)) {
+        /* The container may have said why before it went. */
+        g_autoptr(GError) ignored = NULL;
+        if (drain(loop, &ignored) && loop->done) {
+            g_clear_error(error);
+            return TRUE;
+        }
+        return FALSE;
+    }
+    return drain(loop, error);
+}
+
+static gboolean send_code(struct loop *loop, const struct dsb_request *request, GError **error)
+{
+    g_autoptr(GByteArray) command = exec_command(loop->exec, request);
+    if (!queue_command(loop->wire, DSB_FRAME_EXEC, loop->exec->number, command)) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "the code is too large");
+        return FALSE;
+    }
+    if (loop->stdin_fd < 0)
+        dsb_wire_queue(loop->wire, DSB_FRAME_STDIN, loop->exec->number, NULL, 0);
+    loop->result->ran = TRUE;
+    return TRUE;
+}
+
+static void look_at_disk(struct loop *loop)
+{
+    if (loop->over_disk || now() < loop->watch.next_us || dsb_watch_look(&loop->watch))
+        return;
+    loop->over_disk = TRUE;
+    loop->deadline = MIN(loop->deadline, now() + SLACK_MS * 1000);
+    stop(loop, "kill"); /* pid 1 kills the interpreter and tells its usage; a rollback point lives on */
+}
+
+/* Until `done`, or until there is no point in waiting. */
+static gboolean relay(struct loop *loop, GError **error)
+{
+    while (!loop->done) {
+        gint64 next = loop->over_disk ? loop->deadline : MIN(loop->deadline, loop->watch.next_us);
+        if (!turn(loop, until(next), error))
+            return FALSE;
+        if (!loop->done)
+            look_at_disk(loop);
+        if (!loop->done && now() >= loop->deadline)
+            return TRUE;
+    }
+    return TRUE;
+}
+
+gboolean dsb_exec_run(struct dsb_exec *exec, const struct dsb_run_options *options, const struct dsb_request *request,
+                      struct dsb_result *result, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    struct loop loop = {.exec = exec,
+                        .wire = exec->wire,
+                        .options = options,
+                        .result = result,
+                        .stdin_fd = request->stdin_fd,
+                        .cancel_fd = options->cancel_fd};
+    loop.deadline = now() + (gint64) (exec->timeout_ms + exec->limits->grace_ms + SLACK_MS) * 1000;
+    dsb_watch_init(&loop.watch, exec->dir_fd, exec->disk_bytes, exec->disk_inodes);
+    if (!send_code(&loop, request, error))
+        return FALSE;
+    gboolean ok = relay(&loop, &local);
+    exec->broken = !ok || !loop.done;
+    if (!exec->broken) {
+        dsb_wire_queue(exec->wire, DSB_FRAME_ACK, exec->number, NULL, 0);
+        /* pid 1 does without it too; the answer is already here */
+        gboolean sent = dsb_wire_flush(exec->wire, NULL) && dsb_wire_pending(exec->wire) == 0;
+        result->leaving = sent && !exec->session;
+    }
+    if (ok && loop.over_disk)
+        dsb_result_over_disk(result, g_steal_pointer(&loop.watch.reason), loop.watch.scan.shortage != 0);
+    else if (ok && exec->broken)
+        result->status = DSB_STATUS_TIMEOUT;
+    dsb_watch_clear(&loop.watch);
+    if (!ok)
+        g_propagate_error(error, g_steal_pointer(&local));
+    return ok;
+}
+
+/* One frame between executions. */
+static gboolean take_idle(const struct dsb_frame *frame, GError **error)
+{
+    if (frame->type == DSB_FRAME_FAILURE)
+        return dsb_pid1_failure(frame, error);
+    if (frame->type == DSB_FRAME_READY || frame->type == DSB_FRAME_ANSWER)
+        return TRUE;
+    return dsb_pid1_broken("a frame while nothing ran", error);
+}
+
+gboolean dsb_exec_idle(struct dsb_wire *wire, GError **error)
+{
+    struct dsb_frame frame;
+    g_autoptr(GError) local = NULL;
+    if (!dsb_wire_flush(wire, error) || !dsb_wire_fill(wire, error))
+        return FALSE;
+    while (dsb_wire_next(wire, &frame, &local))
+        if (!take_idle(&frame, error))
+            return FALSE;
+    if (local != NULL) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    return !wire->eof || lost(wire, "(its idle or life time was over, it was killed, or the engine stopped)", error);
+}
+
+/* TRUE: *answer is it, or there is none yet. */
+static gboolean find_answer(struct dsb_wire *wire, uint32_t number, struct json_object **answer, gboolean *found,
+                            GError **error)
+{
+    struct dsb_frame frame;
+    g_autoptr(GError) local = NULL;
+    if (!dsb_wire_flush(wire, error) || !dsb_wire_fill(wire, error))
+        return FALSE;
+    while (dsb_wire_next(wire, &frame, &local)) {
+        if (frame.type == DSB_FRAME_ANSWER && frame.execution == number) {
+            *found = TRUE;
+            *answer = dsb_pid1_control(&frame, error);
+            return *answer != NULL;
+        }
+        if (!take_idle(&frame, error))
+            return FALSE;
+    }
+    if (local == NULL && wire->eof)
+        return lost(wire, "before its answer", error);
+    if (local != NULL)
+        g_propagate_error(error, g_steal_pointer(&local));
+    return local == NULL;
+}
+
+struct json_object *dsb_exec_control(struct dsb_wire *wire, uint32_t number, const GByteArray *command,
+                                     gint64 deadline_us, GError **error)
+{
+    struct json_object *answer = NULL;
+    gboolean found = FALSE;
+    queue_command(wire, DSB_FRAME_CONTROL, number, command);
+    while (!found) {
+        if (!find_answer(wire, number, &answer, &found, error))
+            return NULL;
+        if (!found && now() >= deadline_us) {
+            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "the session did not answer in time");
+            return NULL;
+        }
+        struct pollfd fds[] = {{wire->stream->read_fd, POLLIN, 0},
+                               {dsb_wire_pending(wire) > 0 ? wire->stream->write_fd : -1, POLLOUT, 0}};
+        if (!found && !wire->more)
+            poll(fds, G_N_ELEMENTS(fds), until(deadline_us));
+    }
+    return answer;
+}

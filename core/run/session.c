@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: MIT */
+/* A session: a sandbox in which executions follow each other. */
+#include "common/json.h"
+#include "common/given.h"
+#include "run/arguments.h"
+#include "run/command.h"
+#include "run/execution.h"
+#include "run/file_changes.h"
+#include "run/input_check.h"
+#include "run/sandbox.h"
+#include "run/standard_fds.h"
+#include "common/strictjson.h"
+#include "hostdir/scan.h"
+#include "run/error_rule.h"
+#include "hostdir/disk_watch.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define CONTROL_MS 30000
+#define CONTROL_MAX_MS 600000
+/* Pid 1 ends a slow operation itself: we wait for its word a little longer. */
+#define CONTROL_SLACK_MS 3000
+#define EXIT_MS 2000
+#define CONTROL_MAX (64u << 10)
+#define CONTROL_MEMBERS 16
+#define CONTROL_DEPTH 2 /* an object of texts */
+/* Control operations are numbered apart from executions, so that these count 1, 2, 3. */
+#define CONTROL_NUMBER UINT32_C(0x80000000)
+/* What a directory may be over its limit by (the watcher is late) before nothing runs until files are removed. */
+#define DISK_SLACK (UINT64_C(64) << 20)
+#define INODES_SLACK UINT64_C(1000)
+#define IDLE_LOOK_US G_USEC_PER_SEC
+
+/* Who is in a session. */
+enum { IDLE, AT_WORK, TO_BE_CLOSED };
+
+struct dsb_session {
+    pid_t opener; /* the process; children that it forks have no part in it */
+    gint use;     /* atomic: IDLE, AT_WORK, or this and TO_BE_CLOSED */
+    dsb_policy *policy;
+    struct dsb_sandbox box;
+    struct dsb_result *facts; /* of the opening */
+    uint32_t executions, controls;
+    char *lost_reason; /* until the first result has told it */
+    gint64 next_look;  /* at the disk, while idle */
+    gboolean full;     /* the directory held too much when the last execution ended */
+    GError *dead;
+};
+
+static const struct dsb_run_options nobody = DSB_RUN_OPTIONS_INIT;
+
+/* A session is for one call at a time: who else comes, from another thread or the call's own callbacks, is told so. */
+static gboolean enter(struct dsb_session *session, GError **error)
+{
+    if (!dsb_given(session, "the session", error))
+        return FALSE;
+    if (session->opener != getpid()) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                    "the session belongs to process %d, which opened it; a child that was forked cannot use it",
+                    (int) session->opener);
+        return FALSE;
+    }
+    if (!g_atomic_int_compare_and_exchange(&session->use, IDLE, AT_WORK)) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_BUSY,
+                            "the session is in use: by another thread, or by the call whose callback this is");
+        return FALSE;
+    }
+    dsb_standard_fds_hold();
+    return TRUE;
+}
+
+static void close_session(struct dsb_session *session);
+
+static void leave(struct dsb_session *session)
+{
+    if (!g_atomic_int_compare_and_exchange(&session->use, AT_WORK, IDLE))
+        close_session(session);
+    dsb_standard_fds_release();
+}
+
+static gboolean open_session(struct dsb_session *session, const struct dsb_run_options *options, GError **error)
+{
+    struct dsb_request nothing = DSB_REQUEST_INIT;
+    nothing.code = "";
+    if (options->session == NULL) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "a session needs an id");
+        return FALSE;
+    }
+    if (!dsb_check_request(options, &nothing, error) ||
+        !dsb_sandbox_open(&session->box, session->policy, options, FALSE, session->facts, error))
+        return FALSE;
+    dsb_exec_configure(&session->box.wire, session->box.resolved, TRUE, !options->no_checkpoint);
+    return dsb_wire_flush(&session->box.wire, error);
+}
+
+static void free_session(struct dsb_session *session)
+{
+    dsb_sandbox_clear(&session->box);
+    dsb_result_free(session->facts);
+    dsb_policy_free(session->policy);
+    g_clear_error(&session->dead);
+    g_free(session->lost_reason);
+    g_free(session);
+}
+
+static struct dsb_session *open_with(const dsb_policy *policy, const struct dsb_run_options *options,
+                                     struct dsb_result **failure)
+{
+    GError *error = NULL;
+    struct dsb_session *session = g_new0(struct dsb_session, 1);
+    session->opener = getpid();
+    session->policy = dsb_policy_copy(policy);
+    session->facts = dsb_result_new();
+    session->lost_reason = g_strdup(options->lost_reason);
+    dsb_sandbox_init(&session->box, policy, options, session->facts);
+    if (DSB_KEEPS_RULE(open_session(session, options, &error), &error)) {
+        dsb_sandbox_collect(&session->box, options);
+        dsb_engine_listen(session->box.engine, NULL);
+        return session;
+    }
+    dsb_sandbox_stop(&session->box, options, error);
+    dsb_result_fail(session->facts, error);
+    if (failure != NULL)
+        *failure = g_steal_pointer(&session->facts);
+    free_session(session);
+    return NULL;
+}
+
+dsb_session *dsb_session_open(const dsb_policy *policy, const struct dsb_run_options *options, dsb_result **failure)
+{
+    g_autoptr(GError) error = NULL;
+    struct dsb_run_options how;
+    struct dsb_session *session = NULL;
+    if (dsb_take_options(options, &how, &error)) {
+        g_autoptr(dsb_policy) usual = policy == NULL ? dsb_policy_new() : NULL;
+        dsb_standard_fds_hold();
+        session = open_with(policy != NULL ? policy : usual, &how, failure);
+        dsb_standard_fds_release();
+    } else if (failure != NULL)
+        *failure = dsb_result_from_error(error);
+    return session;
+}
+
+/* As at the end of a program; what does not come to an end ends with the container. */
+static void run_exit_handlers(struct dsb_session *session)
+{
+    const guint64 numbers[DSB_COMMAND_NUMBERS] = {EXIT_MS};
+    g_autoptr(GByteArray) command = dsb_command_new(0, numbers, NULL, 0, "exit");
+    gint64 deadline = g_get_monotonic_time() + (EXIT_MS + CONTROL_SLACK_MS / 3) * INT64_C(1000);
+    uint32_t number = CONTROL_NUMBER | (++session->controls & (CONTROL_NUMBER - 1));
+    json_object_put(dsb_exec_control(&session->box.wire, number, command, deadline, NULL));
+}
+
+static void close_session(struct dsb_session *session)
+{
+    if (session->dead == NULL && session->executions > 0)
+        run_exit_handlers(session);
+    dsb_sandbox_stop(&session->box, &nobody, NULL);
+    free_session(session);
+}
+
+void dsb_session_close(struct dsb_session *session)
+{
+    if (session == NULL)
+        return;
+    if (session->opener != getpid()) {
+        dsb_sandbox_forget(&session->box);
+        return;
+    }
+    /* Who is at work in it closes it on leaving. */
+    if (g_atomic_int_compare_and_exchange(&session->use, AT_WORK, TO_BE_CLOSED))
+        return;
+    dsb_standard_fds_hold();
+    close_session(session);
+    dsb_standard_fds_release();
+}
+
+static struct dsb_result *new_result(const struct dsb_session *session)
+{
+    const struct dsb_result *facts = session->facts;
+    struct dsb_result *result = dsb_result_new();
+    result->id = g_strdup_printf("%s.%u", facts->id, session->executions + 1);
+    result->session = g_strdup(facts->session);
+    result->workdir = g_strdup(facts->workdir);
+    result->policy_sha256 = g_strdup(facts->policy_sha256);
+    result->controls = dsb_report_ref(facts->controls);
+    result->backend = g_strdup(facts->backend);
+    result->plugin_path = g_strdup(facts->plugin_path);
+    result->plugin_version = g_strdup(facts->plugin_version);
+    result->engine = facts->engine;
+    result->image = g_strdup(facts->image);
+    result->image_id = g_strdup(facts->image_id);
+    return result;
+}
+
+static gboolean over_by(uint64_t have, uint64_t limit, uint64_t slack)
+{
+    return have > limit && have - limit > MAX(slack, limit / 10);
+}
+
+static gboolean too_full(const struct dsb_session *session, const struct dsb_scan *files)
+{
+    const struct dsb_resolved *limits = session->box.resolved;
+    return over_by(files->bytes, limits->disk_bytes, DISK_SLACK) ||
+           over_by(files->inodes, limits->disk_inodes, INODES_SLACK);
+}
+
+static void note_files(struct dsb_session *session, const struct dsb_exec *exec, const struct dsb_scan *before,
+                       int64_t since_ns, struct dsb_result *result)
+{
+    struct dsb_scan after;
+    dsb_scan_run(exec->dir_fd, TRUE, exec->disk_inodes + 1, &after);
+    dsb_file_changes(before, &after, since_ns, dsb_file_changes_end(), result);
+    dsb_disk_settle(&after, exec->disk_bytes, exec->disk_inodes, result);
+    session->full = too_full(session, &after);
+    dsb_scan_clear(&after);
+}
+
+static void bury(struct dsb_session *session, const GError *why)
+{
+    if (session->dead == NULL)
+        g_atomic_pointer_set(&session->dead, g_error_copy(why));
+}
+
+/* What is in the directory just before the code starts (dsb_scan_clear, whatever is returned). */
+static gboolean look_at_files(const struct dsb_session *session, struct dsb_scan *files, GError **error)
+{
+    dsb_scan_run(session->box.dir->fd, TRUE, 2 * session->box.resolved->disk_inodes + INODES_SLACK, files);
+    if (!files->cut && !too_full(session, files))
+        return TRUE;
+    if (files->shortage != 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "what the session's directory %s holds could not be counted: %s",
+                    session->box.dir->path, dsb_errno_text(files->shortage));
+        return FALSE;
+    }
+    g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT,
+                "the session's directory %s holds %" G_GUINT64_FORMAT " bytes in %" G_GUINT64_FORMAT
+                " files, more than the policy's disk allows: remove files from outside",
+                session->box.dir->path, files->bytes, files->inodes);
+    return FALSE;
+}
+
+/* Processes that an execution left behind go on writing. Without its stream, pid 1 ends, and they with it. */
+static void look_at_disk(struct dsb_session *session)
+{
+    struct dsb_scan files;
+    g_autofree char *reason = NULL;
+    gint64 began = g_get_monotonic_time();
+    if (began < session->next_look)
+        return;
+    dsb_scan_run(session->box.dir->fd, FALSE, session->box.resolved->disk_inodes * 2 + INODES_SLACK, &files);
+    gboolean room = dsb_watch_room(session->box.dir->fd, &reason);
+    gboolean full = too_full(session, &files) || (files.cut && !files.hidden); /* what moves hides for once */
+    if (!room || (full && !session->full)) {
+        g_autoptr(GError) error = g_error_new(DSB_ERROR, DSB_ERROR_LOST, "%s while no code ran; the sandbox was ended",
+                                              room ? "the disk limit was passed" : reason);
+        bury(session, error);
+        dsb_sandbox_hang_up(&session->box);
+    }
+    dsb_scan_clear(&files);
+    session->next_look = g_get_monotonic_time() + MAX(IDLE_LOOK_US, (g_get_monotonic_time() - began) * 10);
+}
+
+static gboolean is_alive(struct dsb_session *session)
+{
+    g_autoptr(GError) error = NULL;
+    if (session->dead == NULL && !DSB_KEEPS_RULE(dsb_exec_idle(&session->box.wire, &error), &error))
+        bury(session, error);
+    if (session->dead == NULL)
+        look_at_disk(session);
+    return session->dead == NULL;
+}
+
+gboolean dsb_session_alive(struct dsb_session *session)
+{
+    g_autoptr(GError) error = NULL;
+    if (!enter(session, &error))
+        return g_error_matches(error, DSB_ERROR, DSB_ERROR_BUSY); /* whose call it is finds out */
+    gboolean alive = is_alive(session);
+    leave(session);
+    return alive;
+}
+
+/* All that can keep the code from running. */
+static gboolean check(struct dsb_session *session, const struct dsb_request *request, uint64_t *timeout_ms,
+                      GError **error)
+{
+    if (!is_alive(session)) {
+        g_propagate_error(error, g_error_copy(session->dead));
+        return FALSE;
+    }
+    *timeout_ms = session->box.resolved->timeout_ms;
+    if (!dsb_check_code(request, error))
+        return FALSE;
+    if (!dsb_request_has_timeout(request))
+        return TRUE;
+    g_autoptr(dsb_policy) own = dsb_request_policy(session->policy, request, error);
+    if (own == NULL)
+        return FALSE;
+    *timeout_ms = request->timeout_ms;
+    return TRUE;
+}
+
+/* The container's own word is not to be had any more. */
+static void lose(struct dsb_session *session, const struct dsb_run_options *options, GError *why,
+                 struct dsb_result *result)
+{
+    bury(session, why);
+    dsb_result_set_state(result, DSB_OUTCOME_LOST, session->dead->message);
+    dsb_sandbox_stop(&session->box, options, why);
+}
+
+static gboolean run(struct dsb_session *session, const struct dsb_run_options *options,
+                    const struct dsb_request *request, uint64_t timeout_ms, const struct dsb_scan *files,
+                    struct dsb_result *result, GError **error)
+{
+    const struct dsb_resolved *limits = session->box.resolved;
+    int64_t since_ns = dsb_scan_wait(files);
+    gint64 began = g_get_monotonic_time();
+    struct dsb_exec exec = {.wire = &session->box.wire,
+                            .limits = limits,
+                            .dir_fd = session->box.dir->fd,
+                            .number = ++session->executions,
+                            .session = TRUE,
+                            .timeout_ms = timeout_ms,
+                            /* Over it already: what is there may stay, so that the code can remove it. */
+                            .disk_bytes = MAX(limits->disk_bytes, files->bytes),
+                            .disk_inodes = MAX(limits->disk_inodes, files->inodes)};
+    result->state.execution = exec.number;
+    gboolean ran = dsb_exec_run(&exec, options, request, result, error);
+    dsb_sandbox_stamp(result, began, "answered_ms");
+    note_files(session, &exec, files, since_ns, result);
+    dsb_sandbox_stamp(result, began, "compared_ms");
+    g_autoptr(GError) silent =
+        g_error_new_literal(DSB_ERROR, DSB_ERROR_LOST, "the sandbox did not answer, and was removed");
+    if (!ran)
+        lose(session, options, *error, result);
+    else if (exec.broken)
+        lose(session, options, silent, result);
+    return ran;
+}
+
+static struct dsb_result *execute_with(struct dsb_session *session, const struct dsb_run_options *options,
+                                       const struct dsb_request *request)
+{
+    GError *error = NULL;
+    uint64_t timeout_ms = 0;
+    struct dsb_result *result = new_result(session);
+    dsb_engine_listen(session->box.engine, options);
+    dsb_result_set_state(result, DSB_OUTCOME_KEPT, NULL);
+    struct dsb_scan files = {0};
+    if (DSB_KEEPS_RULE(check(session, request, &timeout_ms, &error) && look_at_files(session, &files, &error), &error))
+        DSB_KEEPS_RULE(run(session, options, request, timeout_ms, &files, result, &error), &error);
+    else if (session->dead != NULL)
+        dsb_result_set_state(result, DSB_OUTCOME_LOST, error->message);
+    dsb_scan_clear(&files);
+    if (error != NULL)
+        dsb_result_fail(result, error);
+    if (error != NULL && session->dead != NULL)
+        result->status = DSB_STATUS_LOST;
+    else if (session->lost_reason != NULL && result->ran) {
+        dsb_result_set_state(result, DSB_OUTCOME_LOST, session->lost_reason);
+        g_clear_pointer(&session->lost_reason, g_free);
+    }
+    dsb_engine_listen(session->box.engine, NULL);
+    return result;
+}
+
+dsb_result *dsb_session_execute(struct dsb_session *session, const struct dsb_run_options *options,
+                                const struct dsb_request *request)
+{
+    g_autoptr(GError) error = NULL;
+    struct dsb_run_options how;
+    struct dsb_request what;
+    if (!enter(session, &error))
+        return dsb_result_from_error(error);
+    struct dsb_result *result = NULL;
+    if (dsb_take_options(options != NULL ? options : &nobody, &how, &error) && dsb_take_request(request, &what, &error))
+        result = execute_with(session, &how, &what);
+    else
+        dsb_result_fail(result = new_result(session), g_steal_pointer(&error));
+    leave(session);
+    return result;
+}
+
+/* The operation with its members, which are texts. */
+static GByteArray *add_members(struct json_object *object, gint64 timeout_ms)
+{
+    const guint64 numbers[DSB_COMMAND_NUMBERS] = {(guint64) timeout_ms};
+    struct json_object *op = json_member(object, "op");
+    const char *name = op != NULL ? json_object_get_string(op) : "";
+    g_autoptr(GByteArray) command = dsb_command_new(0, numbers, NULL, 0, name);
+    if (op == NULL || strlen(name) > DSB_COMMAND_NAME || json_object_object_length(object) > CONTROL_MEMBERS)
+        return NULL;
+    json_object_object_foreach(object, key, value) {
+        if (!json_object_is_type(value, json_type_string) || *key == '\0' || strchr(key, '=') != NULL)
+            return NULL;
+        if (strcmp(key, "op") != 0)
+            dsb_command_add_variable(command, key, strlen(key), json_object_get_string(value));
+    }
+    return g_steal_pointer(&command);
+}
+
+/* The operation as one frame (g_byte_array_unref), with the time that pid 1 gives it. */
+static GByteArray *control_command(const char *op_json, gint64 timeout_ms, GError **error)
+{
+    gsize size = strlen(op_json);
+    g_autoptr(dsb_json) object =
+        size <= CONTROL_MAX ? dsb_json_parse(op_json, size, CONTROL_DEPTH, "it", DSB_ERROR_INVALID, NULL) : NULL;
+    GByteArray *command = object != NULL ? add_members(object, timeout_ms) : NULL;
+    if (command == NULL)
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                    "a control operation is a JSON object of texts with \"op\", of at most 64 KiB and %d members",
+                    CONTROL_MEMBERS);
+    return command;
+}
+
+static struct json_object *control(struct dsb_session *session, const char *op_json, guint timeout_ms, GError **error)
+{
+    GError *local = NULL;
+    gint64 wait_ms = timeout_ms != 0 ? MIN(timeout_ms, CONTROL_MAX_MS) : CONTROL_MS;
+    g_autoptr(GByteArray) command = control_command(op_json, wait_ms, error);
+    if (command == NULL)
+        return NULL;
+    if (!is_alive(session)) {
+        g_propagate_error(error, g_error_copy(session->dead));
+        return NULL;
+    }
+    gint64 deadline = g_get_monotonic_time() + (wait_ms + CONTROL_SLACK_MS) * 1000;
+    uint32_t number = CONTROL_NUMBER | (++session->controls & (CONTROL_NUMBER - 1));
+    struct json_object *answer = dsb_exec_control(&session->box.wire, number, command, deadline, &local);
+    if (DSB_KEEPS_RULE(answer != NULL, &local))
+        return answer;
+    static const int its_own[] = {DSB_ERROR_FAILED, DSB_ERROR_NOT_FOUND, DSB_ERROR_CONFLICT, DSB_ERROR_TIMEOUT};
+    gboolean alive = FALSE;
+    for (gsize i = 0; i < G_N_ELEMENTS(its_own); i++)
+        alive |= g_error_matches(local, DSB_ERROR, its_own[i]);
+    if (!alive)
+        bury(session, local);
+    g_propagate_error(error, local);
+    return NULL;
+}
+
+struct json_object *dsb_session_control_object(struct dsb_session *session, const char *op_json, guint timeout_ms,
+                                               GError **error)
+{
+    if (!dsb_given(op_json, "the control operation", error) || !enter(session, error))
+        return NULL;
+    struct json_object *answer = control(session, op_json, timeout_ms, error);
+    leave(session);
+    return answer;
+}
+
+char *dsb_session_control(struct dsb_session *session, const char *op_json, guint timeout_ms, GError **error)
+{
+    return json_take_text(dsb_session_control_object(session, op_json, timeout_ms, error));
+}
+
+int dsb_session_fd(const struct dsb_session *session)
+{
+    /* Another thread may be in it. */
+    gboolean alive = session != NULL && g_atomic_pointer_get((GError **) &session->dead) == NULL;
+    return alive ? session->box.stream.read_fd : -1;
+}
+
+const char *dsb_session_id(const struct dsb_session *session)
+{
+    return session != NULL ? session->facts->session : NULL;
+}
+
+const char *dsb_session_workdir(const struct dsb_session *session)
+{
+    return session != NULL ? session->box.dir->path : NULL;
+}
+
+struct json_object *dsb_session_info_object(const struct dsb_session *session)
+{
+    if (session == NULL)
+        return NULL;
+    const struct dsb_result *facts = session->facts;
+    struct json_object *root = json_object_new_object();
+    struct json_object *image = json_object_new_object();
+    json_add(image, "ref", facts->image);
+    json_add(image, "id", facts->image_id);
+    json_add(root, "id", facts->session);
+    json_add(root, "container", session->box.container);
+    json_add(root, "name", session->box.name);
+    json_add(root, "backend", facts->backend);
+    json_object_object_add(root, "engine", dsb_engine_json(&facts->engine));
+    json_object_object_add(root, "image", image);
+    json_object_object_add(root, "policy", dsb_result_policy_json(facts));
+    json_add(root, "workdir", session->box.dir->path);
+    json_object_object_add(root, "timing", dsb_result_timing_json(facts));
+    return root;
+}
+
+char *dsb_session_info(const struct dsb_session *session) { return json_take_text(dsb_session_info_object(session)); }

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSB_RUN_WIRE_H
+#define DSB_RUN_WIRE_H
+
+#include <dsandbox/plugin.h>
+
+/** Frame types; guest/PROTOCOL.md is the contract. */
+enum dsb_frame_type {
+    DSB_FRAME_HELLO = 1,
+    DSB_FRAME_CONFIG = 2,
+    DSB_FRAME_EXEC = 3,
+    DSB_FRAME_STDIN = 4,
+    DSB_FRAME_STDOUT = 5,
+    DSB_FRAME_STDERR = 6,
+    DSB_FRAME_DONE = 7,
+    DSB_FRAME_ACK = 8,
+    DSB_FRAME_CANCEL = 9,
+    DSB_FRAME_FAILURE = 10,
+    DSB_FRAME_REPORT = 11,
+    DSB_FRAME_READY = 12,
+    DSB_FRAME_CONTROL = 13,
+    DSB_FRAME_ANSWER = 14,
+    DSB_FRAME_BACKGROUND = 15,
+    DSB_FRAME_DRAWING = 16,
+};
+
+#define DSB_FRAME_HEADER 9
+#define DSB_FRAME_MAX (16u << 20)
+
+struct dsb_frame {
+    enum dsb_frame_type type;
+    uint32_t execution;
+    const uint8_t *payload; /**< in the wire's buffer, until the next call on it */
+    gsize size;
+};
+
+/** Both directions of one stream: frames in, frames out, never blocking. */
+struct dsb_wire {
+    struct dsb_stream *stream; /**< borrowed */
+    GByteArray *in;
+    gsize taken; /**< bytes of `in` already handed out */
+    GByteArray *out;
+    gsize sent; /**< bytes of `out` already written */
+    gboolean eof;
+    gboolean more; /**< the last fill stopped before WOULD_BLOCK: fill again before polling */
+};
+
+void dsb_wire_init(struct dsb_wire *wire, struct dsb_stream *stream);
+void dsb_wire_clear(struct dsb_wire *wire);
+
+/** Append a frame to the output queue. FALSE: it is larger than DSB_FRAME_MAX, and not queued. */
+gboolean dsb_wire_queue(struct dsb_wire *wire, enum dsb_frame_type type, uint32_t execution, const void *payload,
+                        gsize size);
+gsize dsb_wire_pending(const struct dsb_wire *wire);
+/** Write what the stream takes now. FALSE: the stream is broken. */
+gboolean dsb_wire_flush(struct dsb_wire *wire, GError **error);
+/** Read what is there now; at the end of the stream sets `eof`. */
+gboolean dsb_wire_fill(struct dsb_wire *wire, GError **error);
+/**
+ * Take the next whole frame out of the buffer. Returns FALSE without an error when there is none yet.
+ * PROTOCOL for an unknown type or an oversized length.
+ */
+gboolean dsb_wire_next(struct dsb_wire *wire, struct dsb_frame *frame, GError **error);
+
+#endif

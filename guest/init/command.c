@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* What the host wants: the payload of config, exec and control, taken apart. Pure; what is not just so is refused. */
+#include "init/init.h"
+
+#include <string.h>
+
+#define HEAD 48 /* u32 protocol, flags, arguments, variables; u64 numbers[4] */
+#define ARGUMENTS_MAX 65536
+#define VARIABLES_MAX 1024
+#define NAME_BYTES_MAX 4096
+#define TIME_MAX_MS (INT64_C(366) * 24 * 3600 * 1000)
+#define CONTROL_MAX_MS (INT64_C(600) * 1000)
+#define REPORT_LEAST ((int64_t) (2 * MIB))
+#define REPORT_MOST ((int64_t) (15 * MIB)) /* a frame has 16 */
+
+/* What a frame of one type may have. */
+struct form {
+    uint32_t flags;
+    bool text, name, arguments;
+    struct {
+        const char *name;
+        int64_t least, most;
+    } numbers[COMMAND_NUMBERS];
+};
+
+static const struct form config_form = {
+    .flags = CONFIG_SESSION | CONFIG_CHECKPOINT,
+    .numbers = {[CONFIG_IDLE_MS] = {"idle_ms", 1, TIME_MAX_MS},
+                [CONFIG_LIFE_MS] = {"life_ms", 1, TIME_MAX_MS},
+                [CONFIG_RESULTS_LIMIT] = {"results_limit", REPORT_LEAST, REPORT_MOST},
+                [CONFIG_MEMORY] = {"memory", 0, INT64_MAX}},
+};
+static const struct form exec_form = {
+    .flags = EXEC_OUTPUT_KILL,
+    .text = true,
+    .name = true,
+    .arguments = true,
+    .numbers = {[EXEC_TIMEOUT_MS] = {"timeout_ms", 1, TIME_MAX_MS},
+                [EXEC_GRACE_MS] = {"grace_ms", 0, TIME_MAX_MS},
+                [EXEC_OUTPUT_LIMIT] = {"output_limit", 0, INT64_MAX}},
+};
+static const struct form control_form = {
+    .name = true,
+    .numbers = {[CONTROL_TIMEOUT_MS] = {"timeout_ms", 1, CONTROL_MAX_MS}},
+};
+
+/* What is left of the payload. */
+struct rest {
+    const unsigned char *at;
+    size_t n;
+};
+
+static bool take_part(struct rest *rest, struct part *part)
+{
+    if (rest->n < 4)
+        return false;
+    size_t n = get_number(rest->at, 4);
+    if (n > rest->n - 4)
+        return false;
+    *part = (struct part){rest->at + 4, n};
+    rest->at += 4 + n;
+    rest->n -= 4 + n;
+    return true;
+}
+
+/* Text that becomes a C string: an argument, or what the environment has. */
+static bool take_word(struct rest *rest, struct part *word)
+{
+    return take_part(rest, word) && !memchr(word->at, '\0', word->n);
+}
+
+static const char *read_numbers(struct command *c, const struct form *form, const unsigned char *at)
+{
+    for (int i = 0; i < COMMAND_NUMBERS; i++) {
+        uint64_t n = get_number(at + (size_t) i * 8, 8);
+        if (n > (uint64_t) form->numbers[i].most || n < (uint64_t) form->numbers[i].least)
+            return form->numbers[i].name ? form->numbers[i].name : "a number that does not belong here";
+        c->numbers[i] = (int64_t) n;
+    }
+    return NULL;
+}
+
+static const char *read_parts(struct command *c, const struct form *form, struct rest rest)
+{
+    struct part word, value;
+
+    if (!take_part(&rest, &c->text) || !take_word(&rest, &c->name))
+        return "its text or name";
+    if ((c->text.n > 0 && !form->text) || (c->name.n > 0 && !form->name) || (c->arguments > 0 && !form->arguments))
+        return "a part that does not belong here";
+    if (c->name.n > NAME_BYTES_MAX)
+        return "its name is too long";
+    for (uint32_t i = 0; i < c->arguments; i++)
+        if (!take_word(&rest, &word))
+            return "its arguments";
+    for (uint32_t i = 0; i < c->variables; i++)
+        if (!take_word(&rest, &word) || word.n == 0 || memchr(word.at, '=', word.n) || !take_word(&rest, &value))
+            return "its variables";
+    return rest.n > 0 ? "bytes after its last part" : NULL;
+}
+
+const char *command_read(struct command *c, enum frame_type type, const unsigned char *data, size_t n)
+{
+    const struct form *form = type == FRAME_CONFIG ? &config_form : type == FRAME_EXEC ? &exec_form : &control_form;
+
+    *c = (struct command){0};
+    if (n < 4 || get_number(data, 4) != PROTOCOL)
+        return "not version " PROTOCOL_TEXT " of the protocol: the program outside and the guest files have to be of one "
+               "version";
+    if (n < HEAD)
+        return "too short";
+    c->flags = (uint32_t) get_number(data + 4, 4);
+    c->arguments = (uint32_t) get_number(data + 8, 4);
+    c->variables = (uint32_t) get_number(data + 12, 4);
+    if (c->flags & ~form->flags)
+        return "unknown flags";
+    if (c->arguments > ARGUMENTS_MAX || c->variables > VARIABLES_MAX)
+        return "too many arguments or variables";
+    const char *wrong = read_numbers(c, form, data + 16);
+    return wrong ? wrong : read_parts(c, form, (struct rest){data + HEAD, n - HEAD});
+}
+
+bool part_is(const struct part *part, const char *word)
+{
+    return part->n == strlen(word) && memcmp(part->at, word, part->n) == 0;
+}

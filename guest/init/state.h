@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one state of dsb-init, shared by its loop (main.c), the host's frames (frames.c), the execution (execution.c), and
+ * in session mode the session (session.c) and its rollback points (rollback_point.c).
+ */
+#ifndef DSB_GUEST_STATE_H
+#define DSB_GUEST_STATE_H
+
+#include "init/init.h"
+
+#include <poll.h>
+
+#define BACKGROUND_MAX 64 /* streams of executions that are over; the oldest is closed for one more */
+#define ACK_WAIT_MS 10000
+#define START_WAIT_MS 120000
+#define SEND_WAIT_MS 20000 /* the interpreter takes a message; one that runs already has to be faster */
+#define LIVE_SEND_WAIT_MS 3000
+#define OUT_QUEUE_HIGH (256 * KIB) /* above this the user's pipes are left alone: back-pressure */
+#define DRAWING_MAX_MS 30000 /* pictures of figures may take so much on top of the time limit */
+#define STDIN_QUEUE_HIGH (1 * MIB)
+
+enum phase { WAIT_CONFIG, STARTING, READY, RUNNING, ANSWERED };
+enum reason { REASON_NONE, REASON_TIMEOUT, REASON_CANCELLED, REASON_OUTPUT };
+
+struct stream {
+    int fd;
+    enum frame_type type;
+    int64_t bytes;
+    bool truncated;
+};
+
+enum outcome_kind { KEPT, ROLLED_BACK, LOST };
+
+/* What became of the variables. */
+struct outcome {
+    enum outcome_kind kind;
+    char reason[256];
+    int64_t to; /* ROLLED_BACK: the execution whose state is back */
+};
+
+/* A paused copy of the interpreter. */
+struct point {
+    pid_t pid; /* 0: none, or not known yet */
+    int fd;
+    uint32_t after, threads;
+    uint64_t nonce;
+};
+
+/* What only session mode has. */
+struct session {
+    bool on, checkpoint;
+    bool up;                  /* the interpreter takes executions */
+    int idle_losses;          /* interpreters in a row that ended with nothing to do */
+    int64_t start_deadline;   /* while it is not up */
+    int64_t control_deadline; /* while its control socket is gone */
+    struct buf config;        /* for an interpreter that is started again */
+    int64_t memory;           /* limit that the host states, -1: none */
+    int listener, streams;    /* streams: the listener for standard streams that we cannot open by name */
+    char name[40];            /* of the listener, abstract; that of `streams` has one letter more */
+    int connected;            /* standard streams that have come there, -1: they need not */
+    struct point point, coming;
+    int64_t coming_until; /* an execution waits so long for the copy, whose making is not its time */
+    bool point_due;
+    const char *no_point; /* why there is none */
+    uint32_t last;        /* the last execution that is over */
+    uint64_t nonce;       /* of the message that S is to answer */
+    bool opened;          /* its standard streams are there */
+    bool restores;        /* it is one that changes the variables */
+    bool started;         /* S is about to run the code: a signal now is for this execution */
+    bool answered;        /* it has */
+    bool control;         /* what runs or waits is a control operation */
+    bool reset_pending;
+    uint32_t control_id;
+    struct stream background[BACKGROUND_MAX];
+    int backgrounds;
+    struct buf behind[2]; /* what came from there since the last result: stdout, stderr */
+    bool behind_truncated;
+    struct outcome outcome; /* of this execution */
+    struct outcome idle;    /* what happened since the last answer, KEPT: nothing */
+    int64_t memory_peak, memory_before, children_before, cpu_ms;
+};
+
+struct state {
+    int in, out, signals;
+    struct buf in_queue, out_queue;
+    enum phase phase;
+    struct cgroup cg;
+    char python[256], script[4096];
+    struct kernel kernel;
+    struct buf log;
+    int64_t life_deadline, idle_ms, deadline; /* deadline: of the phase, idle, or the acknowledgement */
+    /* the execution */
+    bool pending; /* its frame is here, the kernel is not ready yet */
+    bool cancel_early;
+    uint32_t id;
+    struct buf code, in_data;
+    bool in_end, user_started, interrupted, main_dead, drawing_told;
+    int stdin_fd, report_fd;
+    int64_t report_max; /* bytes of the report, with its header */
+    struct stream stdout_, stderr_;
+    int64_t timeout_ms, grace_ms, output_limit, started, kill_at;
+    bool output_kill;
+    enum reason reason;
+    int main_status;
+    int64_t wall_ms, oom_before, cpu_before, pids_before, pids_peak;
+    struct session session;
+};
+
+extern struct state g;
+
+/* --- frames.c --- */
+
+_Noreturn void leave(int status);
+void send_frame(enum frame_type type, uint32_t id, const void *data, size_t n);
+void flush_out(void);
+/** Reads what the host has sent and acts on it. */
+void read_host(void);
+/** Says why we cannot go on, and ends. */
+_Noreturn void fail(const char *what, const char *detail);
+/** The same, with what the interpreter has written to its log. */
+_Noreturn void fail_kernel(const char *what);
+
+/* --- main.c --- */
+
+void reap(void);
+
+/* --- execution.c --- */
+
+/** The interpreter of a one-shot run, with the pipes that the code will have. */
+void start_one_shot(const struct message *config);
+void start_execution(void);
+/** The counters of an execution start here. */
+void begin_usage(void);
+/** And end here, in a session. */
+void end_usage(void);
+int open_report(void);
+/** How long the interpreter draws figures, or wants to: its own word, so no more than DRAWING_MAX_MS. */
+int64_t drawing_ms(void);
+/** Sends what the interpreter has left in the report's memory; false: nothing. */
+bool send_memory(enum frame_type type, uint32_t id);
+/** The memory of the report counts against the user's limit. */
+void give_back_report(void);
+void send_done(void);
+void stop_execution(enum reason reason);
+/** The same without a grace, also where one runs already. */
+void kill_execution(enum reason reason);
+/** Session mode: the interpreter says that the code starts, and gets the interrupt that may be due. No clock listens
+ * to it: whoever can delay or forge the message would have the time. */
+void code_started(void);
+/** After an interrupt: ends a blocking call that began just then; SIGKILL when the time is over. */
+void check_grace(int64_t now);
+/** One read and one frame; false when there is nothing left for now. */
+bool relay_stream(struct stream *s);
+void relay_stdin(void);
+void sample_pids(void);
+/** The main process is dead and reaped: its end is the end of the execution, whoever still holds a pipe. */
+void finish_execution(void);
+
+/* --- program_file.c --- */
+
+/** `name` as the exec frame has it: its file, if there is none of that name now, is removed at the end. */
+void program_begin(const struct part *name);
+void program_end(void);
+
+/* --- background_output.c --- */
+
+/** The execution is over; who still writes there is in the background. */
+void background_take(struct stream *s);
+/** Reads a little of all of them. */
+void background_read(void);
+/** Returns how many were written to `p`. */
+int background_poll(struct pollfd *p);
+/** A frame with what they wrote since the last one, if anything. */
+void background_send(void);
+
+/* --- new_processes.c --- */
+
+/** Remembers which processes are there. */
+void newcomers_note(void);
+/** Kill those that came since, once; how many there were. */
+int newcomers_kill(void);
+/** Ends all that came since, however they hide, but for the interpreter and its copy. False: they do not end. */
+bool newcomers_end(void);
+
+/* --- session.c --- */
+
+void session_start(void);
+/** A message on the control socket. */
+void session_read_control(void);
+void session_accept(void);
+void session_accept_stream(void);
+/** Something waits: runs it as soon as the interpreter can take it. */
+void session_pending(void);
+void session_on_control(uint32_t id, const unsigned char *data, size_t n);
+/** The host has asked for something else meanwhile: it no longer waits for the control operation. */
+void session_give_up_control(void);
+void session_on_death(void);
+void session_on_deadlines(int64_t now);
+/** When session_on_deadlines() has to be called, INT64_MAX: never. */
+int64_t session_wait_until(void);
+/** The members that done has in a session. */
+void session_done(struct buf *out);
+/** The answer of the interpreter has been read, or it is dead. */
+void session_finish(bool dead);
+
+/* --- rollback_point.c --- */
+
+/** Of the cgroup, else of the interpreter; -1: not known. */
+int64_t session_memory_now(void);
+int64_t session_memory_peak(void);
+
+/** Sends the interpreter a message that it has to answer with the nonce, which is returned; 0: not taken. */
+uint64_t session_send(char type, uint32_t number, const struct buf *data);
+struct answer {
+    char type;
+    unsigned char code;
+    uint16_t count;
+    uint32_t number;
+    uint64_t nonce;
+    pid_t pid; /* the sender, as the kernel says; 0 where the socket does not tell */
+};
+/** False: nothing of that form is there. `gone`: the other end is closed. */
+bool read_answer(int fd, struct answer *a, bool *gone);
+/** Whether a crash after this execution can be rolled back, as text; drops a point that costs too much. */
+void point_decide(char *text, size_t size);
+/** The interpreter could not make it. */
+void point_failed(uint64_t nonce);
+/** A connection that may be the copy's. */
+void point_connected(int fd);
+/** Asks for the point that is due. */
+void point_take(void);
+/** A copy is being made, and there is still patience for it. */
+bool point_is_coming(void);
+/** Waits a little for a copy that is being made, then gives it up. */
+void point_wait(void);
+/** What the copy says on its socket. */
+void point_read(void);
+void point_drop(const char *why);
+/** The point has died, and is reaped. */
+void point_ended(void);
+/** Continues the point as the interpreter. False: there is none, or it does not answer. */
+bool point_resume(uint32_t *after, uint32_t *threads);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker/pool.h"
+
+#include "shared/thread_order.h"
+
+static gboolean on_done(gpointer data)
+{
+    struct pool_work *work = data;
+    thread_acquire(work);
+    work->done(work);
+    return G_SOURCE_REMOVE;
+}
+
+void pool_run(gpointer data, gpointer unused)
+{
+    struct pool_work *work = data;
+    (void) unused;
+    thread_acquire(work);
+    work->run(work);
+    thread_release(work);
+    g_idle_add_full(G_PRIORITY_DEFAULT, on_done, work, NULL);
+}
+
+void pool_start(struct service *service, struct pool_work *work)
+{
+    thread_release(work);
+    g_thread_pool_push(service->pool, work, NULL);
+}

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+A backend that crashes, aborts, exits, hangs or closes what is not its own, in each operation: its session alone suffers,
+within the deadline and with a name, and nothing is left. Environment and last line as in tests/cli/cli_harness.py.
+"""
+import os
+import signal
+import sys
+import time
+
+import cli_harness
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../service"))
+import harness  # noqa: E402
+from harness import Failure, children, wait_for  # noqa: E402
+from speed import scaled  # noqa: E402
+
+BUILD = os.path.dirname(os.path.dirname(harness.PROGRAM))
+FAULT = os.path.join(BUILD, "tests/plugins/libdsandbox-fault.so")
+INNER = os.path.join(BUILD, "backends", harness.BACKEND, f"libdsandbox-{harness.BACKEND}.so")
+# What is said of each way to fail.
+WAYS = {"crash": "crashed in {}: signal 11", "abort": "crashed in {}: signal 6", "exit": "ended in {} with exit status",
+        "hang": "did not answer in time in {}", "quiet": "did not answer in time in {}"}
+DEADLINE = 40  # seconds, of a hang: the times below, and the service's patience
+TIMES = {"engine_timeout": "4s", "set": {"start_timeout": "2s", "grace": "100ms", "timeout": "2s"}}
+
+
+class Plugins(cli_harness.EngineCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        harness.WORK = harness.Work()
+        harness.WORK.path = harness.WORK.dir("plugins", 0o755)
+        harness.ALLOW[:] = cls.allow
+        cls.fault = harness.WORK.file("", 0o644)
+        cls.service = harness.Service(env={"DSB_TEST_INNER": INNER, "DSB_TEST_FAULT": cls.fault})
+        cls.addClassCleanup(cls.service.stop)
+        cls.api = cls.service.api
+
+    def setUp(self):
+        self.pid, self.where = self.service.pid, self.service.where
+        self.bad = {**self.where, **TIMES, "plugin": FAULT}
+        del self.bad["backend"]
+        self.api.run("honest", "n = 1", create=self.where)
+        self.addCleanup(self.nothing_left)
+
+    def set_fault(self, text):
+        with open(self.fault, "w", encoding="ascii") as file:
+            file.write(text)
+
+    def nothing_left(self):
+        self.set_fault("")
+        self.assertEqual(self.service.pid, self.pid, "the same service as before")
+        result = self.api.run("honest", "n", create=self.where)
+        self.assertEqual((result["status"], result["results"][0]["text/plain"], result["state"]["outcome"]), ("ok", "1", "kept"))
+        for name in ("honest", "bad"):
+            try:
+                self.api.delete(f"/v1/sessions/{name}?files=1")
+            except Failure as failure:
+                self.assertEqual(failure.code, "not_found")
+        wait_for(lambda: len(children(self.pid)) <= 1)  # one waits ready
+        self.api.post("/v1/gc", {key: self.where[key] for key in ("backend", "host", "base_dir")})
+        wait_for(lambda: not cli_harness.containers())
+        sockets = os.path.join(self.service.run, "dsandbox/api.sessions")
+        self.assertEqual(os.listdir(sockets), [])
+
+    def check(self, words, phase, failure):
+        self.assertEqual(failure["code"], "lost", failure)
+        self.assertIn("the session's process " + words.format(phase), failure["message"])
+
+    def test_create(self):
+        for how, words in WAYS.items():
+            with self.subTest(how):
+                self.set_fault(f"create:1:{how}")
+                begin = time.monotonic()
+                with self.assertRaises(Failure) as caught:
+                    self.api.post("/v1/sessions", {"id": "bad", **self.bad})
+                self.assertLess(time.monotonic() - begin, scaled(DEADLINE))
+                self.check(words, "create", {"code": caught.exception.code, "message": caught.exception.message})
+                self.set_fault("")
+                result = self.api.run("bad", "x = 1", create=self.bad)
+                self.assertEqual(result["status"], "ok", result["failure"])
+                self.api.delete("/v1/sessions/bad?files=1")
+
+    def test_run(self):
+        self.set_fault("create:1:crash")
+        result = self.api.post("/v1/run", {"code": "1", **self.bad})
+        self.assertEqual(result["status"], "lost")
+        self.check(WAYS["crash"], "run", result["failure"])
+
+    def test_execute(self):
+        for how, words in list(WAYS.items())[:-1]:
+            with self.subTest(how):
+                result = self.api.run("bad", "x = 1; open('f', 'w').write('kept')", create=self.bad)
+                self.assertEqual(result["status"], "ok", result["failure"])
+                self.set_fault(f"read:1:{how}")
+                begin = time.monotonic()
+                stream = self.api.stream("/v1/sessions/bad/execute", {"code": "x", "timeout": "1s"})
+                result = stream.all().result
+                stream.close()
+                self.assertLess(time.monotonic() - begin, scaled(DEADLINE + 60))  # a picture may take its time, and so may the start
+                self.assertEqual(result["status"], "lost")
+                self.check(words, "execute", result["failure"])
+                self.set_fault("")
+                session = self.api.get("/v1/sessions/bad")
+                self.assertEqual((session["state"], session["container"]), ("ended", None))
+                result = self.api.run("bad", "globals().get('x'), open('f').read()")
+                self.assertEqual(result["results"][0]["text/plain"], "(None, 'kept')")
+                self.assertEqual(result["state"]["outcome"], "lost")
+                self.assertIn(words.format("execute"), result["state"]["reason"])
+                self.assertIn("files were kept", result["state"]["reason"])
+                self.api.delete("/v1/sessions/bad?files=1")
+
+    def test_close(self):
+        for how in ("crash", "exit", "hang"):
+            with self.subTest(how):
+                self.api.run("bad", "x = 1", create=self.bad)
+                self.set_fault(f"destroy:1:{how}")
+                begin = time.monotonic()
+                self.assertTrue(self.api.delete("/v1/sessions/bad")["ended"])
+                self.assertLess(time.monotonic() - begin, scaled(DEADLINE))
+                self.set_fault("")
+                self.assertEqual(self.api.run("bad", "'x' in globals()", create=self.bad)["results"][0]["text/plain"], "False")
+                self.api.delete("/v1/sessions/bad?files=1")
+
+    def test_cancel_of_a_hang(self):
+        """A call that does not come back, of an execution that nobody wants any more."""
+        self.set_fault("create:1:hang")
+        body = {"code": "1", "create": {**self.bad, "engine_timeout": "300s"}}
+        stream = self.api.stream("/v1/sessions/bad/execute", body)
+        wait_for(lambda: not harness.content(self.fault))  # it hangs
+        begin = time.monotonic()
+        self.assertTrue(self.api.post("/v1/sessions/bad/interrupt")["interrupted"])
+        result = stream.all().result
+        stream.close()
+        self.assertLess(time.monotonic() - begin, scaled(DEADLINE))
+        self.check(WAYS["hang"], "create", result["failure"])
+
+    def owner(self, container):
+        """Pid of the process that has it."""
+        return next(pid for pid in children(self.pid) if container in harness.Engine().ours([pid]))
+
+    def test_killed_process(self):
+        """kill -9 of a session's process, idle and busy."""
+        self.assertEqual(self.api.run("bad", "x = 1", create=self.where)["status"], "ok")
+        container = self.api.get("/v1/sessions/bad")["container"]
+        os.kill(self.owner(container), signal.SIGKILL)
+        wait_for(lambda: self.api.get("/v1/sessions/bad")["state"] == "ended")
+        self.assertIn("signal 9", self.api.get("/v1/sessions/bad")["lost"])
+        result = self.api.run("bad", "'x' in globals()")
+        self.assertEqual((result["status"], result["state"]["outcome"]), ("ok", "lost"))
+        stream = self.api.stream("/v1/sessions/bad/execute", {"code": "print('on', flush=True)\n" + harness.FOREVER})
+        stream.until("stdout")
+        os.kill(self.owner(self.api.get("/v1/sessions/bad")["container"]), signal.SIGKILL)
+        result = stream.all().result
+        stream.close()
+        self.assertEqual(result["status"], "lost")
+        self.check(WAYS["crash"].replace("11", "9"), "execute", result["failure"])
+
+
+if __name__ == "__main__":
+    cli_harness.main([Plugins])

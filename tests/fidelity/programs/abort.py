@@ -1,0 +1,3 @@
+# ways: file string stdin
+import os, signal
+os.kill(os.getpid(), signal.SIGTERM)

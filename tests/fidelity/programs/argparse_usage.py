@@ -1,0 +1,5 @@
+# args: --help
+import argparse
+p = argparse.ArgumentParser()
+p.add_argument("--x")
+p.parse_args()

@@ -1,0 +1,3 @@
+# ways: file string stdin session session-string
+import sys
+print(sys.argv)

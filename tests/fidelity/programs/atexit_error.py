@@ -1,0 +1,4 @@
+import atexit
+def bad(): raise ValueError("in handler")
+atexit.register(print, "still")
+atexit.register(bad)

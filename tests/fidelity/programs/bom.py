@@ -1,0 +1,1 @@
+print("bom is tested as bytes elsewhere")

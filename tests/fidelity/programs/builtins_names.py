@@ -1,0 +1,2 @@
+import builtins
+print([n for n in dir(builtins) if n.startswith("_")])

@@ -1,0 +1,3 @@
+import sys
+sys.displayhook(5)
+print(__import__("builtins")._)

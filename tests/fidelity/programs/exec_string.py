@@ -1,0 +1,1 @@
+exec("x = 1\nprint(x)\nraise ValueError('inside exec')")

@@ -1,0 +1,4 @@
+try:
+    raise SystemExit(1)
+except SystemExit:
+    raise SystemExit(2)

@@ -1,0 +1,4 @@
+# ways: file string stdin session session-string
+import sys
+print("x")
+sys.exit(3)

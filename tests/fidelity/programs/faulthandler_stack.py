@@ -1,0 +1,3 @@
+# ways: file
+import faulthandler, sys
+faulthandler.dump_traceback(sys.stderr)

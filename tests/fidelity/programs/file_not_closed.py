@@ -1,0 +1,2 @@
+f = open("kept.txt", "w")
+f.write("content")

@@ -1,0 +1,2 @@
+import getpass, os
+print(getpass.getuser(), os.path.expanduser("~"))

@@ -1,0 +1,3 @@
+global z
+z = 4
+print(z)

@@ -1,0 +1,2 @@
+import sys
+print(sys.flags.hash_randomization, hash(1), hash("") )

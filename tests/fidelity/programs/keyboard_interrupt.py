@@ -1,0 +1,2 @@
+# ways: file string stdin
+raise KeyboardInterrupt

@@ -1,0 +1,3 @@
+# ways: file string session session-string
+import numpy as np
+print(np.array([1.0]) / np.array([0.0]))

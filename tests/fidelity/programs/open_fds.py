@@ -1,0 +1,3 @@
+import os
+print(sorted(int(n) for n in os.listdir("/proc/self/fd"))[:3])
+print(len(os.listdir("/proc/self/fd")))

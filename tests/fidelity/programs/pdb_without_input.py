@@ -1,0 +1,4 @@
+# ways: string session-string
+import pdb
+pdb.set_trace()
+print("after")

@@ -1,0 +1,5 @@
+import multiprocessing as mp
+def sq(x): return x * x
+if __name__ == "__main__":
+    with mp.get_context("fork").Pool(2) as p:
+        print(p.map(sq, range(5)))

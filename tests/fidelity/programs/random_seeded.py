@@ -1,0 +1,3 @@
+import random
+random.seed(5)
+print(random.random(), random.choice("abc"))

@@ -1,0 +1,6 @@
+a = []
+for _ in range(100000): a = [a]
+try:
+    repr(a)
+except RecursionError as e:
+    print(type(e).__name__)

@@ -1,0 +1,3 @@
+import os, sys
+print("lost")
+os.close(1)

@@ -1,0 +1,4 @@
+import io, sys
+sys.stdout = io.StringIO()
+print("kept")
+sys.stderr.write(sys.stdout.getvalue())

@@ -1,0 +1,4 @@
+import subprocess, sys
+print("before", flush=True)
+subprocess.run([sys.executable, "-c", "print('child')"])
+print("after")

@@ -1,0 +1,2 @@
+# ways: file string stdin session session-string
+print("never"

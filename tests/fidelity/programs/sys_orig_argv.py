@@ -1,0 +1,3 @@
+# ways: file string stdin
+import sys
+print(sys.orig_argv[1:])

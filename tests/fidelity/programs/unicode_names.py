@@ -1,0 +1,2 @@
+é = 1
+print(é, "ñ".encode(), "\N{GREEK SMALL LETTER ALPHA}")

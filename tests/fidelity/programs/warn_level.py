@@ -1,0 +1,3 @@
+import warnings
+warnings.warn("a", stacklevel=2)
+warnings.warn("b", UserWarning, stacklevel=3)

@@ -1,0 +1,4 @@
+import weakref
+class C: pass
+c = C()
+weakref.finalize(c, print, "finalized")

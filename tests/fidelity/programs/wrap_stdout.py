@@ -1,0 +1,4 @@
+import io, sys
+sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
+print("é")
+print("more", flush=True)

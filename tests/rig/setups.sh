@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+# What tests/run.sh, which reads this file, runs on each set-up, and how a suite is told which one it is.
+# shellcheck shell=sh disable=SC2154
+
+# Variables that describe set-up $1 to a suite.
+define() {
+	DSB_TEST_SETUP=$1 DSB_TEST_AS='' DSB_TEST_PROGRAM=$program
+	DSB_TEST_WORK=$work/$1 DSB_TEST_IMAGE=${DSB_RIG_IMAGE:-dsandbox-sandbox:latest}
+	case $1 in
+	docker-*) DSB_TEST_BACKEND=$1 DSB_TEST_ENDPOINT=${DSB_RIG_DOCKER_HOST:-} ;;
+	podman) DSB_TEST_BACKEND=podman DSB_TEST_ENDPOINT=${DSB_RIG_PODMAN_SOCKET:-} ;;
+	podman-rootless)
+		DSB_TEST_BACKEND=podman DSB_TEST_ENDPOINT=${DSB_RIG_ROOTLESS_SOCKET:-}
+		DSB_TEST_AS=${DSB_RIG_ROOTLESS_RUN:-}
+		if [ "$copy" != "$top" ]; then
+			DSB_TEST_PROGRAM=$copy/build/cli/dsandbox DSB_TEST_EXAMPLES=$copy/examples
+			export DSB_TEST_EXAMPLES
+		fi
+		;;
+	esac
+	export DSB_TEST_SETUP DSB_TEST_BACKEND DSB_TEST_ENDPOINT DSB_TEST_AS DSB_TEST_PROGRAM DSB_TEST_WORK DSB_TEST_IMAGE
+	[ -n "$DSB_TEST_ENDPOINT" ] || return 1
+	mkdir -p "$DSB_TEST_WORK"
+	[ -z "$DSB_TEST_AS" ] || chown "$DSB_RIG_ROOTLESS_USER:" "$DSB_TEST_WORK"
+}
+
+# Controls that the engine of this set-up cannot hold here, as the program itself says. Rootless on cgroup v1 only.
+unenforced() {
+	[ "$DSB_TEST_SETUP" = podman-rootless ] || return 0
+	timeout -s KILL 120 "$DSB_TEST_AS" "$DSB_TEST_PROGRAM" --backend podman --host "$DSB_TEST_ENDPOINT" run --json \
+		--base-dir "$DSB_TEST_WORK/probe" -c pass 2>/dev/null | python3 -c '
+import json, sys
+result = json.load(sys.stdin)
+if result["status"] == "refused":
+    print(",".join(c["name"] for c in result["policy"]["controls"] if c["verdict"] == "refused"))'
+}
+
+# A suite as the engine's user, whose wrapper clears the environment. Its work directory is NAME's.
+as_user() { # name seconds command...
+	name=$1 seconds=$2 mine=$DSB_TEST_WORK/${1%%-*}
+	shift 2
+	mkdir -p "$mine"
+	[ -z "$DSB_TEST_AS" ] || chown "$DSB_RIG_ROOTLESS_USER:" "$mine"
+	suite "$name" "$seconds" ${DSB_TEST_AS:+"$DSB_TEST_AS"} env DSB_TEST_SETUP="$DSB_TEST_SETUP" \
+		DSB_TEST_BACKEND="$DSB_TEST_BACKEND" DSB_TEST_ENDPOINT="$DSB_TEST_ENDPOINT" DSB_TEST_IMAGE="$DSB_TEST_IMAGE" \
+		DSB_TEST_PROGRAM="$DSB_TEST_PROGRAM" DSB_TEST_ALLOW="$(unenforced)" DSB_TEST_WORK="$mine" "$@"
+}
+
+conformance() {
+	json=$logs/conformance-$1.json
+	rm -f "$json"
+	allow=$(unenforced)
+	# shellcheck disable=SC2016
+	suite "conformance-$1" 2700 sh -c 'json=$1
+		shift
+		"$@" >"$json"
+		rc=$?
+		python3 tests/conformance/summary.py "$json" || rc=1
+		exit $rc' sh "$json" \
+		${DSB_TEST_AS:+"$DSB_TEST_AS"} "$DSB_TEST_PROGRAM" conformance \
+		--backend "$DSB_TEST_BACKEND" --host "$DSB_TEST_ENDPOINT" --image "$DSB_TEST_IMAGE" --setup "$1" ${allow:+--allow-unenforced "$allow"} --json
+}
+
+# The same questions have the same answers on every set-up, but for the waivers.
+compare() {
+	reports=''
+	for s in docker-api docker-cli podman podman-rootless podman-rootless-v2; do
+		if [ -s "$logs/conformance-$s.json" ]; then reports="$reports $logs/conformance-$s.json"; fi
+	done
+	# shellcheck disable=SC2086
+	set -- $reports
+	[ $# -ge 2 ] || return 0
+	if step conformance-compare 60 "$program" conformance --html "$logs/conformance.html" --compare "$@"; then
+		pass
+	else
+		fail "conformance-compare: set-ups answer differently, see $logs/conformance-compare.log"
+	fi
+}
+
+engine_of() { # set-up
+	case $1 in
+	docker-*) echo docker ;;
+	podman) echo podman ;;
+	*) echo rootless ;;
+	esac
+}
+
+# With what the main lane installs, which may not be there yet.
+embed() { # set-up
+	n=0
+	while [ "$lane_name" != main ] && [ ! -e "$installed/made" ] && [ $n -lt 600 ]; do
+		n=$((n + 1))
+		sleep 1
+	done
+	as_user "embed-$1" 600 sh "$copy/tests/embed/check.sh" "$installed"
+}
+
+setup_steps() { # set-up
+	if has cli "$only"; then
+		suite "cli-$1" 1800 python3 tests/cli/test_cli.py
+		suite "faults-$1" 900 python3 tests/cli/test_faults.py
+		suite "probes-$1" 900 python3 tests/cli/test_probes.py
+		suite "limits-$1" 600 python3 tests/cli/test_probes_limits.py
+		suite "cli-session-$1" 900 python3 tests/cli/test_session.py
+	fi
+	if has service "$only"; then
+		as_user "live-$1" 900 "${DSB_TEST_PROGRAM%/cli/dsandbox}/tests/session/dsandbox-test-session"
+		suite "service-$1" 1800 python3 tests/service/test_service.py
+	fi
+	if has python "$only"; then
+		for t in package async dolphin; do
+			suite "python-$t-$1" 900 python3 "$copy/tests/python/test_$t.py"
+		done
+	fi
+	if has conformance "$only"; then
+		conformance "$1"
+		suite "posture-$1" 600 python3 tests/conformance/test_posture.py
+		suite "seccomp-$1" 600 python3 tests/seccomp/test_seccomp.py
+		[ "$1" != docker-api ] || suite "gvisor" 300 python3 tests/cli/test_gvisor.py
+	fi
+	if has redteam "$only"; then suite "redteam-$1" 1800 python3 tests/rig/all.py tests/redteam; fi
+	# What the interpreter does is not the engine's: once with users and limits as root has them, once rootless.
+	case $1 in docker-api | podman-rootless)
+		if has fidelity "$only"; then
+			suite "fidelity-$1" 2400 python3 tests/fidelity/test_fidelity.py
+			suite "figures-$1" 2400 python3 tests/fidelity/test_figures.py
+		fi
+		;;
+	esac
+	if has fidelity "$only" && [ "$1" = docker-api ]; then
+		DSB_TEST_GALLERY_EVERY=${DSB_TEST_GALLERY_EVERY:-20} suite gallery 900 python3 tests/fidelity/gallery.py
+	fi
+	if has install "$only"; then embed "$1"; fi
+	# Whether the suite can go red.
+	if has power "$only"; then as_user "mutate-$1" 1200 python3 "$copy/tests/conformance/mutate.py"; fi
+	if has cli "$only"; then suite "runs-$1" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-300}" 2 10; fi
+}
+
+# On engines of this run's own only: these are stopped and killed.
+edges_steps() { # set-up
+	case $1 in docker-api | podman)
+		if has edges "$only"; then DSB_TEST_RIG=$top/$rig suite "edges-$1" 1800 python3 tests/rig/all.py tests/edges; fi
+		;;
+	esac
+}
+
+fault_steps() { # set-up
+	if has faults "$only"; then DSB_TEST_RIG=$top/$rig suite "engine-$1" 1200 python3 tests/cli/test_engine_faults.py; fi
+}
+
+engine_steps() { # steps set-up...
+	steps=$1
+	shift
+	for s; do
+		if define "$s"; then $steps "$s"; fi
+	done
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+How much slower the machine is now than the one that the deadlines of the tests were written for: an idle core.
+
+A deadline of a test only ends what hangs; on a busy machine it must not end what is slow. `scaled(seconds)` is such a
+deadline. Importing this scales the time limits of subprocess as well. As a program it prints the factor.
+"""
+import subprocess
+import sys
+import threading
+import time
+
+REFERENCE = 0.015  # seconds of one piece of work on an idle core
+LEAST, MOST = 2.0, 20.0  # others may become busy after the measurement
+VALID = 5  # seconds
+_lock = threading.Lock()
+_measured = {"at": None, "factor": LEAST}
+
+
+def _work():
+    """A new process that computes a little: what the tests do most."""
+    begin = time.monotonic()
+    _Popen([sys.executable, "-I", "-S", "-c", "sum(range(300000))"], stdin=subprocess.DEVNULL).wait()
+    return time.monotonic() - begin
+
+
+def factor():
+    with _lock:
+        now = time.monotonic()
+        if _measured["at"] is None or now > _measured["at"] + VALID:
+            # The slowest of a few: a busy machine lets one pass at full speed now and then.
+            _measured["factor"] = min(max(LEAST, 2 * max(_work() for _ in range(3)) / REFERENCE), MOST)
+            _measured["at"] = time.monotonic()
+        return _measured["factor"]
+
+
+def scaled(seconds):
+    return None if seconds is None else seconds * factor()
+
+
+_Popen = subprocess.Popen
+
+
+class Patient(_Popen):
+    def communicate(self, input=None, timeout=None):  # pylint: disable=redefined-builtin
+        return super().communicate(input, scaled(timeout))
+
+    def wait(self, timeout=None):
+        return super().wait(scaled(timeout))
+
+
+subprocess.Popen = Patient
+
+if __name__ == "__main__":
+    print(f"{factor():.1f}")

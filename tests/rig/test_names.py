@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+Names that test files take from each other exist: a suite that needs an engine would say so only there. And each class of
+tests is run by somebody.
+"""
+import ast
+import glob
+import os
+import unittest
+
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def tree(path):
+    with open(path, encoding="utf-8") as file:
+        return ast.parse(file.read())
+
+
+def bound(module):
+    """What a module has at its top, also in an `if` or a loop."""
+    names = set()
+    top = [node for node in module.body if not isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    for node in ast.walk(ast.Module(top, [])):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    return names | {node.name for node in module.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+
+
+class Names(unittest.TestCase):
+    def test_what_is_taken_is_there(self):
+        modules = {}
+        for path in glob.glob(os.path.join(TESTS, "*/*.py")):
+            modules.setdefault(os.path.basename(path)[:-3], []).append(path)
+        offered = {name: set().union(*(bound(tree(path)) for path in paths)) for name, paths in modules.items()}
+        wrong, seen = [], 0
+        for path in sum(modules.values(), []):
+            code = tree(path)
+            ours = {alias.asname or alias.name for node in ast.walk(code) if isinstance(node, ast.Import)
+                    for alias in node.names} & set(offered)
+            for node in ast.walk(code):
+                if isinstance(node, ast.ImportFrom) and node.module in offered:
+                    taken = [(node.module, alias.name) for alias in node.names]
+                elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ours:
+                    taken = [(node.value.id, node.attr)]
+                else:
+                    continue
+                seen += len(taken)
+                wrong += [f"{os.path.relpath(path, TESTS)}:{node.lineno}: {module} has no {name}"
+                          for module, name in taken if name not in offered[module] and not name.startswith("__")]
+        self.assertEqual(wrong, [])
+        self.assertGreater(seen, 500)
+
+
+    def test_each_class_is_run(self):
+        """By unittest's own search, by tests/rig/all.py, or since a list has it."""
+        codes = {path: tree(path) for path in glob.glob(os.path.join(TESTS, "*/*.py"))}
+        used = {node.id if isinstance(node, ast.Name) else node.attr for code in codes.values() for node in ast.walk(code)
+                if isinstance(node, (ast.Name, ast.Attribute))}
+        classes, forgotten = 0, []
+        for path, code in codes.items():
+            place, name = os.path.basename(os.path.dirname(path)), os.path.basename(path)[:-3]
+            whole = place in ("edges", "redteam") or place == "python" and (name.startswith("test_") or name in used)
+            if whole or "unittest.main" in ast.unparse(code):
+                continue
+            for node in code.body:
+                if isinstance(node, ast.ClassDef) and any(getattr(part, "name", "").startswith("test_") for part in node.body):
+                    classes += 1
+                    if node.name not in used:
+                        forgotten.append(f"{os.path.relpath(path, TESTS)}: {node.name}")
+        self.assertEqual(forgotten, [])
+        self.assertGreater(classes, 40)
+
+
+if __name__ == "__main__":
+    unittest.main()
