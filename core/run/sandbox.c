@@ -25,6 +25,8 @@
 #include <unistd.h>
 
 #define SECCOMP_MAX (1u << 20)
+/* From the removal of pid 1's file to the end of its stream. */
+#define LEAVING_MS 1000
 
 /* What one opening has besides the sandbox. */
 struct opening {
@@ -242,6 +244,13 @@ static char *try_volume(const struct opening *job, const char *hello, struct dsb
     return problem;
 }
 
+/* A pid 1 that ends takes its file along: then it is the container that is missing, not the volume. */
+static gboolean is_leaving(struct dsb_sandbox *box, GError **error)
+{
+    struct pollfd fd = {box->stream.read_fd, POLLIN, 0};
+    return poll(&fd, 1, LEAVING_MS) > 0 && !dsb_exec_idle(&box->wire, error);
+}
+
 /* For whoever comes after us, should we be killed. */
 static void note(const struct dsb_sandbox *box, enum dsb_unfinished_step step)
 {
@@ -319,8 +328,12 @@ static gboolean attest(const struct opening *job, GError **error)
     if (!dsb_hello_parse(hello, strlen(hello), spec, &host, &measured, error))
         return FALSE;
     g_autofree char *unusable = try_volume(job, hello, &measured);
-    if (!dsb_verify_hello(job->result->controls, spec, &measured, allow, error)) {
-        add_reasons(hello, unusable, job->box->engine->info.maps_users, spec, error);
+    g_autoptr(GError) refusal = NULL;
+    if (!dsb_verify_hello(job->result->controls, spec, &measured, allow, &refusal)) {
+        if (unusable != NULL && is_leaving(job->box, error))
+            return FALSE;
+        add_reasons(hello, unusable, job->box->engine->info.maps_users, spec, &refusal);
+        g_propagate_error(error, g_steal_pointer(&refusal));
         return FALSE;
     }
     stamp(job, "attested_ms");

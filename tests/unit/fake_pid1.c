@@ -23,7 +23,7 @@ struct fake_pid1 {
     int listener;
     gint connection; /* atomic; -1: none */
     gint accepted, closed; /* atomic; connections so far */
-    gint lie;
+    gint manner;
     GThread *thread;
     GMutex mutex;
     GString *configs;
@@ -77,13 +77,15 @@ static void say_hello(struct fake_pid1 *fake)
     json_object_object_add(hello, "gid", ids(st.st_gid, 4));
     json_object_object_add(hello, "groups", ids(st.st_gid, 1));
     json_object_object_add(volume, "dev", json_object_new_uint64(st.st_dev));
-    json_object_object_add(volume, "ino", json_object_new_uint64(st.st_ino + (g_atomic_int_get(&fake->lie) ? 1 : 0)));
+    json_object_object_add(volume, "ino", json_object_new_uint64(st.st_ino + (g_atomic_int_get(&fake->manner) == FAKE_PID1_LIES ? 1 : 0)));
     json_object_object_add(volume, "use", json_object_new_string(""));
     json_object_object_add(volume, "file", json_object_new_string(".dsandbox-0123456789abcdef"));
     g_autofree char *used = g_build_filename(fake->workdir, ".dsandbox-0123456789abcdef", NULL);
     g_file_set_contents_full(used, "", 0, G_FILE_SET_CONTENTS_NONE, 0600, NULL);
     if (chown(used, st.st_uid, st.st_gid) < 0)
         g_error("chown: %s", g_strerror(errno));
+    if (g_atomic_int_get(&fake->manner) == FAKE_PID1_LEAVES)
+        g_unlink(used);
     json_object_object_add(hello, "volume", volume);
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         json_object_object_add(namespaces, names[i], json_object_new_int((int) i + 1));
@@ -225,6 +227,11 @@ static void serve(struct fake_pid1 *fake, int fd)
     fake->late_control = 0;
     dsb_wire_init(&fake->wire, &fake->stream);
     say_hello(fake);
+    if (g_atomic_int_get(&fake->manner) == FAKE_PID1_LEAVES) {
+        dsb_wire_flush(&fake->wire, NULL);
+        g_usleep(50 * 1000);
+        fake->ended = TRUE;
+    }
     while (!fake->ended && !fake->wire.eof) {
         struct pollfd poll_fd = {fd, POLLIN, 0};
         if (!dsb_wire_flush(&fake->wire, NULL) || poll(&poll_fd, 1, 60000) <= 0 || !dsb_wire_fill(&fake->wire, NULL))
@@ -282,7 +289,7 @@ struct fake_pid1 *fake_pid1_start(const char *path, const char *workdir)
     return fake;
 }
 
-void fake_pid1_lie(struct fake_pid1 *fake, gboolean lie) { g_atomic_int_set(&fake->lie, lie); }
+void fake_pid1_behave(struct fake_pid1 *fake, enum fake_pid1_manner manner) { g_atomic_int_set(&fake->manner, manner); }
 
 void fake_pid1_kill(struct fake_pid1 *fake)
 {

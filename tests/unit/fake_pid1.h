@@ -18,8 +18,13 @@ struct fake_pid1;
 
 /** Listens at PATH. `workdir` is the session directory that hello tells of. */
 struct fake_pid1 *fake_pid1_start(const char *path, const char *workdir);
-/** Weaken what hello says, for the next start: TRUE gives another volume. */
-void fake_pid1_lie(struct fake_pid1 *fake, gboolean lie);
+enum fake_pid1_manner {
+    FAKE_PID1_HONEST,
+    FAKE_PID1_LIES,   /**< its hello tells of another volume */
+    FAKE_PID1_LEAVES, /**< ends after hello, and takes its file along */
+};
+/** For the next start. */
+void fake_pid1_behave(struct fake_pid1 *fake, enum fake_pid1_manner manner);
 /** Ends the connection that is open, as if the container was killed. */
 void fake_pid1_kill(struct fake_pid1 *fake);
 /** Waits until it has closed every connection, as it does in its own time when the other side has. */

@@ -317,9 +317,11 @@ static void what_does_not_open_says_why(void **state)
     options.endpoint = "absent";
     assert_no_session("unavailable", "");
     options.endpoint = endpoint;
-    fake_pid1_lie(fake, TRUE);
+    fake_pid1_behave(fake, FAKE_PID1_LIES);
     assert_no_session("refused", "volume");
-    fake_pid1_lie(fake, FALSE);
+    fake_pid1_behave(fake, FAKE_PID1_LEAVES);
+    assert_no_session("lost", "the container ended");
+    fake_pid1_behave(fake, FAKE_PID1_HONEST);
     dsb_session_close(open_session());
 }
 
