@@ -317,7 +317,7 @@ class Upgrade(Case):
         serve = os.path.join(cli_harness.WORK.path, "dsandbox-serve")
         shutil.copy(os.path.join(build, "service/dsandbox-serve"), serve)
         _, env = session_harness.command([])
-        process = subprocess.Popen([serve, "--idle", "60s"], env={**env, "LD_LIBRARY_PATH": os.path.join(build, "core")},
+        process = subprocess.Popen([serve, "--idle", "1h"], env={**env, "LD_LIBRARY_PATH": os.path.join(build, "core")},
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)

@@ -246,7 +246,7 @@ class Stream:
 class Service:
     """A service with directories of its own. Leaving the block ends it."""
 
-    def __init__(self, *options, run=None, state=None, base=None, start=True, idle="60s", env=None):
+    def __init__(self, *options, run=None, state=None, base=None, start=True, idle="1h", env=None):
         self.run = run or WORK.dir("run")
         self.state = state or WORK.dir("state")
         self.base = base or os.path.join(WORK.dir("base"), "b")
