@@ -280,7 +280,49 @@ class Text(FakeCase):
     def test_variables_that_were_lost_before(self):
         text = self.run_with({"status": "error", "stderr": "T\n", "error": {"name": "NameError", "value": "x", "traceback": "T\n"},
                               "state": {"outcome": "lost", "reason": "the engine was restarted"}})
-        self.assertEqual(text, "EXECUTION ERROR:\nT\nThe session's variables were lost before this code: the engine was restarted\n")
+        self.assertEqual(text, "EXECUTION ERROR:\nT\n[variables were lost: the engine was restarted]\n")
+
+    def test_variables_that_are_gone_though_the_code_ended_well(self):
+        lost = {"outcome": "lost", "reason": "the engine was restarted"}
+        text = self.run_with({"stdout": "1\n", "state": lost})
+        self.assertEqual(text, "1\n[variables were lost: the engine was restarted]\n")
+        self.assertEqual(self.run_with({"state": lost}), "[variables were lost: the engine was restarted]\n")
+        restored = {"names": ["a", "b"], "missing": [{"name": "c", "why": "no pickle"}]}
+        self.assertEqual(self.run_with({"stdout": "1", "state": {**lost, "restored": restored}}),
+                         "1\n[variables were lost: the engine was restarted]\n[came back from the saved ones: a, b]\n"
+                         "[did not come back: c]\n")
+        for to, where in ((3, "execution 3"), (0, "the beginning")):
+            rolled = {"outcome": "rolled_back", "reason": "it exited", "to": to, "execution": 5}
+            self.assertEqual(self.run_with({"stdout": "1\n", "state": rolled}), f"1\n[variables were rolled back to {where}: it exited]\n")
+
+    def test_all_failures_of_the_code_say_what_became_of_the_variables(self):
+        lost = {"outcome": "lost", "reason": "it left"}
+        said = "[variables were lost: it left]\n"
+        self.assertEqual(self.run_with({"status": "error", "exit_code": 3, "stdout": "1\n", "state": lost}), "1\n" + said)
+        self.assertEqual(self.run_with({"status": "error", "exit_code": 3, "stdout": "1\n", "state": lost}, 1),
+                         "EXECUTION ERROR:\nContainer execution error:\n1\n" + said)
+
+    def test_what_other_limits_cost(self):
+        """The session is made anew, and the first answer says what that one does not have."""
+        DockerSandboxExecutor("a", self.base).execute_code("def f(): pass\nx = 1")
+        second = DockerSandboxExecutor("a", self.base, memory_limit="256m")
+        self.assertEqual(second.execute_code("print(x)"), "1\n[variable f was lost: a function]\n")
+        self.assertEqual(second.execute_code("print(x)"), "1\n")
+
+    def test_rolled_back_by_more_than_this_code(self):
+        for to, words in ((4, "Variables are as before this code"), (2, "Variables were rolled back to execution 2"),
+                          (0, "Variables were rolled back to the beginning")):
+            rolled = {"outcome": "rolled_back", "reason": "it crashed", "to": to, "execution": 5}
+            text = self.run_with({"status": "signal", "signal": 11, "state": rolled})
+            self.assertIn(f"\n{words} (it crashed).\n", text)
+
+    def test_what_our_own_executions_were_told(self):
+        """The loss is told once, and it was an execution for the context that came first."""
+        executor = DockerSandboxExecutor("a", self.base)
+        self.service.contexts = {"state": {"outcome": "lost", "reason": "the engine was restarted"}}
+        self.assertEqual(executor.execute_code("print(y)", {"y": 5}), "5\n[variables were lost: the engine was restarted]\n")
+        self.service.contexts = None
+        self.assertEqual(executor.execute_code("print(y)", {"y": 5}), "5\n")
 
     def test_never_raises(self):
         executor = DockerSandboxExecutor("a", self.base)

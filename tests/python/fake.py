@@ -101,6 +101,7 @@ class Fake(socketserver.ThreadingUnixStreamServer):
         super().__init__(path, Handler)
         os.chmod(path, 0o600)
         self.sessions, self.calls, self.answers = {}, [], []
+        self.contexts = None  # what the results of executions for a context have besides
         self.images = {"dsandbox-sandbox:latest"}
         self.failure = None  # of every POST that needs an engine
         self.interrupted = threading.Event()
@@ -172,6 +173,8 @@ class Fake(socketserver.ThreadingUnixStreamServer):
             result.update(status="error" if status or error else "ok", exit_code=status, error=error)
             if value is not None:
                 result["results"] = [{"text/plain": repr(value)}]
+            if body.get("filename") == "<context>":
+                result.update(self.contexts or {})
         for stream, text in chunks.items():
             result.setdefault(stream, text)
             result.setdefault(stream + "_bytes", len(text.encode()))
@@ -309,7 +312,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             kept = {k: v for k, v in session.space.items() if isinstance(v, (int, str, list, dict)) and k[:1] != "_"}
             with open(os.path.join(session.workdir, ".dsandbox-state"), "w") as out:
                 json.dump(kept, out)
-            self.answer(200, {"saved": list(kept), "not_saved": [{"name": "f", "why": "a function"}]})
+            lost = [name for name in session.space if name[:1] != "_" and name not in kept]
+            self.answer(200, {"saved": list(kept), "not_saved": [{"name": name, "why": "a function"} for name in lost]})
         elif parts == ["restore"]:
             with open(os.path.join(session.workdir, ".dsandbox-state")) as saved:
                 kept = json.load(saved)

@@ -23,14 +23,14 @@ import traceback
 import uuid
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from ._context import loader
 from ._imports import ALLOWED_LIBRARIES as ALLOWED_LIBRARIES
 from ._imports import SYNTAX_ERROR, validate_imports
 from .client import Client
 from .errors import ConflictError, DeniedError, Error, InvalidError, NotFoundError, RefusedError, UnavailableError
-from .results import Result
+from .results import Result, State
 from .sandbox import SHARED_BASE, Options, Session, default_base_dir
 
 __all__ = ["DockerSandboxExecutor", "sandboxed_python_interpreter"]
@@ -43,6 +43,7 @@ SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 STATE_FILE = ".dsandbox-state"  # where Session.save keeps variables, inside the sandbox
 CONTEXT_IN_CODE = 1 << 20  # bytes; a bigger context travels as a file
 IMPORT_ERROR = "IMPORT RESTRICTION ERROR:\n"
+NAMES_SHOWN = 20
 SYNTAX_ERRORS = ("SyntaxError", "IndentationError", "TabError")
 ENGINE_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -131,6 +132,7 @@ class DockerSandboxExecutor:
         self._options["settings"] = {**(self._options.get("settings") or {}), **self._limits()}
         self._lock = threading.Lock()
         self._directory: Optional[Tuple[int, int]] = None
+        self._untold: List[str] = []  # what became of variables, that no answer has said
         self._session = self._connect()
         logger.info("session %s is ready", self.session_id)
 
@@ -148,6 +150,8 @@ class DockerSandboxExecutor:
     def execute_code(self, code: str, context: Optional[Dict[str, Any]] = None) -> str:
         """Run code and return what it printed, always as text: errors, also ours, are in it.
 
+        Where variables were lost or rolled back, lines in brackets behind the output say so, and why.
+
         context: variables to set before. One that was given before with the same value is left as the code made it.
         """
         unclear = False
@@ -161,7 +165,8 @@ class DockerSandboxExecutor:
             result, output = self._execute(code, context)
             if unclear and result.error is not None and result.error.name in SYNTAX_ERRORS:
                 return f"{IMPORT_ERROR}{SYNTAX_ERROR}{result.error.value}"
-            return report(result, output, self.version, self.timeout, str(self.memory_limit))
+            earlier, self._untold = self._untold, []
+            return report(result, output, self.version, self.timeout, str(self.memory_limit), earlier)
         except Error as error:
             logger.error("session %s: %s", self.session_id, error.message)
             return f"ERROR:\n{error.message}"
@@ -280,27 +285,42 @@ class DockerSandboxExecutor:
         The replaced class had a new container for each execution, so an id did not tie its limits down.
         """
         logger.warning("session %s is made anew: %s", self.session_id, conflict.message)
-        client, saved = self.docker_client, False
-        base = client.session(self.session_id).base_dir
-        same_files = base is None or os.path.normpath(base) == str(self.sandbox_base_dir)
+        client, saved, restored = self.docker_client, False, False
+        former = client.session(self.session_id)
+        same_files = former.base_dir is None or os.path.normpath(former.base_dir) == str(self.sandbox_base_dir)
         with contextlib.suppress(Error):
             answer = client.save(self.session_id)
             saved = same_files
-            _log_lost(self.session_id, answer.get("not_saved"))
-        with contextlib.suppress(NotFoundError):
-            client.delete(self.session_id)
+            self._lose(answer.get("not_saved"))
+        self._end()
         session = self._open(replace=False)
         if saved:
             with contextlib.suppress(Error):
-                _log_lost(self.session_id, session.restore().get("not_restored"))
+                self._lose(session.restore().get("not_restored"))
+                restored = True
                 session.files.delete(STATE_FILE)
+        if not restored and former.executions > 0:
+            self._untold.append("variables were lost: the session was made anew with other limits")
         return session
+
+    def _end(self) -> None:
+        """The former session. What could not be removed of it is removed by the next, or said by it."""
+        try:
+            self.docker_client.delete(self.session_id)
+        except Error as error:
+            logger.info("session %s: %s", self.session_id, error.message)
+
+    def _lose(self, entries: Any) -> None:
+        for item in entries if isinstance(entries, list) else ():
+            if isinstance(item, dict):
+                self._untold.append(f"variable {item.get('name')} was lost: {item.get('why')}")
+                logger.warning("session %s: %s", self.session_id, self._untold[-1])
 
     def _living(self) -> Session:
         """The session, made anew when somebody has removed its directory (which is how the README cleans up)."""
         now = self._identity()
         if now is None or (now != self._directory and not self._is_inside(now)):
-            self._session.close()
+            self._end()
             self._session = self._open()
         self._directory = self._identity()
         return self._session
@@ -308,6 +328,7 @@ class DockerSandboxExecutor:
     def _is_inside(self, directory: Tuple[int, int]) -> bool:
         """The sandbox has this directory: it was another executor that made both anew."""
         result = self._session.run("import os as __os\nprint(__os.stat('/sandbox').st_ino)\ndel __os", filename="<check>")
+        self._untold += _variables(result)
         return result.stdout.strip() == str(directory[1])
 
     def _identity(self) -> Optional[Tuple[int, int]]:
@@ -351,6 +372,7 @@ class DockerSandboxExecutor:
         finally:
             if in_file:
                 session.files.delete(name)
+        self._untold += _variables(result)
         lost = [f"{name}: {reason}" for name, reason in problems.items()] + result.stdout.splitlines()
         if result.error is not None or not result.ok:
             lost.append(result.summary())
@@ -426,21 +448,18 @@ def processors(quota: int) -> str:
     return f"{quota / 100000:.5f}".rstrip("0").rstrip(".")
 
 
-def report(result: Result, output: str, version: int, timeout: float, memory: str) -> str:
-    """What execute_code returns."""
-    notes = _truncation(result)
-    if result.status == "ok":
-        return output + notes
-    if result.status == "error" and result.failure is None:
-        return _failed(result, output, version) + notes
-    text = f"ERROR:\n{_ending(result, timeout, memory)}\n"
-    state = result.state
-    if state is not None and state.kept:
-        text += "Variables are kept.\n"
-    elif state is not None:
-        text += "Variables are as before this code" if state.rolled_back else "Variables are lost; files are kept"
-        text += f" ({state.reason}).\n" if state.reason else ".\n"
-    return text + (f"Output until then:\n{output}" if output else "") + notes
+def report(result: Result, output: str, version: int, timeout: float, memory: str, earlier: Sequence[str] = ()) -> str:
+    """What execute_code returns. earlier: what became of variables before."""
+    ended = result.status == "ok" or (result.status == "error" and result.failure is None)
+    lines = [*earlier, *(_variables(result) if ended else ()), *_truncation(result)]
+    if ended:
+        text = output if result.status == "ok" else _failed(result, output, version)
+    else:
+        text = f"ERROR:\n{_ending(result, timeout, memory)}\n{_state(result.state)}"
+        text += f"Output until then:\n{output}" if output else ""
+    if lines and text and not text.endswith("\n"):
+        text += "\n"
+    return text + "".join(f"[{line}]\n" for line in lines)
 
 
 def _failed(result: Result, output: str, version: int) -> str:
@@ -455,10 +474,42 @@ def _failed(result: Result, output: str, version: int) -> str:
         output += "" if output.endswith("\n") or not output else "\n"
         at = len(output)
         output += trace
-    text = f"{output[:at]}EXECUTION ERROR:\n{output[at:]}"
-    if result.state is not None and result.state.lost:
-        text += f"The session's variables were lost before this code: {result.state.reason}\n"
-    return text
+    return f"{output[:at]}EXECUTION ERROR:\n{output[at:]}"
+
+
+def _state(state: Optional[State]) -> str:
+    """What became of the variables of code that was stopped."""
+    if state is None:
+        return ""
+    if state.kept:
+        return "Variables are kept.\n"
+    text = "Variables are lost; files are kept"
+    if state.rolled_back:
+        at_once = state.to is None or state.execution is None or state.to == state.execution - 1
+        text = "Variables are as before this code" if at_once else f"Variables were {_what(state)}"
+    return text + (f" ({state.reason}).\n" if state.reason else ".\n")
+
+
+def _what(state: State) -> str:
+    point = f"execution {state.to}" if state.to else "the beginning"
+    return f"rolled back to {point}" if state.rolled_back else "lost"
+
+
+def _variables(result: Result) -> List[str]:
+    """The same of code that came to its end: they may have gone before it, or with its interpreter."""
+    state = result.state
+    if state is None or state.kept:
+        return []
+    lines = [f"variables were {_what(state)}: {state.reason or 'the reason is not known'}"]
+    if state.restored is not None and state.restored.names:
+        lines.append(f"came back from the saved ones: {_some(state.restored.names)}")
+    if state.restored is not None and state.restored.missing:
+        lines.append(f"did not come back: {_some([item.name for item in state.restored.missing])}")
+    return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
 
 
 def _ending(result: Result, timeout: float, memory: str) -> str:
@@ -473,22 +524,15 @@ def _ending(result: Result, timeout: float, memory: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _truncation(result: Result) -> str:
-    lines = [
-        f"[{name}: the first {len(kept)} of {size} bytes]\n"
+def _truncation(result: Result) -> List[str]:
+    return [
+        f"{name}: the first {len(kept)} of {size} bytes"
         for name, cut, kept, size in (
             ("stdout", result.stdout_truncated, result.stdout_data, result.stdout_bytes),
             ("stderr", result.stderr_truncated, result.stderr_data, result.stderr_bytes),
         )
         if cut
     ]
-    return "\n" + "".join(lines) if lines else ""
-
-
-def _log_lost(session_id: str, entries: Any) -> None:
-    for item in entries if isinstance(entries, list) else ():
-        if isinstance(item, dict):
-            logger.warning("session %s: variable %s is lost: %s", session_id, item.get("name"), item.get("why"))
 
 
 def sandboxed_python_interpreter(
