@@ -71,6 +71,7 @@ struct outcome outcome_of(struct json_object *result, const char *timeout)
         .point = json_string(state, "point"),
         .restored = json_member(state, "restored"),
         .background = json_member(result, "background"),
+        .leftover = json_string(result, "leftover"),
         .to = json_int(state, "to"),
     };
     outcome.exit_status = exit_of(outcome.status, result);
@@ -146,6 +147,9 @@ void outcome_explain(const struct outcome *outcome, gboolean verbose)
     explain_state(outcome, verbose);
     explain_background(outcome->background, "stdout");
     explain_background(outcome->background, "stderr");
+    g_autofree char *leftover = outcome->leftover != NULL ? clean_text(outcome->leftover, strlen(outcome->leftover), "") : NULL;
+    if (leftover != NULL)
+        g_printerr("dsandbox: %s\n", leftover);
 }
 
 int outcome_exit(const struct outcome *outcome)

@@ -17,6 +17,7 @@ struct outcome {
     const char *state, *reason;   /**< kept, rolled_back, lost; NULL: no session */
     const char *point;            /**< can a crash be rolled back to here? */
     struct json_object *restored; /**< after a loss: what came back of saved variables; NULL: nothing was saved */
+    const char *leftover;         /**< what could not be removed; NULL: nothing that is known of */
     struct json_object *background; /**< what earlier executions wrote since the last result; NULL: nothing */
     gint64 to;                    /**< rolled_back: to the end of this execution */
 };

@@ -72,7 +72,7 @@ static void end_session(struct repl *repl)
     g_autoptr(GError) error = NULL;
     g_autofree char *path = dsb_client_path("/v1/sessions/%s?files=1", repl->cli.session);
     if (repl->temporary && !dsb_client_call(repl->client, "DELETE", path, NULL, 0, NULL, &error))
-        g_printerr("dsandbox: the session %s was not removed: %s\n", repl->cli.session, error->message);
+        g_printerr("dsandbox: the end of session %s: %s\n", repl->cli.session, error->message);
 }
 
 /* --- one piece of code ---------------------------------------------------------- */

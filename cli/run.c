@@ -52,6 +52,7 @@ static int run_watched(const struct cli *cli, void *data)
         .exit_status = dsb_result_exit_status(result),
         .failure = failure != NULL ? failure->message : NULL,
         .limit = dsb_result_reason(result),
+        .leftover = dsb_result_leftover(result),
         .timeout = timeout,
         .memory = memory,
     };

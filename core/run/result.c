@@ -100,6 +100,7 @@ void dsb_result_free(struct dsb_result *result)
     dsb_report_free(result->controls);
     g_free(result->policy_sha256);
     g_free(result->reason);
+    g_free(result->leftover);
     g_free(result->backend);
     g_free(result->plugin_path);
     g_free(result->plugin_version);
@@ -378,6 +379,8 @@ struct json_object *dsb_result_object(const struct dsb_result *result)
     json_object_object_add(root, "image", image);
     json_add(root, "workdir", result->workdir);
     json_object_object_add(root, "timing", dsb_result_timing_json(result));
+    if (result->leftover != NULL)
+        json_add(root, "leftover", result->leftover);
     return root;
 }
 

@@ -40,6 +40,7 @@ struct dsb_result {
     enum dsb_status status;
     int exit_code;   /**< -1: none */
     int signal;      /**< 0: none */
+    char *leftover;  /**< what of the sandbox could not be removed, and why; NULL: it all was, or the failure says so */
     char *reason;    /**< of a status that does not explain itself: which limit of the disk; NULL: none */
     GError *failure; /**< ours or the engine's */
     struct dsb_output out, err;

@@ -284,6 +284,8 @@ const char *dsb_result_plugin_version(const struct dsb_result *result)
     return result != NULL ? result->plugin_version : NULL;
 }
 
+const char *dsb_result_leftover(const struct dsb_result *result) { return result != NULL ? result->leftover : NULL; }
+
 const char *dsb_result_image(const struct dsb_result *result) { return result != NULL ? result->image : NULL; }
 
 const char *dsb_result_image_id(const struct dsb_result *result) { return result != NULL ? result->image_id : NULL; }

@@ -53,6 +53,7 @@ static struct dsb_result *run_once(const dsb_policy *policy, const struct dsb_ru
                                    const struct dsb_request *request)
 {
     GError *error = NULL;
+    g_autoptr(GError) left = NULL;
     struct dsb_sandbox sandbox;
     struct start start = {0};
     struct dsb_result *result = dsb_result_new();
@@ -62,7 +63,12 @@ static struct dsb_result *run_once(const dsb_policy *policy, const struct dsb_ru
         DSB_KEEPS_RULE(run(&sandbox, own, options, request, &start, result, &error), &error);
     /* After an answer pid 1 leaves and the engine removes the container: nobody has to wait for that. */
     sandbox.stopped |= result->leaving;
-    dsb_sandbox_stop(&sandbox, options, error);
+    if (error != NULL)
+        dsb_sandbox_stop_failed(&sandbox, options, error);
+    else
+        dsb_sandbox_stop(&sandbox, &left);
+    if (left != NULL)
+        result->leftover = g_strdup_printf("%s; 'dsandbox gc' tries again", left->message);
     if (error != NULL)
         dsb_result_fail(result, error);
     note_files(&sandbox, &start, result);

@@ -401,27 +401,32 @@ void dsb_sandbox_forget(struct dsb_sandbox *sandbox)
             close(fds[i]);
 }
 
-void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options *options, GError *failure)
+gboolean dsb_sandbox_stop(struct dsb_sandbox *sandbox, GError **error)
 {
     dsb_sandbox_hang_up(sandbox);
     if (sandbox->stopped)
-        return;
+        return TRUE;
     sandbox->stopped = TRUE;
     /* By name where `create` did not come back with an id: the engine may have made it all the same. */
-    g_autoptr(GError) error = NULL;
     const char *id = sandbox->container != NULL ? sandbox->container : sandbox->name;
-    if (!dsb_backend_destroy(sandbox->engine->backend, id, &error)) {
-        sandbox->dir->stale = TRUE;
-        note(sandbox, DSB_UNFINISHED_CREATED);
-        dsb_say(options, "container %s could not be removed: %s%s", sandbox->name, error->message,
-                failure == NULL ? "; 'dsandbox gc' tries again" : "");
-        if (failure != NULL) {
-            g_autofree char *message = failure->message;
-            failure->message = g_strdup_printf("%s; its container may still be there: when the engine answers again, "
-                                               "'dsandbox gc' removes it",
-                                               message);
-        }
-    }
+    if (dsb_backend_destroy(sandbox->engine->backend, id, error))
+        return TRUE;
+    sandbox->dir->stale = TRUE;
+    note(sandbox, DSB_UNFINISHED_CREATED);
+    g_prefix_error(error, "container %s could not be removed: ", sandbox->name);
+    return FALSE;
+}
+
+void dsb_sandbox_stop_failed(struct dsb_sandbox *sandbox, const struct dsb_run_options *options, GError *failure)
+{
+    g_autoptr(GError) error = NULL;
+    if (dsb_sandbox_stop(sandbox, &error))
+        return;
+    dsb_say(options, "%s", error->message);
+    g_autofree char *message = failure->message;
+    failure->message = g_strdup_printf("%s; its container may still be there: when the engine answers again, "
+                                       "'dsandbox gc' removes it",
+                                       message);
 }
 
 void dsb_sandbox_collect(const struct dsb_sandbox *sandbox, const struct dsb_run_options *options)

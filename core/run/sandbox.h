@@ -31,8 +31,10 @@ gboolean dsb_sandbox_open(struct dsb_sandbox *sandbox, const dsb_policy *policy,
                           gboolean one_shot, struct dsb_result *result, GError **error);
 /** Close the stream: pid 1 ends. */
 void dsb_sandbox_hang_up(struct dsb_sandbox *sandbox);
-/** Close the stream and remove the container, once; when it could not, the log and `failure` (may be NULL) say so. */
-void dsb_sandbox_stop(struct dsb_sandbox *sandbox, const struct dsb_run_options *options, GError *failure);
+/** Close the stream and remove the container, once. FALSE: it could not, and `gc` tries again. */
+gboolean dsb_sandbox_stop(struct dsb_sandbox *sandbox, GError **error);
+/** The same after a failure, whose text says it then (the log has why). */
+void dsb_sandbox_stop_failed(struct dsb_sandbox *sandbox, const struct dsb_run_options *options, GError *failure);
 /** Remove what runs that were killed left in its engine, where there were any. */
 void dsb_sandbox_collect(const struct dsb_sandbox *sandbox, const struct dsb_run_options *options);
 /**

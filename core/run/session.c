@@ -70,12 +70,12 @@ static gboolean enter(struct dsb_session *session, GError **error)
     return TRUE;
 }
 
-static void close_session(struct dsb_session *session);
+static gboolean close_session(struct dsb_session *session, GError **error);
 
 static void leave(struct dsb_session *session)
 {
     if (!g_atomic_int_compare_and_exchange(&session->use, AT_WORK, IDLE))
-        close_session(session);
+        close_session(session, NULL);
     dsb_standard_fds_release();
 }
 
@@ -119,7 +119,7 @@ static struct dsb_session *open_with(const dsb_policy *policy, const struct dsb_
         dsb_engine_listen(session->box.engine, NULL);
         return session;
     }
-    dsb_sandbox_stop(&session->box, options, error);
+    dsb_sandbox_stop_failed(&session->box, options, error);
     dsb_result_fail(session->facts, error);
     if (failure != NULL)
         *failure = g_steal_pointer(&session->facts);
@@ -152,29 +152,36 @@ static void run_exit_handlers(struct dsb_session *session)
     json_object_put(dsb_exec_control(&session->box.wire, number, command, deadline, NULL));
 }
 
-static void close_session(struct dsb_session *session)
+static gboolean close_session(struct dsb_session *session, GError **error)
 {
     if (session->dead == NULL && session->executions > 0)
         run_exit_handlers(session);
-    dsb_sandbox_stop(&session->box, &nobody, NULL);
+    gboolean removed = dsb_sandbox_stop(&session->box, error);
     free_session(session);
+    return removed;
 }
 
-void dsb_session_close(struct dsb_session *session)
+gboolean dsb_session_end(struct dsb_session *session, GError **error)
 {
     if (session == NULL)
-        return;
+        return TRUE;
     if (session->opener != getpid()) {
         dsb_sandbox_forget(&session->box);
-        return;
+        return TRUE;
     }
     /* Who is at work in it closes it on leaving. */
-    if (g_atomic_int_compare_and_exchange(&session->use, AT_WORK, TO_BE_CLOSED))
-        return;
+    if (g_atomic_int_compare_and_exchange(&session->use, AT_WORK, TO_BE_CLOSED)) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_BUSY,
+                            "the session is in use: it ends with the call that uses it, and what comes of that is not known");
+        return FALSE;
+    }
     dsb_standard_fds_hold();
-    close_session(session);
+    gboolean removed = close_session(session, error);
     dsb_standard_fds_release();
+    return removed;
 }
+
+void dsb_session_close(struct dsb_session *session) { dsb_session_end(session, NULL); }
 
 static struct dsb_result *new_result(const struct dsb_session *session)
 {
@@ -303,12 +310,12 @@ static gboolean check(struct dsb_session *session, const struct dsb_request *req
 }
 
 /* The container's own word is not to be had any more. */
-static void lose(struct dsb_session *session, const struct dsb_run_options *options, GError *why,
+static void lose(struct dsb_session *session, const struct dsb_run_options *options, const GError *why,
                  struct dsb_result *result)
 {
     bury(session, why);
+    dsb_sandbox_stop_failed(&session->box, options, session->dead);
     dsb_result_set_state(result, DSB_OUTCOME_LOST, session->dead->message);
-    dsb_sandbox_stop(&session->box, options, why);
 }
 
 static gboolean run(struct dsb_session *session, const struct dsb_run_options *options,
@@ -333,11 +340,13 @@ static gboolean run(struct dsb_session *session, const struct dsb_run_options *o
     note_files(session, &exec, files, since_ns, result);
     dsb_sandbox_stamp(result, began, "compared_ms");
     g_autoptr(GError) silent =
-        g_error_new_literal(DSB_ERROR, DSB_ERROR_LOST, "the sandbox did not answer, and was removed");
-    if (!ran)
-        lose(session, options, *error, result);
-    else if (exec.broken)
-        lose(session, options, silent, result);
+        g_error_new_literal(DSB_ERROR, DSB_ERROR_LOST, "the sandbox did not answer, and was ended");
+    if (!ran || exec.broken)
+        lose(session, options, ran ? silent : *error, result);
+    if (!ran) { /* that it is still there belongs to it */
+        g_clear_error(error);
+        *error = g_error_copy(session->dead);
+    }
     return ran;
 }
 

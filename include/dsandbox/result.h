@@ -179,6 +179,11 @@ const char *dsb_result_plugin_path(const dsb_result *result);
 const char *dsb_result_plugin_version(const dsb_result *result);
 const char *dsb_result_image(const dsb_result *result);
 const char *dsb_result_image_id(const dsb_result *result);
+/**
+ * What of a one-shot run could not be removed, and why, for people: `gc` tries again. NULL: nothing that is known of, or
+ * the failure says it.
+ */
+const char *dsb_result_leftover(const dsb_result *result);
 /** The `index`-th step that was done and, in *ms (may be NULL), when, from the beginning. NULL beyond the last. */
 const char *dsb_result_step(const dsb_result *result, gsize index, double *ms);
 

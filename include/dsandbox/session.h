@@ -105,7 +105,13 @@ typedef struct dsb_session dsb_session;
  */
 dsb_session *dsb_session_open(const dsb_policy *policy, const struct dsb_run_options *options, dsb_result **failure);
 
-/** Remove the container and unlock; files stay. Takes no longer than the engine's timeout. NULL is allowed. */
+/**
+ * Remove the container and unlock; files stay. Takes no longer than the engine's timeout. NULL is allowed. The session is
+ * gone in any case. FALSE: its container could not be removed (dsb_gc tries again), or, BUSY, that is not known: the
+ * session is in use, and ends with that call.
+ */
+gboolean dsb_session_end(dsb_session *session, GError **error);
+/** The same for whom it does not matter. */
 void dsb_session_close(dsb_session *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_session, dsb_session_close)
 

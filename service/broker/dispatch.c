@@ -269,7 +269,10 @@ static void on_gone(gpointer owner, const char *why)
     fail(job, error);
     if (session->ever_open)
         job->outcome.ended = g_strdup(why);
-    if (job->kind == JOB_CLOSE && !job->delete_files)
+    if (job->kind == JOB_CLOSE && session->open)
+        g_prefix_error(&job->outcome.error, "session %s ended, but its container%s may still be there ('dsandbox gc' removes it): ",
+                       session->id, job->delete_files ? ", and its files," : "");
+    else if (job->kind == JOB_CLOSE && !job->delete_files)
         g_clear_error(&job->outcome.error); /* it is gone, as was asked */
     finish(session, job);
 }

@@ -98,7 +98,7 @@ static void forget_oldest(struct service *service)
 void record_end(struct session *session, const GError *kept)
 {
     if (session->end_reason == NULL && kept != NULL)
-        session->end_reason = g_strdup_printf("the session was deleted, but not its files: %s", kept->message);
+        session->end_reason = g_strdup_printf("the session was deleted, but not all that it had: %s", kept->message);
     if (session->end_reason == NULL) {
         g_autofree char *path = path_of(session);
         if (unlink(path) < 0 && errno != ENOENT)

@@ -245,6 +245,8 @@ static void session_gone(struct session *session, struct job *job)
 {
     struct service *service = session->service;
     struct request *request;
+    if (job->outcome.error != NULL && g_queue_is_empty(&session->ended_waiters))
+        service_log("%s", job->outcome.error->message);
     record_end(session, job->outcome.error);
     if (session->end_reason == NULL)
         idempotency_forget(session->id);

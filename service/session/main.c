@@ -365,6 +365,7 @@ int main(void)
     g_main_loop_unref(process.loop);
     settings_free(process.work.settings);
     g_free(process.work.ended);
+    g_clear_error(&process.work.left);
     g_free(process.work.mark);
     g_free(process.owner);
     return 0;

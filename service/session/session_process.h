@@ -37,6 +37,7 @@ struct work {
     dsb_session *session;
     guint64 before; /**< executions of the session before this sandbox */
     char *ended;    /**< why it is gone, when that came between two orders */
+    GError *left;   /**< what of the last one could not be removed; NULL: nothing */
     char *mark;     /**< dsb_installation_mark when the process began */
 };
 /** Do what the task says, and fill in its outcome. */

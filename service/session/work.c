@@ -154,19 +154,31 @@ static gboolean open_session(struct work *work, struct task *task)
         return FALSE;
     }
     g_clear_pointer(&work->ended, g_free);
+    g_clear_error(&work->left);
     work->before = task->order.before;
     task->outcome.opened = TRUE;
     take_facts(work, &task->outcome);
     return TRUE;
 }
 
+/* What could not be removed is remembered until there is another sandbox, which removes it first. */
+static void end_sandbox(struct work *work)
+{
+    GError *why = NULL;
+    if (!dsb_session_end(g_steal_pointer(&work->session), &why)) {
+        g_clear_error(&work->left);
+        work->left = g_error_new(DSB_ERROR, why->code, "its %s; 'dsandbox gc' tries again", why->message);
+        g_error_free(why);
+    }
+}
+
 static void drop(struct work *work, struct task *task, const char *why)
 {
-    g_clear_pointer(&work->session, dsb_session_close);
+    end_sandbox(work);
     g_free(work->ended);
-    work->ended = g_strdup(why);
     g_free(task->outcome.ended);
-    task->outcome.ended = g_strdup(why);
+    work->ended = g_strconcat(why, work->left != NULL ? "; " : NULL, work->left != NULL ? work->left->message : NULL, NULL);
+    task->outcome.ended = g_strdup(work->ended);
 }
 
 /* It is not alive: a control operation says why. */
@@ -241,9 +253,16 @@ static void gc(struct work *work, struct task *task)
 static void close_session(struct work *work, struct task *task)
 {
     const struct settings *settings = work->settings;
-    g_clear_pointer(&work->session, dsb_session_close);
-    if (task->order.flag)
-        dsb_files_delete_session(settings->base_dir, settings->id, &task->outcome.error);
+    GError **error = &task->outcome.error;
+    end_sandbox(work);
+    gboolean deleted = !task->order.flag || dsb_files_delete_session(settings->base_dir, settings->id, error);
+    if (work->left == NULL)
+        return;
+    if (deleted)
+        g_set_error(error, DSB_ERROR, work->left->code, "session %s ended%s, but %s", settings->id,
+                    task->order.flag ? " and its files were deleted" : "", work->left->message);
+    else
+        g_prefix_error(error, "session %s ended, but %s; and ", settings->id, work->left->message);
 }
 
 static void obey(struct work *work, struct task *task)

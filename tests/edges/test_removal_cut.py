@@ -85,7 +85,9 @@ class Cut(SessionCase):
                 self.assertEqual(dsb("exec", self.s, "-c", "open('up', 'w').close()").status, 0)
                 self.stop_first_process(marker)
                 done = self.cut(moment, b"DELETE /", lambda: dsb("session", "rm", "--files", self.s, limit=120))
-                self.assertEqual((done.status, done.stdout), (0, self.s + "\n"), done)
+                left = "could not be removed" in done.stderr  # what the engine had not done before its end
+                self.assertTrue(left or moment is not None, done)
+                self.assertEqual((done.status, done.stdout), (125, "") if left else (0, self.s + "\n"), done)
 
     def test_end_of_a_run(self):
         for moment in MOMENTS:

@@ -245,7 +245,7 @@ class Result:
     """One execution. `status`: ok error timeout oom signal output_limit disk_limit cancelled lost refused.
 
     reason: what the status means here, where it does not say all. image: as it was asked for; image_id: what was run.
-    plugin: path and version of the file that the backend is.
+    plugin: path and version of the file that the backend is. leftover: what could not be removed, and why.
     """
 
     status: str
@@ -280,6 +280,7 @@ class Result:
     reason: Optional[str] = None
     image_id: Optional[str] = None
     plugin: Optional[Dict[str, Any]] = None
+    leftover: Optional[str] = None
 
     @property
     def ok(self) -> bool:
@@ -363,6 +364,7 @@ class Result:
             reason=_text(data, "reason"),
             image_id=_text(image, "id"),
             plugin=_object(data, "plugin") or None,
+            leftover=_text(data, "leftover"),
         )
 
 
