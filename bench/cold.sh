@@ -17,7 +17,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 case $(sh $rig env 2>/dev/null) in
 *_HOST=*) ;;
-*) stop=1 && DSB_RIG_ONLY="docker podman" sh $rig up >&2 || exit 1 ;;
+*) stop=1 && DSB_RIG_ONLY="docker podman" sh $rig up >&2 || [ $? -eq 3 ] || exit 1 ;;
 esac
 eval "$(sh $rig env)"
 python3 "bench/${DSB_BENCH:-cold}.py" --program "$program" --base-dir "$work/base" \

@@ -13,8 +13,9 @@
 #
 # Three engines: rootful dockerd, rootful Podman, rootless Podman. One that
 # cannot run here is reported as `SKIP name: reason`; the others still start.
-# `up` succeeds when at least one runs, and fails when one that is named in
-# DSB_RIG_MUST_RUN ("docker podman rootless") does not.
+# The last lines of `up` name those that did not come up, and why. It ends with 1
+# when none runs, or one that is named in DSB_RIG_MUST_RUN ("docker podman rootless")
+# does not, with 3 when one that DSB_RIG_ONLY names does not, and else with 0.
 #
 #   DSB_RIG_DIR    state that lasts (images), on an ordinary file system; rigs with different ones live side by side
 #   DSB_RIG_IMAGES directory of the image cache (DSB_RIG_DIR/image), which several rigs may share
@@ -503,19 +504,33 @@ up() {
 			skip $e "not asked for (DSB_RIG_ONLY)"
 		fi
 	done
-	count=0
+	count=0 missing=''
 	for e in docker podman rootless; do
 		if running $e; then
 			count=$((count + 1))
-			continue
+		elif wanted $e; then
+			missing="$missing $e"
 		fi
-		case " ${DSB_RIG_MUST_RUN:-} " in
-		*" $e "*) die "'$e' must run and does not" ;;
-		esac
+	done
+	imported=0
+	if [ $count -gt 0 ]; then
+		import_all 9>&- || imported=1
+		show_env
+	fi
+	tell_missing
+}
+
+# The last word, and the exit status where it is about an engine.
+tell_missing() {
+	for e in $missing; do
+		say "$e did not come up: $(cat "$run/$e/skip" 2>/dev/null || echo "it ended, see $run/$e/log")"
 	done
 	[ $count -gt 0 ] || die "no engine runs"
-	import_all 9>&- || exit 1
-	show_env
+	for e in ${DSB_RIG_MUST_RUN:-}; do
+		running "$e" || die "'$e' must run and does not"
+	done
+	[ $imported -eq 0 ] || die "not every engine has the image: see above"
+	[ -z "$missing" ] || [ -z "${DSB_RIG_ONLY:-}" ] || exit 3
 }
 
 down() {
