@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What dsb-init does for an interpreter that misbehaves has an end: in the place of kernel.py stands a program of the test.
 
-Every case runs as an ordinary process and as pid 1 of new namespaces; the client is test_guest.py's.
+Every case runs as an ordinary process and as pid 1 of new namespaces; the client is guest_client.py's.
 """
 import json
 import os
@@ -10,8 +10,8 @@ import shutil
 import tempfile
 import unittest
 
-import test_guest
-from test_guest import DONE, FAILURE, Guest, namespaces
+import guest_client
+from guest_client import DONE, FAILURE, Guest, namespaces
 from test_session import Session
 
 STARTS_MAX = 6  # the first, and five again
@@ -42,11 +42,11 @@ class Cases:
         self.directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.directory, True)
         os.chmod(self.directory, 0o777)
-        shutil.copy(os.path.join(test_guest.GUEST, "dsb-init"), self.directory)
+        shutil.copy(os.path.join(guest_client.GUEST, "dsb-init"), self.directory)
         with open(os.path.join(self.directory, "kernel.py"), "w", encoding="utf-8") as out:
             out.write(text)
-        before, test_guest.GUEST = test_guest.GUEST, self.directory
-        self.addCleanup(setattr, test_guest, "GUEST", before)
+        before, guest_client.GUEST = guest_client.GUEST, self.directory
+        self.addCleanup(setattr, guest_client, "GUEST", before)
 
     def starts(self):
         return os.path.getsize(os.path.join(self.directory, "starts"))

@@ -8,8 +8,8 @@ import tempfile
 import time
 import unittest
 
-import test_guest
-from test_guest import CANCEL, CONTROL, STDIN, STDOUT, control_command, namespaces, scaled
+import guest_client
+from guest_client import CANCEL, CONTROL, STDIN, STDOUT, control_command, namespaces, scaled
 from test_session import Base
 
 
@@ -451,10 +451,10 @@ class AsPid1(Cases, unittest.TestCase):
             directory = tempfile.mkdtemp()
             self.addCleanup(shutil.rmtree, directory)
             os.chmod(directory, 0o755)
-            for name in os.listdir(test_guest.GUEST):
-                shutil.copy(os.path.join(test_guest.GUEST, name), directory)
-            self.addCleanup(setattr, test_guest, "GUEST", test_guest.GUEST)
-            test_guest.GUEST = directory
+            for name in os.listdir(guest_client.GUEST):
+                shutil.copy(os.path.join(guest_client.GUEST, name), directory)
+            self.addCleanup(setattr, guest_client, "GUEST", guest_client.GUEST)
+            guest_client.GUEST = directory
             prefix += [drop, "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
                        "--no-new-privs"]
         s = self.start(prefix=prefix, env={"PATH": "/usr/local/bin:/usr/bin:/bin"})

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Session mode of dsb-init and session.py, without any engine; the client is test_guest.py's.
+"""Session mode of dsb-init and session.py, without any engine; the client is guest_client.py's.
 
 Every case runs as an ordinary process and as pid 1 of new namespaces; what would reach
 foreign processes (kill of -1) runs in namespaces only.
@@ -14,7 +14,7 @@ import tempfile
 import time
 import unittest
 
-from test_guest import (ACK, ANSWER, CANCEL, CONTROL, DONE, EXEC, FAILURE, READY, REPORT, STDERR, STDIN, STDOUT, Guest,
+from guest_client import (ACK, ANSWER, CANCEL, CONTROL, DONE, EXEC, FAILURE, READY, REPORT, STDERR, STDIN, STDOUT, Guest,
                         control_command, exec_command, namespaces, scaled)
 
 BACKGROUND = 15
