@@ -7,9 +7,13 @@
 /** Where Podman listens: `given`, CONTAINER_HOST, or the usual socket of this user; *chosen: the user named it. */
 struct dsbe_endpoint *dsb_podman_endpoint(const char *given, gboolean *chosen, GError **error);
 
+/** What Podman gets of our environment besides what all engines do, and nothing else. */
+extern const char *const dsb_podman_passed[];
+
 /**
- * What decides how Podman runs here and can change under a service: subordinate ids, its configuration, the user's part
- * of the control groups. A few characters (new), others after each change.
+ * What decides how Podman runs here and is another one for a service that is there: subordinate ids, its configuration,
+ * the user's part of the control groups, and its environment, in which a build finds its proxy. A few characters (new),
+ * others after each change.
  */
 char *dsb_podman_state(void);
 

@@ -99,8 +99,7 @@ static gboolean answers(const char *path, int *shortage)
     return good;
 }
 
-/* What Podman needs of our environment besides what all engines do, and nothing else. */
-static const char *const passed[] = {
+const char *const dsb_podman_passed[] = {
     "USER",           "LOGNAME",            "LANG",       "LC_ALL",      "TMPDIR",
     "XDG_CACHE_HOME", "REGISTRY_AUTH_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "http_proxy",     "https_proxy",        "no_proxy",   NULL,
@@ -109,7 +108,7 @@ static const char *const passed[] = {
 /* In a session of its own: it outlives us, and a terminal's signals do not reach it. 0, or an errno. */
 static int spawn_service(const struct dsb_podman_service *service, pid_t *pid)
 {
-    g_auto(GStrv) environment = dsbe_environment(passed);
+    g_auto(GStrv) environment = dsbe_environment(dsb_podman_passed);
     g_autofree char *url = g_strconcat("unix://", service->socket, NULL);
     /* conmon leaves a file "oom" where it is, when a container runs out of memory. */
     g_autofree char *home = g_path_get_dirname(service->log);

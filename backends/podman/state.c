@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A service has the ids, the settings and the control group of when it began. */
+/* A service has the ids, the settings, the control group and the environment of when it began. */
 #include "podman/endpoint.h"
 
 #include <sys/stat.h>
@@ -50,6 +50,9 @@ char *dsb_podman_state(void)
     for (gsize i = 0; i < G_N_ELEMENTS(variables); i++)
         if (g_getenv(variables[i]))
             add_file(text, g_getenv(variables[i]));
+    for (const char *const *name = dsb_podman_passed; *name; name++)
+        if (g_getenv(*name))
+            g_string_append_printf(text, "%s=%s\n", *name, g_getenv(*name));
     if (geteuid() != 0)
         add_login(text);
     char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text->str, -1);

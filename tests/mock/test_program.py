@@ -5,7 +5,6 @@ The program against engines that hang, are on another host, or speak TLS, and wh
 needed. DSB_TEST_PROGRAM is the program. Arguments are those of unittest.
 """
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -181,36 +180,6 @@ class Cancel(Case):
         for step in ("info", "create"):
             with self.subTest(step):
                 self.dead(step, [signal.SIGINT], "docker-cli")
-
-    def test_podman_service_lock(self):
-        """Somebody holds the lock of the service's start for ever."""
-        program = os.path.join(self.dir, "podman")
-        with open(program, "w", encoding="ascii") as out:
-            out.write("#!/bin/sh\nexec sleep 60\n")
-        os.chmod(program, 0o755)
-        runtime = os.path.join(self.dir, "run", "dsandbox")
-        os.mkdir(runtime, 0o700)
-        lock = os.open(os.path.join(runtime, "podman.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        self.addCleanup(os.close, lock)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        env = {"PATH": self.dir + ":/usr/bin:/bin", "DOCKER_HOST": None, "CONTAINER_HOST": None}
-        if os.geteuid() == 0 and os.path.exists("/run/podman/podman.sock"):
-            self.skipTest("a Podman service is running here")
-        begin = time.monotonic()
-        done = self.dsb(*self.run_args("podman"), "--engine-timeout", "1", env=env)
-        self.failure(done, "engine_timeout", "podman system service")
-        self.assertLess(time.monotonic() - begin, scaled(3) * SLACK)
-        for locked in (True, False):
-            with self.subTest(locked=locked):
-                if not locked:
-                    fcntl.flock(lock, fcntl.LOCK_UN)
-                process = self.start(*self.run_args("podman"), env=env)
-                time.sleep(0.7 * SLACK)
-                process.send_signal(signal.SIGINT)
-                begin = time.monotonic()
-                done = self.end(process)
-                self.assertLess(time.monotonic() - begin, scaled(2) * SLACK)
-                self.assertEqual(json.loads(done[1])["status"], "cancelled", done)
 
 
 class Deadlines(Case):
