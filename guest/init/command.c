@@ -24,7 +24,7 @@ struct form {
 };
 
 static const struct form config_form = {
-    .flags = CONFIG_SESSION | CONFIG_CHECKPOINT,
+    .flags = CONFIG_SESSION | CONFIG_CHECKPOINT | CONFIG_CHECKPOINT_IDLE,
     .numbers = {[CONFIG_IDLE_MS] = {"idle_ms", 1, TIME_MAX_MS},
                 [CONFIG_LIFE_MS] = {"life_ms", 1, TIME_MAX_MS},
                 [CONFIG_RESULTS_LIMIT] = {"results_limit", REPORT_LEAST, REPORT_MOST},
@@ -114,6 +114,8 @@ const char *command_read(struct command *c, enum frame_type type, const unsigned
     c->variables = (uint32_t) get_number(data + 12, 4);
     if (c->flags & ~form->flags)
         return "unknown flags";
+    if (type == FRAME_CONFIG && (c->flags & CONFIG_CHECKPOINT_IDLE) && !(c->flags & CONFIG_CHECKPOINT))
+        return "flags that do not go together";
     if (c->arguments > ARGUMENTS_MAX || c->variables > VARIABLES_MAX)
         return "too many arguments or variables";
     const char *wrong = read_numbers(c, form, data + 16);

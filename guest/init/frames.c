@@ -88,7 +88,8 @@ static void on_config(const unsigned char *data, size_t n)
     if (c.flags & CONFIG_SESSION) {
         g.session.on = true;
         g.session.memory = c.numbers[CONFIG_MEMORY] ? c.numbers[CONFIG_MEMORY] : -1;
-        g.session.checkpoint = c.flags & CONFIG_CHECKPOINT;
+        if (c.flags & CONFIG_CHECKPOINT)
+            g.session.checkpoint = c.flags & CONFIG_CHECKPOINT_IDLE ? CHECKPOINT_IDLE : CHECKPOINT_ALWAYS;
         buf_add(&g.session.config, data, n);
         session_start();
         return;

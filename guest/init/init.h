@@ -84,7 +84,7 @@ void json_string(struct buf *b, const char *text, size_t n);
 #define COMMAND_NUMBERS 4
 
 /* Flags, and what the numbers are; PROTOCOL.md has the layout. */
-enum { CONFIG_SESSION = 1, CONFIG_CHECKPOINT = 2 };
+enum { CONFIG_SESSION = 1, CONFIG_CHECKPOINT = 2, CONFIG_CHECKPOINT_IDLE = 4 };
 enum { CONFIG_IDLE_MS, CONFIG_LIFE_MS, CONFIG_RESULTS_LIMIT, CONFIG_MEMORY };
 enum { EXEC_OUTPUT_KILL = 1 };
 enum { EXEC_TIMEOUT_MS, EXEC_GRACE_MS, EXEC_OUTPUT_LIMIT };

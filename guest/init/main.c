@@ -211,9 +211,7 @@ static void loop_once(void)
         read_host();
     on_deadlines(now_ms());
     flush_out();
-    /* The answer is on its way: now there is time for a rollback point. */
-    if (g.session.point_due && g.phase != RUNNING && buf_len(&g.out_queue) == 0)
-        point_take();
+    point_on_time();
 }
 
 static void set_up(void)

@@ -17,6 +17,8 @@
 #define RESUME_WAIT_MS 5000
 #define COMING_WAIT_MS 2000
 #define PATIENCE_MS 10000
+#define QUIET_MS 50 /* a burst of executions has shorter pauses */
+#define UNSAVED_MS 10000 /* a session that never rests has a point after so much of what none has */
 #define PROCESSES_FREE 2 /* while a point is taken: the copy and the one that makes it */
 /* A point that was taken before memory became short may stay when it holds at most this part of the limit. */
 #define CHEAP_PART 5
@@ -173,14 +175,36 @@ static bool cheap(const struct point *p)
     return size <= limit() / CHEAP_PART && used_memory(size) + size <= limit();
 }
 
+/* How far the point is behind: a count, since the host may number executions beyond one sandbox. */
+static const char *last_executions(char *text, size_t size, uint32_t after)
+{
+    uint32_t n = g.session.last - after;
+
+    if (n == 1)
+        return "the last execution";
+    snprintf(text, size, "the last %" PRIu32 " executions", n);
+    return text;
+}
+
+/* What a crash does as long as there is no newer point. */
+static void loses(char *text, size_t size, const char *begin, const char *more)
+{
+    char last[48];
+
+    if (g.session.point.pid > 0)
+        snprintf(text, size, "%s%s loses the variables of %s", begin, more,
+                 last_executions(last, sizeof last, g.session.point.after));
+    else
+        snprintf(text, size, "%s%s loses all variables", begin, more);
+}
+
 static void skip(char *text, size_t size, const char *why, const char *more)
 {
+    char begin[112];
+
     g.session.no_point = why;
-    if (g.session.point.pid > 0)
-        snprintf(text, size, "skipped: %s%s, a crash goes back to execution %" PRIu32, why, more,
-                 g.session.point.after);
-    else
-        snprintf(text, size, "skipped: %s%s", why, more);
+    snprintf(begin, sizeof begin, "skipped: %s%s", why, more);
+    loses(text, size, begin, ", a crash");
 }
 
 /* The limit with which there would be a point. */
@@ -193,31 +217,83 @@ static void skip_for_memory(char *text, size_t size)
     skip(text, size, "memory", more);
 }
 
-void point_decide(char *text, size_t size)
+/* False: there cannot be one now, and the text says why. */
+static bool allowed(char *text, size_t size)
 {
-    g.session.point_due = false;
-    if (!g.session.checkpoint) {
-        snprintf(text, size, "off");
-        return;
-    }
     int64_t processes = g.cg.pids_limit >= 0 ? cgroup_pids_current(&g.cg) : -1;
     if (processes >= 0 && processes + PROCESSES_FREE > g.cg.pids_limit) {
         point_wait(); /* what is said of an older one is to be true */
         skip(text, size, "processes", "");
-        return;
+        return false;
     }
     if (g.session.up && !memory_allows()) {
         point_wait();
         /* Memory first: what the older one holds may be what is missing. */
-        if (g.session.point.pid > 0 && !cheap(&g.session.point))
+        if (g.session.point.pid > 0 && !cheap(&g.session.point)) {
             point_drop("memory");
+            g.session.point_gone = true;
+        }
         if (g.session.point.pid > 0 || !memory_allows()) {
             skip_for_memory(text, size);
-            return;
+            return false;
         }
     }
-    g.session.point_due = true;
-    snprintf(text, size, "taken");
+    return true;
+}
+
+/* A point that was there and is gone is not waited for: in a burst of crashes the second one would lose everything. */
+static bool urgent(void)
+{
+    const struct session *s = &g.session;
+
+    return s->checkpoint == CHECKPOINT_ALWAYS || s->point_gone ||
+           (s->unsaved_since && now_ms() - s->unsaved_since >= UNSAVED_MS);
+}
+
+void point_want(void)
+{
+    g.session.quiet_at = now_ms() + QUIET_MS;
+    if (!g.session.up || g.session.checkpoint == CHECKPOINT_OFF)
+        g.session.point_due = NOT_DUE;
+    else
+        g.session.point_due = urgent() ? DUE_NOW : DUE_WHEN_QUIET;
+}
+
+void point_begin(void)
+{
+    g.session.point_due = NOT_DUE;
+    if (!g.session.unsaved_since)
+        g.session.unsaved_since = now_ms();
+}
+
+void point_postpone(void) { g.session.quiet_at = now_ms() + QUIET_MS; }
+
+void point_decide(char *text, size_t size)
+{
+    g.session.point_due = NOT_DUE;
+    if (g.session.checkpoint == CHECKPOINT_OFF) {
+        snprintf(text, size, "off");
+        return;
+    }
+    if (!allowed(text, size))
+        return;
+    if (urgent()) {
+        snprintf(text, size, "taken");
+    } else {
+        point_wait(); /* what is said of an older one is to be true */
+        loses(text, size, "pending:", " a crash before it is taken");
+    }
+    point_want();
+}
+
+const char *point_absence(void)
+{
+    if (g.session.checkpoint == CHECKPOINT_OFF)
+        return "they are off";
+    if (g.session.no_point)
+        return g.session.no_point;
+    return g.session.checkpoint == CHECKPOINT_IDLE ? "none yet, since the session had not been quiet"
+                                                   : "none had been taken yet";
 }
 
 /* --- making, keeping, using --- */
@@ -282,9 +358,11 @@ void point_connected(int fd)
 
 void point_take(void)
 {
-    if (!g.session.point_due || !g.session.up || g.kernel.control < 0)
+    if (g.session.point_due != DUE_NOW || !g.session.up || g.kernel.control < 0)
         return;
-    g.session.point_due = false;
+    g.session.point_due = NOT_DUE;
+    g.session.point_gone = false;
+    g.session.unsaved_since = 0;
     point_wait();
     if (g.session.listener < 0) {
         g.session.no_point = "there is no way to it";
@@ -294,6 +372,24 @@ void point_take(void)
     p->after = g.session.last;
     g.session.coming_until = now_ms() + PATIENCE_MS;
     p->nonce = session_send('F', g.session.last, NULL);
+}
+
+int64_t point_wait_until(void)
+{
+    bool quiet = g.session.up && g.kernel.control >= 0 && g.phase != RUNNING && !g.pending && buf_len(&g.out_queue) == 0;
+
+    return g.session.point_due == DUE_WHEN_QUIET && quiet ? g.session.quiet_at : INT64_MAX;
+}
+
+void point_on_time(void)
+{
+    char text[160];
+
+    if (g.phase == RUNNING || buf_len(&g.out_queue) > 0)
+        return;
+    if (now_ms() >= point_wait_until()) /* memory and processes may have become short meanwhile */
+        g.session.point_due = allowed(text, sizeof text) ? DUE_NOW : NOT_DUE;
+    point_take();
 }
 
 void point_read(void)
@@ -317,6 +413,7 @@ void point_read(void)
     p->pid = a.pid;
     p->threads = a.count;
     g.session.point = *p;
+    g.session.no_point = NULL;
     *p = (struct point){.fd = -1};
     if (former > 1)
         kill(former, SIGKILL);
@@ -326,6 +423,17 @@ void point_ended(void)
 {
     forget(&g.session.point);
     g.session.no_point = "the last one was ended";
+    g.session.point_gone = true;
+}
+
+void point_went_back(char *text, size_t size, const char *why, uint32_t threads)
+{
+    uint32_t to = (uint32_t) g.session.outcome.to;
+    char last[48];
+    bool more = g.session.last > to;
+
+    snprintf(text, size, "%s%s%s%s%s", why, more ? "; what " : "", more ? last_executions(last, sizeof last, to) : "",
+             more ? " before it did to variables is gone" : "", threads ? "; threads were not carried over" : "");
 }
 
 bool point_resume(uint32_t *after, uint32_t *threads)
@@ -351,6 +459,8 @@ bool point_resume(uint32_t *after, uint32_t *threads)
     setsockopt(p->fd, SOL_SOCKET, SO_PASSCRED, &(int){0}, sizeof(int));
     g.kernel.pid = p->pid;
     g.kernel.control = p->fd;
+    g.session.point_gone = true;
+    g.session.unsaved_since = 0;
     *after = p->after;
     *threads = p->threads;
     *p = (struct point){.fd = -1};

@@ -71,7 +71,8 @@ static void start_interpreter(void)
         fail("cannot start the interpreter", strerror(errno));
     if (!kernel_send(g.kernel.control, &config, SEND_WAIT_MS) || !kernel_send(g.kernel.control, &listener, SEND_WAIT_MS))
         fail_kernel("cannot start the interpreter");
-    g.session.up = false;
+    g.session.up = g.session.point_gone = false;
+    g.session.unsaved_since = 0;
     g.session.start_deadline = now_ms() + START_WAIT_MS;
 }
 
@@ -98,7 +99,7 @@ static void on_up(void)
     g.session.reset_pending = false;
     if (g.phase == READY)
         g.deadline = now_ms() + g.idle_ms;
-    g.session.point_due = g.session.checkpoint;
+    point_want();
     point_take();
     run_pending();
 }
@@ -218,7 +219,7 @@ static void replace(const char *why)
     g.reason = REASON_NONE;
     recover(why);
     g.session.idle = g.session.outcome;
-    g.session.point_due = g.session.up && g.session.checkpoint;
+    point_want();
     point_take();
 }
 
@@ -229,6 +230,8 @@ static void run_pending(void)
     point_take();
     if (point_is_coming())
         return; /* once more when it is there */
+    if (!g.session.control || g.session.restores)
+        point_begin();
     clear_report();
     newcomers_note();
     g.session.answered = g.session.started = g.session.opened = false;
@@ -299,9 +302,10 @@ static void finish_control(bool dead)
     buf_free(&answer);
     buf_free(&text);
     if (g.session.restores) { /* the point has other variables */
-        char point[128];
+        char point[160];
         point_decide(point, sizeof point);
-    }
+    } else
+        point_postpone();
     give_back_report();
     g.session.control = false;
     g.phase = READY;
@@ -410,15 +414,12 @@ static void recover(const char *why)
     if (point_resume(&after, &threads)) {
         o->kind = ROLLED_BACK;
         o->to = after;
-        snprintf(o->reason, sizeof o->reason, "%s%s", why, threads ? "; threads were not carried over" : "");
+        point_went_back(o->reason, sizeof o->reason, why, threads);
         return;
     }
     kill_everything();
     o->kind = LOST;
-    snprintf(o->reason, sizeof o->reason, "%s; there was no rollback point: %s", why,
-             !g.session.checkpoint ? "they are off"
-             : g.session.no_point  ? g.session.no_point
-                                   : "none had been taken yet");
+    snprintf(o->reason, sizeof o->reason, "%s; there was no rollback point: %s", why, point_absence());
     start_interpreter();
 }
 
@@ -581,7 +582,7 @@ int64_t session_wait_until(void)
     if (!g.session.up)
         return g.session.start_deadline;
     if (!g.pending || g.phase != READY)
-        return INT64_MAX;
+        return point_wait_until();
     if (g.kernel.control < 0)
         return g.session.control_deadline;
     return point_is_coming() ? g.session.coming_until : 0;

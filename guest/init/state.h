@@ -46,9 +46,14 @@ struct point {
     uint64_t nonce;
 };
 
+/* When the interpreter is copied. */
+enum checkpoint { CHECKPOINT_OFF, CHECKPOINT_IDLE, CHECKPOINT_ALWAYS };
+enum due { NOT_DUE, DUE_WHEN_QUIET, DUE_NOW };
+
 /* What only session mode has. */
 struct session {
-    bool on, checkpoint;
+    bool on;
+    enum checkpoint checkpoint;
     bool up;                  /* the interpreter takes executions */
     int idle_losses;          /* interpreters in a row that ended with nothing to do */
     int64_t start_deadline;   /* while it is not up */
@@ -60,7 +65,10 @@ struct session {
     int connected;            /* standard streams that have come there, -1: they need not */
     struct point point, coming;
     int64_t coming_until; /* an execution waits so long for the copy, whose making is not its time */
-    bool point_due;
+    enum due point_due;
+    int64_t quiet_at;      /* DUE_WHEN_QUIET: then, if nothing comes before */
+    int64_t unsaved_since; /* the start of the first execution that no point has, 0: there is none */
+    bool point_gone;       /* there was one, and the variables are worth the next one now */
     const char *no_point; /* why there is none */
     uint32_t last;        /* the last execution that is over */
     uint64_t nonce;       /* of the message that S is to answer */
@@ -223,14 +231,26 @@ struct answer {
 bool read_answer(int fd, struct answer *a, bool *gone);
 /** Whether a crash after this execution can be rolled back, as text; drops a point that costs too much. */
 void point_decide(char *text, size_t size);
+/** The variables are others, or may be: a point is due, at once or when the session is quiet. */
+void point_want(void);
+/** An execution starts, or an operation that changes the variables: what is due waits for its end. */
+void point_begin(void);
+/** An operation that changed nothing is over: the session is quiet from now on. */
+void point_postpone(void);
 /** The interpreter could not make it. */
 void point_failed(uint64_t nonce);
 /** A connection that may be the copy's. */
 void point_connected(int fd);
-/** Asks for the point that is due. */
+/** Asks for the point that is due at once. */
 void point_take(void);
+/** The same, and for the one that is due in quiet when the time has come: the answer is on its way, nothing waits. */
+void point_on_time(void);
+/** When point_on_time() has to be called, INT64_MAX: never. */
+int64_t point_wait_until(void);
 /** A copy is being made, and there is still patience for it. */
 bool point_is_coming(void);
+/** Why there is none, for the end of a sentence. */
+const char *point_absence(void);
 /** Waits a little for a copy that is being made, then gives it up. */
 void point_wait(void);
 /** What the copy says on its socket. */
@@ -238,6 +258,8 @@ void point_read(void);
 void point_drop(const char *why);
 /** The point has died, and is reaped. */
 void point_ended(void);
+/** Why, and what a rollback to the end of execution outcome.to did not bring back. */
+void point_went_back(char *text, size_t size, const char *why, uint32_t threads);
 /** Continues the point as the interpreter. False: there is none, or it does not answer. */
 bool point_resume(uint32_t *after, uint32_t *threads);
 

@@ -36,7 +36,7 @@ class Command:
     """What the host wants, as dsb-init has checked it: numbers, then parts that begin with their length."""
 
     HEAD, LENGTH = struct.Struct("<4I4Q"), struct.Struct("<I")
-    SESSION, CHECKPOINT = 1, 2  # flags of the configuration
+    SESSION, CHECKPOINT = 1, 2  # flags of the configuration; when points are taken is for dsb-init
 
     def __init__(self, data):
         _, self.flags, arguments, _, *self.numbers = self.HEAD.unpack_from(data)

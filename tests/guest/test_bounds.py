@@ -52,7 +52,7 @@ class Cases:
         return os.path.getsize(os.path.join(self.directory, "starts"))
 
     def session(self):
-        session = Session(self.prefix, checkpoint=False)
+        session = Session(self.prefix, checkpoint="off")
         self.addCleanup(session.guest.close)
         return session
 

@@ -164,7 +164,7 @@ class Cases(Base):
         self.assertEqual(s.run("dict(os.environ)").value, "{'A': 'mine', 'TZ': 'UTC', 'G': 'h'}")
 
     def test_environment_of_the_config(self):
-        s = self.start(config_env={"A": "b"}, checkpoint=False)
+        s = self.start(config_env={"A": "b"}, checkpoint="off")
         self.assertEqual(s.run("import os\ndict(os.environ)").value, "{'A': 'b'}")
         s.run("os._exit(1)")
         self.assertEqual(s.run("import os\ndict(os.environ)").value, "{'A': 'b'}")
@@ -292,7 +292,7 @@ class Cases(Base):
         self.assertEqual(self.kept(s.run("'x' in globals()")).value, "False")
 
     def test_without_points(self):
-        s = self.start(checkpoint=False)
+        s = self.start(checkpoint="off")
         self.assertEqual(self.kept(s.run("x = 1")).state["point"], "off")
         self.assertEqual(self.kept(s.run("x")).value, "1")
         r = s.run("import os\nos._exit(4)")
@@ -327,14 +327,14 @@ class Cases(Base):
             self.skipTest("the tests have a memory limit of their own")
         self.assertEqual(s.run("a = 1").state["point"], "taken")
         r = s.run("x = bytearray(b'x') * (130 << 20)")
-        self.assertRegex(r.state["point"], r"^skipped: memory \(it takes a limit of \d+ MiB\), a crash goes back to execution 1$")
+        self.assertRegex(r.state["point"], r"^skipped: memory \(it takes a limit of \d+ MiB\), a crash loses the variables of the last execution$")
         r = s.run("import os\nos._exit(1)")
         self.assertEqual((r.outcome, r.state["to"]), ("rolled_back", 1))
         self.assertEqual(s.run("a, 'x' in globals()").value, "(1, False)")
         # A point that holds much is given up first.
         self.assertEqual(s.run("x = bytearray(b'x') * (60 << 20)").state["point"], "taken")
         point = s.run("y = bytearray(b'x') * (60 << 20)").state["point"]
-        said = re.fullmatch(r"skipped: memory \(it takes a limit of (\d+) MiB\)", point)
+        said = re.fullmatch(r"skipped: memory \(it takes a limit of (\d+) MiB\), a crash loses all variables", point)
         self.assertTrue(said and 200 <= int(said[1]) <= 600, point)
         r = s.run("import os\nos._exit(1)")
         self.assertEqual(r.outcome, "lost")
