@@ -9,14 +9,14 @@
 
 /** All options of all verbs, as parsed. */
 struct cli {
-    char *backend, *plugin, *host, *session, *base_dir, *image, *policy_file, *code, *stdin_file, *allow,
+    char *backend, *plugin, *host, *session, *base_dir, *image, *policy_file, *code, *stdin_file, *allow, *checkpoint,
         *engine_timeout;
     char **set; /**< policy keys given as options: "key", "text", "origin" triples, NULL-terminated */
     char **env;
     char **labels;
     char *tag, *file; /**< image build */
     char *format;     /**< -o */
-    gboolean json, verbose, from_packages, dry_run, no_service, interactive, no_wait, no_checkpoint, help, version;
+    gboolean json, verbose, from_packages, dry_run, no_service, interactive, no_wait, help, version;
     gboolean all, files, exist_ok, recursive;
     gboolean must_exist; /**< exec: none is made */
     char **args;         /**< what is left: verb and operands */

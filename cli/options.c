@@ -32,6 +32,10 @@ gboolean cli_options(const struct cli *cli, struct dsb_run_options *options, GEr
         return FALSE;
     }
     options->engine_timeout_ms = (uint32_t) seconds * 1000;
+    if (cli->checkpoint != NULL && !dsb_checkpoint_parse(cli->checkpoint, &options->checkpoint, error)) {
+        g_prefix_error(error, "--checkpoint: ");
+        return FALSE;
+    }
     if (cli->backend != NULL && cli->plugin != NULL) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--backend and --plugin exclude each other");
         return FALSE;

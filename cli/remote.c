@@ -183,8 +183,7 @@ struct json_object *remote_settings(const struct cli *cli, gboolean with_timeout
     add_allow(cli, body);
     if (cli->engine_timeout != NULL)
         json_object_object_add(body, "engine_timeout", json_object_new_int((int) (options.engine_timeout_ms / 1000)));
-    if (cli->no_checkpoint)
-        json_add_bool(body, "checkpoint", FALSE);
+    add_word(body, "checkpoint", cli->checkpoint);
     if (add_labels(cli, body, error) && add_policy_file(cli, body, error))
         return body;
     json_object_put(body);

@@ -10,9 +10,34 @@
 #define SIZE_MAX_SANE 4096
 
 /* Where each version of a structure ended, the first one first; 0 ends the list. */
-static const gsize options_ends[] = {offsetof(struct dsb_run_options, no_checkpoint),
+static const gsize options_ends[] = {offsetof(struct dsb_run_options, checkpoint),
                                      offsetof(struct dsb_run_options, lost_reason), sizeof(struct dsb_run_options), 0};
 static const gsize request_ends[] = {offsetof(struct dsb_request, timeout_ms), sizeof(struct dsb_request), 0};
+
+static const char *const checkpoints[] = {
+    [DSB_CHECKPOINT_IDLE] = "idle",
+    [DSB_CHECKPOINT_ALWAYS] = "always",
+    [DSB_CHECKPOINT_OFF] = "off",
+};
+
+const char *dsb_checkpoint_name(enum dsb_checkpoint checkpoint)
+{
+    return (gsize) checkpoint < G_N_ELEMENTS(checkpoints) ? checkpoints[checkpoint] : NULL;
+}
+
+gboolean dsb_checkpoint_parse(const char *name, enum dsb_checkpoint *checkpoint, GError **error)
+{
+    if (!dsb_given(name, "dsb_checkpoint_parse: name", error) ||
+        !dsb_given(checkpoint, "dsb_checkpoint_parse: checkpoint", error))
+        return FALSE;
+    for (gsize i = 0; i < G_N_ELEMENTS(checkpoints); i++)
+        if (strcmp(name, checkpoints[i]) == 0) {
+            *checkpoint = (enum dsb_checkpoint) i;
+            return TRUE;
+        }
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "there are idle, always and off, not '%.64s'", name);
+    return FALSE;
+}
 
 static gboolean is_zero(const uint8_t *bytes, gsize size)
 {

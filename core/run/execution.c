@@ -108,13 +108,26 @@ static GByteArray *exec_command(const struct dsb_exec *exec, const struct dsb_re
     return command;
 }
 
-void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session, gboolean checkpoint)
+static guint32 session_flags(enum dsb_checkpoint checkpoint)
+{
+    switch (checkpoint) {
+    case DSB_CHECKPOINT_IDLE:
+        return DSB_CONFIG_SESSION | DSB_CONFIG_CHECKPOINT | DSB_CONFIG_CHECKPOINT_IDLE;
+    case DSB_CHECKPOINT_ALWAYS:
+        return DSB_CONFIG_SESSION | DSB_CONFIG_CHECKPOINT;
+    case DSB_CHECKPOINT_OFF:
+        break;
+    }
+    return DSB_CONFIG_SESSION;
+}
+
+void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session,
+                        enum dsb_checkpoint checkpoint)
 {
     uint64_t memory = limits->spec.memory_bytes;
     const guint64 numbers[DSB_COMMAND_NUMBERS] = {limits->idle_ms, limits->life_ms, limits->results_limit,
                                                   memory != DSB_UNLIMITED ? memory : 0};
-    const guint32 flags = (session ? DSB_CONFIG_SESSION : 0) | (checkpoint ? DSB_CONFIG_CHECKPOINT : 0);
-    g_autoptr(GByteArray) command = dsb_command_new(flags, numbers, NULL, 0, NULL);
+    g_autoptr(GByteArray) command = dsb_command_new(session ? session_flags(checkpoint) : 0, numbers, NULL, 0, NULL);
     if (session)
         add_environment(command, &limits->spec);
     queue_command(wire, DSB_FRAME_CONFIG, 0, command);

@@ -24,9 +24,9 @@ struct dsb_exec {
 /** Wait for the hello frame; *text is its JSON (g_free). `deadline_us` is monotonic. */
 gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us, char **text, GError **error);
 
-/** Queue the configuration: the interpreter starts. */
+/** Queue the configuration: the interpreter starts. `checkpoint` is for a session. */
 void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session,
-                        gboolean checkpoint);
+                        enum dsb_checkpoint checkpoint);
 
 /**
  * Send the code, relay streams until `done`, acknowledge it, fill the result. FALSE: ours or the engine's failure,

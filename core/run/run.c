@@ -41,7 +41,7 @@ static gboolean run(struct dsb_sandbox *sandbox, const dsb_policy *policy, const
                             .timeout_ms = limits->timeout_ms,
                             .disk_bytes = limits->disk_bytes,
                             .disk_inodes = limits->disk_inodes};
-    dsb_exec_configure(&sandbox->wire, limits, FALSE, FALSE);
+    dsb_exec_configure(&sandbox->wire, limits, FALSE, DSB_CHECKPOINT_OFF);
     dsb_scan_run(sandbox->dir->fd, TRUE, limits->disk_inodes + 1, &start->files);
     start->at_ns = dsb_scan_wait(&start->files);
     gboolean ran = dsb_exec_run(&exec, options, request, result, error);

@@ -87,10 +87,15 @@ static gboolean open_session(struct dsb_session *session, const struct dsb_run_o
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "a session needs an id");
         return FALSE;
     }
+    if (dsb_checkpoint_name(options->checkpoint) == NULL) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "dsb_run_options: checkpoint is %d, which is none of them",
+                    (int) options->checkpoint);
+        return FALSE;
+    }
     if (!dsb_check_request(options, &nothing, error) ||
         !dsb_sandbox_open(&session->box, session->policy, options, FALSE, session->facts, error))
         return FALSE;
-    dsb_exec_configure(&session->box.wire, session->box.resolved, TRUE, !options->no_checkpoint);
+    dsb_exec_configure(&session->box.wire, session->box.resolved, TRUE, options->checkpoint);
     return dsb_wire_flush(&session->box.wire, error);
 }
 

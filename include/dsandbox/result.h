@@ -134,7 +134,10 @@ const char *dsb_result_state_reason(const dsb_result *result);
 uint32_t dsb_result_execution(const dsb_result *result);
 /** Rolled back to the end of this execution, 0: the beginning; -1: not rolled back. */
 int64_t dsb_result_rolled_back_to(const dsb_result *result);
-/** Whether a crash of a later execution can be rolled back to here: "taken", or why not; NULL: not known. */
+/**
+ * Whether a crash of a later execution can be rolled back to here: "taken"; "pending: …", when the session is quiet, and
+ * what a crash before that does; or why not. NULL: not known.
+ */
 const char *dsb_result_rollback_point(const dsb_result *result);
 /** Names of variables that the execution created, changed (MODIFIED) or deleted; *type (may be NULL) or NULL. */
 gsize dsb_result_n_variables(const dsb_result *result, enum dsb_change change);

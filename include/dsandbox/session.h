@@ -19,6 +19,17 @@ G_BEGIN_DECLS
 /** What DSB_RUN_OPTIONS_INIT and DSB_REQUEST_INIT put into `init`: a structure of zeros is INVALID, and does nothing. */
 #define DSB_INIT 0x64736221u
 
+/** When a session's interpreter is copied, so that a crash of the code goes back to that copy with all its variables. */
+enum dsb_checkpoint {
+    DSB_CHECKPOINT_IDLE,   /**< when the session has been quiet for a moment: many executions in a row cost one copy */
+    DSB_CHECKPOINT_ALWAYS, /**< after each execution */
+    DSB_CHECKPOINT_OFF,    /**< never: less memory; a crash loses the variables */
+};
+/** "idle", "always", "off"; NULL for others. Static. */
+const char *dsb_checkpoint_name(enum dsb_checkpoint checkpoint);
+/** The one of that name. INVALID names the three. */
+gboolean dsb_checkpoint_parse(const char *name, enum dsb_checkpoint *checkpoint, GError **error);
+
 /**
  * Where and how to run. It begins as DSB_RUN_OPTIONS_INIT. All strings may be NULL (default); they belong to the caller
  * for the call.
@@ -47,7 +58,7 @@ struct dsb_run_options {
     void (*output)(void *data, int stream, const void *bytes, gsize size);
     void *data;
     /* sessions; dsb_run does not look at them */
-    gboolean no_checkpoint;  /**< dsb_session_open: no rollback points (less memory; a crash loses the variables) */
+    enum dsb_checkpoint checkpoint; /**< dsb_session_open */
     const char *lost_reason; /**< dsb_session_open: why the session's former interpreter is gone. The first execution's
                                   state is then `lost` with this reason; NULL: there was none */
 };
@@ -55,7 +66,7 @@ struct dsb_run_options {
 #define DSB_RUN_OPTIONS_INIT                                                                                           \
     {                                                                                                                  \
         sizeof(struct dsb_run_options), DSB_INIT, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, DSB_FD_NONE, NULL, NULL,   \
-            NULL, 0, NULL                                                                                              \
+            NULL, DSB_CHECKPOINT_IDLE, NULL                                                                            \
     }
 
 /** What to run. It begins as DSB_REQUEST_INIT; code has to be set. */
@@ -117,7 +128,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_session, dsb_session_close)
 
 /**
  * Run code in the session. Never NULL. Of `options` (may be NULL) cancel_fd, output, data and log count.
- * A timeout or a cancel keeps the variables, a crash goes back to the rollback point; result `state` says which.
+ * A timeout or a cancel keeps the variables, a crash goes back to the newest rollback point; result `state` says to
+ * which execution, and dsb_result_rollback_point() what a crash of the next one would do.
  * Status `lost` with failure LOST: the container is gone. Close the session then and open it again, with lost_reason.
  */
 dsb_result *dsb_session_execute(dsb_session *session, const struct dsb_run_options *options,

@@ -176,7 +176,7 @@ static struct json_object *compare(const struct settings *now, const struct sett
     say(changes, "image", now->image, before->image);
     say(changes, "base_dir", now->base_dir != NULL ? now->base_dir : dsb_default_base_dir(),
         before->base_dir != NULL ? before->base_dir : dsb_default_base_dir());
-    say(changes, "checkpoint", now->no_checkpoint ? "false" : "true", before->no_checkpoint ? "false" : "true");
+    say(changes, "checkpoint", dsb_checkpoint_name(now->checkpoint), dsb_checkpoint_name(before->checkpoint));
     say(changes, "engine_timeout", now->engine_timeout_ms != 0 ? timeout : NULL,
         before->engine_timeout_ms != 0 ? timeout_before : NULL);
     say_names(changes, now->allow, before->allow);

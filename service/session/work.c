@@ -49,7 +49,7 @@ static struct dsb_run_options options_of(const struct work *work, struct task *t
         .cancel_fd = task->frame.fds[0] >= 0 ? task->frame.fds[0] : DSB_FD_NONE,
         .output = task->order.events ? on_output : NULL,
         .data = task,
-        .no_checkpoint = settings->no_checkpoint,
+        .checkpoint = settings->checkpoint,
         .lost_reason = task->order.lost,
     };
 }

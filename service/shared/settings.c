@@ -230,14 +230,23 @@ static gboolean read_allow(struct json_object *body, struct settings *settings, 
     return FALSE;
 }
 
+static gboolean read_checkpoint(struct json_object *body, enum dsb_checkpoint *checkpoint, GError **error)
+{
+    struct json_object *value = json_member(body, "checkpoint");
+    if (value == NULL ||
+        dsb_checkpoint_parse(is_text(value) ? json_object_get_string(value) : json_text(value), checkpoint, error))
+        return TRUE;
+    g_prefix_error(error, "'checkpoint': ");
+    return FALSE;
+}
+
 static gboolean read_settings(struct json_object *body, const char *id, struct settings *settings, GError **error)
 {
-    gboolean checkpoint = TRUE;
     guint64 engine_ms = 0;
     if (!own_text(body, "id", &settings->id, error) || !own_text(body, "backend", &settings->backend, error) ||
         !own_text(body, "plugin", &settings->plugin, error) || !own_text(body, "host", &settings->host, error) ||
         !own_text(body, "image", &settings->image, error) || !own_text(body, "base_dir", &settings->base_dir, error) ||
-        !body_bool(body, "checkpoint", &checkpoint, error) ||
+        !read_checkpoint(body, &settings->checkpoint, error) ||
         !body_bool(body, "exist_ok", &settings->exist_ok, error) || !read_labels(body, &settings->labels, error) ||
         !read_allow(body, settings, error) || !read_time(body, "engine_timeout", &engine_ms, error) ||
         !read_policy(body, settings, error))
@@ -260,7 +269,6 @@ static gboolean read_settings(struct json_object *body, const char *id, struct s
         return FALSE;
     if (engine_ms > 3600000)
         return invalid(error, "'engine_timeout' can be one hour at most");
-    settings->no_checkpoint = !checkpoint;
     settings->engine_timeout_ms = (guint) engine_ms;
     g_autofree char *canonical = dsb_policy_canonical(settings->policy);
     settings->values = json_tokener_parse(canonical);
@@ -342,8 +350,9 @@ char *settings_differ(const struct settings *has, const struct settings *wants)
         g_autofree char *labels = g_strdup(json_text(has->labels));
         return g_strdup_printf("labels is %s, not %s", labels, json_text(wants->labels));
     }
-    if (json_member(wants->body, "checkpoint") != NULL && has->no_checkpoint != wants->no_checkpoint)
-        return g_strdup_printf("checkpoint is %s", has->no_checkpoint ? "false, not true" : "true, not false");
+    if (json_member(wants->body, "checkpoint") != NULL && has->checkpoint != wants->checkpoint)
+        return g_strdup_printf("checkpoint is %s, not %s", dsb_checkpoint_name(has->checkpoint),
+                               dsb_checkpoint_name(wants->checkpoint));
     if (wants->allow != NULL && has->allow_unenforced != wants->allow_unenforced)
         return g_strdup("allow_unenforced differs");
     if (strcmp(has->sha256, wants->sha256) == 0)

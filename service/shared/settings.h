@@ -20,7 +20,8 @@ struct settings {
     uint64_t allow_unenforced;
     char **allow; /**< the same as names */
     guint engine_timeout_ms;
-    gboolean no_checkpoint, exist_ok;
+    enum dsb_checkpoint checkpoint;
+    gboolean exist_ok;
     guint64 idle_ms, life_ms;
     struct json_object *labels; /**< object of texts, never NULL */
     struct json_object *body;   /**< as it came, for the session's record */

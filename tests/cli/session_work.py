@@ -4,12 +4,14 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import tarfile
 import time
 
 import cli_harness
 from cli_harness import AS, BACKEND
+from rest import rest
 from session_harness import SessionCase, command, dsb, end_service, popen
 
 
@@ -32,8 +34,10 @@ class Variables(SessionCase):
             self.run_("n += 1")
         self.run_("import time\ntime.sleep(30)", "--timeout", "1s", status="timeout")
         self.assertEqual(self.run_("n")["results"][-1]["text/plain"], "9")
+        before = self.rest()
         result = self.run_("import ctypes\nctypes.string_at(0)", status="signal")
         self.assertEqual(result["state"]["outcome"], "rolled_back", result["state"])
+        self.assertGreaterEqual(result["state"]["to"], before)
         self.assertEqual(self.run_("n")["results"][-1]["text/plain"], "9")
         if "memory" not in self.allow:
             result = self.run_("b = []\nwhile True: b.append(bytearray(16 << 20))", "--timeout", "60s", status="oom")
@@ -42,8 +46,12 @@ class Variables(SessionCase):
         self.run_("import os\nos._exit(3)", status="error")
         self.assertEqual(self.run_("n")["results"][-1]["text/plain"], "9")
 
+    def rest(self):
+        return rest(lambda code: self.run_(code)["state"])
+
     def test_statuses_and_what_is_said(self):
         self.run_("x = 1")
+        self.rest()
         rows = (("1/0", [], 1, "ZeroDivisionError", None),
                 ("raise SystemExit(7)", [], 7, "", None),
                 ("raise KeyboardInterrupt", [], 130, "signal 2", None),
@@ -61,11 +69,28 @@ class Variables(SessionCase):
         self.assertEqual(self.text("exec", self.s, "-c", "print(x)").stdout, "1\n")
 
     def test_lost_is_said(self):
-        self.new("--no-checkpoint")
+        self.new("--checkpoint=off")
         self.run_("x = 1")
         done = self.text("exec", self.s, "-c", "import ctypes; ctypes.string_at(0)", status=139)
         self.assertRegex(done.stderr, "dsandbox: variables were lost: .+")
         self.assertEqual(self.run_("'x' in globals()")["results"][-1]["text/plain"], "False")
+
+    def test_a_point_of_before_the_service_was_killed(self):
+        self.run_("x = [1]")
+        before = self.rest()
+        end_service(signal.SIGKILL)
+        result = self.run_("x = 'wrong'\nimport os\nos._exit(3)", status="error")
+        self.assertEqual(result["state"]["outcome"], "rolled_back", result["state"])
+        self.assertGreaterEqual(result["state"]["to"], before)
+        self.assertEqual(self.run_("x")["results"][-1]["text/plain"], "[1]")
+
+    def test_checkpoint_after_each_execution(self):
+        self.new("--checkpoint", "always")
+        for number in (1, 2, 3):
+            self.assertEqual(self.run_(f"n = {number}")["state"]["point"], "taken")
+            result = self.run_("import os\nos._exit(3)", status="error")
+            self.assertEqual((result["state"]["outcome"], result["state"]["to"]), ("rolled_back", 2 * number - 1))
+            self.assertEqual(self.run_("n", "--checkpoint=always")["results"][-1]["text/plain"], str(number))
 
     def test_arguments_environment_and_file(self):
         path = cli_harness.WORK.file("import os, sys\nprint(sys.argv[1:], os.environ['A'], __name__)\n")

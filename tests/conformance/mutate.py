@@ -381,7 +381,7 @@ class Options(ctypes.Structure):
         "backend", "plugin_path", "endpoint", "base_dir", "session", "image")] + [
         ("allow_unenforced", ctypes.c_uint64), ("engine_timeout_ms", ctypes.c_uint32), ("cancel_fd", ctypes.c_int),
         ("log", ctypes.c_void_p), ("output", ctypes.c_void_p), ("data", ctypes.c_void_p),
-        ("no_checkpoint", ctypes.c_int), ("lost_reason", ctypes.c_char_p)]
+        ("checkpoint", ctypes.c_int), ("lost_reason", ctypes.c_char_p)]
 
 
 def idle_timeout(work, value):

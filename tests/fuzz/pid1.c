@@ -65,7 +65,7 @@ static void talk(struct dsb_wire *wire, gboolean session, int dir_fd, struct dsb
     gboolean ok = dsb_exec_hello(wire, -1, g_get_monotonic_time() + 10 * G_USEC_PER_SEC, &hello, &error);
     PROMISE(ok == (error == NULL));
     if (ok) {
-        dsb_exec_configure(wire, fuzz_resolved(), session, TRUE);
+        dsb_exec_configure(wire, fuzz_resolved(), session, DSB_CHECKPOINT_IDLE);
         ok = dsb_exec_run(&exec, &options, &request, result, &error);
         PROMISE(ok == (error == NULL));
     }

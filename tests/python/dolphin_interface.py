@@ -255,9 +255,13 @@ class Text(FakeCase):
 
     def test_other_ends(self):
         rolled = {"outcome": "rolled_back", "reason": "it crashed"}
+        older = {**rolled, "execution": 7, "to": 4}
         lost = {"outcome": "lost", "reason": "no memory"}
         for answer, expected in (
             ({"status": "oom", "state": rolled}, r"ERROR:\nOut of memory.*512m\.\nVariables are as before this code \(it crashed\)\.\n"),
+            ({"status": "oom", "state": {**rolled, "execution": 7, "to": 6}}, r"ERROR:\nOut of memory.*\nVariables are as before this code \("),
+            ({"status": "oom", "state": older},
+             r"ERROR:\nOut of memory.*\nVariables were rolled back to execution 4 \(it crashed\)\.\n"),
             ({"status": "signal", "signal": 11, "state": lost}, r"ERROR:\n.*SIGSEGV.*\nVariables are lost; files are kept \(no memory\)\.\n"),
             ({"status": "output_limit"}, r"ERROR:\n.*too much output\n"),
             ({"status": "disk_limit"}, r"ERROR:\n.*too much in /sandbox\n"),

@@ -354,9 +354,9 @@ class Sessions(FakeCase):
         self.assertEqual(Client().session("a").labels, {"k": "v", "n": "1"})
 
     def test_create_members(self):
-        Session("a", idle_timeout="5m", life_time=60, checkpoint=False, image="dsandbox-sandbox:latest")
+        Session("a", idle_timeout="5m", life_time=60, checkpoint="always", image="dsandbox-sandbox:latest")
         self.assertEqual(self.bodies("/v1/sessions")[0], {"id": "a", "exist_ok": True, "idle_timeout": "5m", "life_time": 60,
-                                                          "checkpoint": False, "image": "dsandbox-sandbox:latest"})
+                                                          "checkpoint": "always", "image": "dsandbox-sandbox:latest"})
 
     def test_files(self):
         session = Session("a", base_dir=self.base)

@@ -17,6 +17,7 @@ import dsandbox
 from dsandbox import Client, Sandbox, Session
 from dsandbox.sandbox import default_base_dir
 from package_client import content
+from rest import rest
 
 
 class BaseDirectory(Case):
@@ -134,6 +135,7 @@ class Engine(EngineCase):
                    ("error", "import os; os._exit(3)", None), ("timeout", "import time; time.sleep(60)", 1))
         for status, code, timeout in crashes:
             with self.subTest(code=code):
+                rest(lambda code: session.run(code).raw["state"])
                 self.assertEqual(session.run(code, timeout=timeout).status, status)
                 result = session.run("x")
                 self.assertEqual((result.value, result.status), ("41", "ok"), result.raw)

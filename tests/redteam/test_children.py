@@ -5,6 +5,7 @@ What one execution of a session leaves to the next: processes, output, and an in
 Environment and last line as in tests/cli/cli_harness.py.
 """
 from common import RedCase, cli_harness
+from rest import rest
 
 
 class Streams(RedCase):
@@ -16,6 +17,7 @@ class Streams(RedCase):
             result = self.run_(f"x += 1\nprint(sys.stdin.read(), x)\nprint({number}, file=sys.stderr)", "--stdin", path)
             self.assertEqual((result["stdout"], result["stderr"]), (f"given {number + 2}\n", f"{number}\n"))
             self.assertEqual(result["state"]["outcome"], "kept")
+        rest(lambda code: self.run_(code)["state"])
         self.run_("import os; os._exit(1)", status="error")
         self.assertEqual(self.run_("print(x)")["stdout"], "4\n")
 

@@ -211,14 +211,18 @@ class Records(unittest.TestCase):
         with Service() as service:
             pid1 = FakePid1(os.path.join(service.run, "p"), os.path.join(service.base, "a"))
             self.addCleanup(pid1.close)
-            create = {"base_dir": service.base, "plugin": PLUGIN, "host": "unix:" + pid1.path, "labels": {"k": "v"}}
+            create = {"base_dir": service.base, "plugin": PLUGIN, "host": "unix:" + pid1.path, "labels": {"k": "v"},
+                      "checkpoint": "always"}
             self.assertEqual(service.api.run("a", "{}", create=create)["status"], "ok")
             before = [service.api.get(f"/v1/sessions/a{rest}") for rest in ("", "/history")]
             for _ in range(2):
                 service.kill_alone()
                 service.start()
                 self.assertEqual([service.api.get(f"/v1/sessions/a{rest}") for rest in ("", "/history")], before)
-            self.assertEqual(service.api.run("a", "{}")["state"]["outcome"], "kept")
+            self.assertEqual(service.api.run("a", "{}", create=create)["state"]["outcome"], "kept")
+            with self.assertRaises(Failure) as caught:
+                service.api.run("a", "{}", create={**create, "checkpoint": "idle"})
+            self.assertIn("checkpoint is always, not idle", str(caught.exception))
             service.api.delete("/v1/sessions/a?files=1")
 
 

@@ -10,6 +10,7 @@ import time
 
 import harness
 from harness import FOREVER, HARD_LIMIT, Failure, SessionCase, process_size, scaled, wait_for
+from rest import rest
 
 MIB = 1 << 20
 
@@ -72,9 +73,10 @@ class Basics(SessionCase):
     def test_what_is_no_policy_must_be_the_same_too(self):
         body = {"id": self.id, **self.create, "labels": {"team": "red"}}
         self.api.post("/v1/sessions", body, status=201)
-        for same in ({}, {"labels": {"team": "red"}}, {"checkpoint": True}):
+        for same in ({}, {"labels": {"team": "red"}}, {"checkpoint": "idle"}):
             self.api.post("/v1/sessions", {"id": self.id, "exist_ok": True, **self.create, **same}, status=200)
-        for other, words in (({"labels": {"team": "blue"}}, "labels"), ({"labels": {}}, "labels"), ({"checkpoint": False}, "checkpoint is true, not false")):
+        for other, words in (({"labels": {"team": "blue"}}, "labels"), ({"labels": {}}, "labels"), ({"checkpoint": "off"}, "checkpoint is idle, not off"),
+                             ({"checkpoint": "always"}, "checkpoint is idle, not always")):
             with self.subTest(other):
                 self.assertIn(words, self.refused(409, "conflict", self.api.post, "/v1/sessions", {"id": self.id, "exist_ok": True, **self.create, **other}))
                 self.refused(409, "conflict", self.api.run, self.id, "1", create={**self.create, **other})
@@ -137,14 +139,23 @@ class Basics(SessionCase):
         self.assertEqual(self.run_code(FOREVER, timeout=0.3)["status"], "timeout")
         self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "5")
 
-    def test_crash_goes_back(self):
+    def test_crash_goes_back_to_what_was_there_in_quiet(self):
+        self.ok("x = 5")
+        before = rest(lambda code: self.ok(code)["state"])
+        state = self.run_code("x = 6\nimport ctypes; ctypes.string_at(0)")["state"]
+        self.assertEqual((state["outcome"], state["point"]), ("rolled_back", "taken"))
+        self.assertIn(state["to"], range(before, state["execution"]))
+        self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "5")
+
+    def test_crash_goes_back_to_the_execution_before(self):
+        self.create = {**self.create, "checkpoint": "always"}
         self.ok("x = 5")
         result = self.run_code("x = 6\nimport ctypes; ctypes.string_at(0)")
         self.assertEqual((result["status"], result["state"]["outcome"], result["state"]["to"]), ("signal", "rolled_back", 1))
         self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "5")
 
     def test_no_checkpoint(self):
-        self.create = {**self.create, "checkpoint": False}
+        self.create = {**self.create, "checkpoint": "off"}
         self.assertEqual(self.ok("x = 5")["state"]["point"], "off")
         result = self.run_code("import os; os._exit(3)")
         self.assertEqual(result["state"]["outcome"], "lost")

@@ -236,11 +236,13 @@ class Http(Case):
                     0, -1, "soon", "1d", True, 1e300, "0x10", "0x10s", "1e1s", "1e3", "5.", "5.s", ".5", "+5", " 5", "5 s",
                     "-1s", "nan", "inf", "1s\x00"),
                 "engine_timeout": ("0x10", "1e1s", "5."),
-                "mount": ("other", 1), "checkpoint": ("yes", 1), "backend": (1, []), "base_dir": ("relative",)}.items():
+                "mount": ("other", 1), "checkpoint": ("yes", 1, True, False, "", "Idle", "idle\0", ["idle"]), "backend": (1, []), "base_dir": ("relative",)}.items():
             for value in values:
                 message = self.refused(400, "invalid", self.api.post, "/v1/sessions", {member: value})
                 inner = list(value)[0] if isinstance(value, dict) and value else member
                 self.assertTrue(member in message or inner in message, (member, value, message))
+                if member == "checkpoint":
+                    self.assertIn("there are idle, always and off, not", message)
 
     def test_wrong_executions(self):
         for body in ({}, {"code": 1}, {"code": None}, {"code": "1", "argv": "x"}, {"code": "1", "env": {"A": 1}},

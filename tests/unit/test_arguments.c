@@ -39,7 +39,7 @@ static void only_sizes_that_were(void **state)
         const struct dsb_run_options usual = DSB_RUN_OPTIONS_INIT;
         memcpy(from, &usual, sizeof usual);
         memcpy(from, &size, sizeof size);
-        gboolean known = size == offsetof(struct dsb_run_options, no_checkpoint) ||
+        gboolean known = size == offsetof(struct dsb_run_options, checkpoint) ||
                          size == offsetof(struct dsb_run_options, lost_reason) ||
                          (size >= sizeof(struct dsb_run_options) && size <= 4096);
         if (dsb_take_options((const struct dsb_run_options *) (void *) from, &to, &error) != known)
@@ -56,14 +56,14 @@ static void an_older_structure(void **state)
 {
     (void) state;
     struct dsb_run_options whole = DSB_RUN_OPTIONS_INIT, to;
-    whole.struct_size = offsetof(struct dsb_run_options, no_checkpoint);
+    whole.struct_size = offsetof(struct dsb_run_options, checkpoint);
     void *old = g_malloc(whole.struct_size);
     whole.data = &to;
     memcpy(old, &whole, whole.struct_size);
     memset(&to, FILL, sizeof to);
     assert_true(dsb_take_options(old, &to, NULL));
     assert_ptr_equal(to.data, &to);
-    assert_false(to.no_checkpoint);
+    assert_int_equal(to.checkpoint, DSB_CHECKPOINT_IDLE);
     assert_null(to.lost_reason);
     g_free(old);
     struct dsb_request request = DSB_REQUEST_INIT, got;
@@ -119,6 +119,37 @@ static void every_entry_point(void **state)
     assert_invalid(g_steal_pointer(&error), "struct_size is");
     assert_null(dsb_session_open(policy, &options, &failure));
     assert_invalid(g_error_copy(dsb_result_failure(failure)), "struct_size is");
+    dsb_result_free(failure);
+}
+
+static void kinds_of_rollback_points(void **state)
+{
+    (void) state;
+    static const char *const names[] = {"idle", "always", "off"};
+    static const char *const wrong[] = {"", "Idle", "idle ", "true", "on"};
+    enum dsb_checkpoint kind = DSB_CHECKPOINT_ALWAYS;
+    GError *error = NULL;
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        assert_true(dsb_checkpoint_parse(names[i], &kind, NULL));
+        assert_int_equal(kind, i);
+        assert_string_equal(dsb_checkpoint_name(kind), names[i]);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        assert_false(dsb_checkpoint_parse(wrong[i], &kind, &error));
+        assert_invalid(g_steal_pointer(&error), "there are idle, always and off");
+        assert_int_equal(kind, DSB_CHECKPOINT_OFF);
+    }
+    assert_false(dsb_checkpoint_parse(NULL, &kind, &error));
+    assert_invalid(g_steal_pointer(&error), "name");
+    assert_false(dsb_checkpoint_parse("off", NULL, &error));
+    assert_invalid(g_steal_pointer(&error), "checkpoint");
+    assert_null(dsb_checkpoint_name((enum dsb_checkpoint) 3));
+    struct dsb_run_options options = DSB_RUN_OPTIONS_INIT;
+    dsb_result *failure = NULL;
+    options.session = "s";
+    options.checkpoint = (enum dsb_checkpoint) 3;
+    assert_null(dsb_session_open(NULL, &options, &failure));
+    assert_invalid(g_error_copy(dsb_result_failure(failure)), "checkpoint is 3");
     dsb_result_free(failure);
 }
 
@@ -282,6 +313,7 @@ int main(void)
         cmocka_unit_test(an_older_structure),
         cmocka_unit_test(a_newer_structure),
         cmocka_unit_test(every_entry_point),
+        cmocka_unit_test(kinds_of_rollback_points),
         cmocka_unit_test(zeros_are_no_options),
         cmocka_unit_test(descriptors_that_are_none),
         cmocka_unit_test(nothing_where_something_must_be),

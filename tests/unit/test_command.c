@@ -62,7 +62,7 @@ static void the_configuration_is_written_so(void **state)
     struct dsb_stream stream = {.state = written, .write = keep};
     struct dsb_wire wire;
     dsb_wire_init(&wire, &stream);
-    dsb_exec_configure(&wire, &limits, TRUE, FALSE);
+    dsb_exec_configure(&wire, &limits, TRUE, DSB_CHECKPOINT_OFF);
     assert_true(dsb_wire_flush(&wire, NULL));
     dsb_wire_clear(&wire);
     assert_frame(written, DSB_FRAME_CONFIG, 0, "config");

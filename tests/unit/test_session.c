@@ -32,15 +32,26 @@ static void executions_follow_each_other(void **state)
     assert_string_equal(at(facts, "container"), "00000001");
     json_object_put(facts);
     g_autofree char *configs = fake_pid1_configs(fake);
-    assert_true(g_str_has_prefix(configs, "flags 3;")); /* a session, with rollback points */
+    assert_true(g_str_has_prefix(configs, "flags 7;")); /* a session, with rollback points in quiet */
     dsb_session_close(session);
     dsb_session_close(NULL);
+}
+
+static void a_point_after_each_execution_is_asked_for(void **state)
+{
+    (void) state;
+    options.checkpoint = DSB_CHECKPOINT_ALWAYS;
+    dsb_session *session = open_session();
+    assert_run(session, "out hi", "ok", "kept");
+    g_autofree char *configs = fake_pid1_configs(fake);
+    assert_true(g_str_has_prefix(configs, "flags 3;"));
+    dsb_session_close(session);
 }
 
 static void crashes_tell_what_became_of_the_variables(void **state)
 {
     (void) state;
-    options.no_checkpoint = TRUE;
+    options.checkpoint = DSB_CHECKPOINT_OFF;
     dsb_session *session = open_session();
     assert_run(session, "out hi", "ok", "kept");
     json_object *result = execute(session, "rolled");
@@ -361,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(executions_follow_each_other),
+        TEST(a_point_after_each_execution_is_asked_for),
         TEST(crashes_tell_what_became_of_the_variables),
         TEST(the_environment_is_sent_once_and_what_an_execution_has_besides),
         TEST(a_request_has_its_own_timeout_within_the_locked_one),

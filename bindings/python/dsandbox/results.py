@@ -193,7 +193,8 @@ class State:
     """What became of the session's variables: `kept`, `rolled_back` or `lost`, and why.
 
     execution: the number of this execution in its sandbox. to: at whose end the variables are again.
-    point: whether a crash in a later execution can be rolled back to the end of this one.
+    point: whether a crash in a later execution can be rolled back to the end of this one: `taken`; `pending: …`, when the
+    session is quiet, and what a crash before that does; `skipped: …`; `off`.
     restored: after a loss, what came back of the variables that had been saved.
     """
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import stat
 import uuid
-from typing import IO, TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Type, TypedDict, Union
+from typing import IO, TYPE_CHECKING, Any, Dict, Iterable, List, Literal, Mapping, Optional, Sequence, Type, TypedDict, Union
 from types import TracebackType
 
 from ._http import Hangup
@@ -22,6 +22,7 @@ SHARED_BASE = "/tmp/sandboxes"
 
 Time = Union[int, float, str]
 Size = Union[int, str]
+Checkpoint = Literal["idle", "always", "off"]
 Data = Union[str, bytes]
 Place = Union[str, bytes, "os.PathLike[str]", IO[bytes]]
 
@@ -69,7 +70,7 @@ class SessionValues(OptionValues, total=False):
     timeout: Optional[Time]
     keep: Optional[bool]
     labels: Optional[Mapping[str, str]]
-    checkpoint: bool
+    checkpoint: Optional[Checkpoint]
     idle_timeout: Optional[Time]
     life_time: Optional[Time]
     exist_ok: bool
@@ -81,7 +82,7 @@ class LaterValues(TypedDict, total=False):
 
     keep: Optional[bool]
     labels: Optional[Mapping[str, str]]
-    checkpoint: bool
+    checkpoint: Optional[Checkpoint]
     idle_timeout: Optional[Time]
     life_time: Optional[Time]
     exist_ok: bool
@@ -305,7 +306,9 @@ class Session:
         False: end it and delete its files. None: True for an id that was given, False for a new one.
     timeout: seconds (or "5s") for each run, None: the policy's.
     idle_timeout, life_time: when the service ends the sandbox by itself. Files stay then, variables do not.
-    checkpoint: a crash of the code goes back to the variables before it (costs memory).
+    checkpoint: when the variables are copied, so that a crash of the code goes back to them (costs memory). "idle": when the
+        session has been quiet for a moment, so that many runs in a row cost one copy. "always": after each run. "off":
+        never. None: "idle", or what the session of this id has.
     labels: texts to find it by. The other keyword arguments are those of Options.
     The sandbox is made at once; ConflictError: a session of this id has another policy.
     """
@@ -318,7 +321,7 @@ class Session:
         timeout: Optional[Time] = None,
         keep: Optional[bool] = None,
         labels: Optional[Mapping[str, str]] = None,
-        checkpoint: bool = True,
+        checkpoint: Optional[Checkpoint] = None,
         idle_timeout: Optional[Time] = None,
         life_time: Optional[Time] = None,
         exist_ok: bool = True,
@@ -339,8 +342,8 @@ class Session:
         self._create = self.options.body()
         if labels:
             self._create["labels"] = dict(labels)
-        if not checkpoint:
-            self._create["checkpoint"] = False
+        if checkpoint is not None:
+            self._create["checkpoint"] = checkpoint
         if idle_timeout is not None:
             self._create["idle_timeout"] = idle_timeout
         if life_time is not None:
