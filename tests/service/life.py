@@ -144,6 +144,7 @@ class Recovery(SessionCase):
         return self.api.get(self.path())["container"]
 
     def test_container_killed_while_idle(self):
+        self.create = {**self.create, "checkpoint": "always"}
         self.ok("x = 1; open('f', 'w').write('kept')")
         self.engine.kill(self.container())
         wait_for(lambda: self.state() == "ended")

@@ -474,6 +474,7 @@ static gboolean set_up(void)
     base_dir = g_strconcat(work, "/sessions", NULL);
     policy = dsb_policy_new();
     options = (struct dsb_run_options){.struct_size = sizeof options,
+                                       .checkpoint = DSB_CHECKPOINT_ALWAYS,
                                        .init = DSB_INIT,
                                        .backend = g_getenv("DSB_TEST_BACKEND"),
                                        .endpoint = g_getenv("DSB_TEST_ENDPOINT"),
