@@ -54,20 +54,22 @@ class Api:
 class Http:
     """One kept connection to the service."""
 
-    def __init__(self, args, env):
+    def __init__(self, args, env, name="bench-http", code="x = 0", **more):
+        self.name = name
         self.connection = Unix(os.path.join(env["XDG_RUNTIME_DIR"], "dsandbox/api.sock"))
         create = {"backend": args.backend, "host": args.endpoint, "image": args.image, "base_dir": args.base_dir,
-                  "exist_ok": True}
+                  "exist_ok": True, **more}
         if args.allow:
             create["allow_unenforced"] = args.allow.split(",")
-        self.call({"code": "x = 0", "create": create})
+        self.call({"code": code, "create": create})
 
     def call(self, body):
-        self.connection.request("POST", "/v1/sessions/bench-http/execute", json.dumps(body),
+        self.connection.request("POST", f"/v1/sessions/{self.name}/execute", json.dumps(body),
                                 {"Content-Type": "application/json"})
         answer = json.loads(self.connection.getresponse().read())
         if answer.get("status") != "ok":
             sys.exit(f"bench: the service answers {answer}")
+        return answer
 
     def once(self):
         return timed(lambda: self.call({"code": "x += 1"}))
@@ -135,21 +137,29 @@ class DockerExec:
         subprocess.run([*self.docker, "kill", self.id], stdout=subprocess.DEVNULL, timeout=60)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_engine(parser):
     parser.add_argument("--build", required=True, help="build directory")
     parser.add_argument("--backend", default="docker-api")
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--image", default="dsandbox-sandbox:latest")
     parser.add_argument("--base-dir", required=True)
     parser.add_argument("--allow", default="", help="controls that this engine cannot enforce")
+
+
+def environment():
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "XDG_RUNTIME_DIR": os.environ["XDG_RUNTIME_DIR"],
+            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_engine(parser)
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--pause", type=float, default=0.02, help="seconds between two measurements")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
 
-    env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "XDG_RUNTIME_DIR": os.environ["XDG_RUNTIME_DIR"],
-           "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
+    env = environment()
     program = Program(args, env)  # starts the service
     sides = {"C API": Api(args), "HTTP API": Http(args, env), "program": program}
     try:
@@ -180,4 +190,5 @@ def main():
         print(f"{row['side']:16} {row['median_ms']:10.2f} {row['min_ms']:8.2f} {row['max_ms']:8.2f} {row['goal_ms'] or '':>6}")
 
 
-main()
+if __name__ == "__main__":
+    main()

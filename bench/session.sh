@@ -37,5 +37,5 @@ eval "$(sh $rig env)"
 # Debian's interpreter has Debian's Jupyter.
 python=/usr/bin/python3
 [ -x $python ] || python=python3
-XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state $python bench/session.py --build "$build" \
+XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state $python "bench/${DSB_BENCH:-session}.py" --build "$build" \
 	--endpoint "$DSB_RIG_DOCKER_HOST" --base-dir "$work/base" "$@"
