@@ -35,7 +35,8 @@ def namespaces():
 
 
 PROTOCOL = 2
-SESSION, CHECKPOINT, OUTPUT_KILL = 1, 2, 1
+SESSION, OUTPUT_KILL = 1, 1
+CHECKPOINT = {"off": 0, "always": 2, "idle": 6}
 CONFIG_NUMBERS = {"idle_ms": 20000, "life_ms": 60000, "results_limit": 8 << 20, "memory": 0}
 EXEC_NUMBERS = {"timeout_ms": 20000, "grace_ms": 500, "output_limit": 1 << 20}
 
@@ -53,8 +54,8 @@ def command(flags=0, numbers=(), text="", name="", argv=(), env=(), protocol=PRO
     return head + b"".join(map(part, [text, name, *argv, *[word for pair in pairs for word in pair]]))
 
 
-def config_command(session=False, checkpoint=True, env=(), **numbers):
-    flags = (SESSION | (CHECKPOINT if checkpoint else 0)) if session else 0
+def config_command(session=False, checkpoint="always", env=(), **numbers):
+    flags = (SESSION | CHECKPOINT[checkpoint]) if session else 0
     return command(flags, {**CONFIG_NUMBERS, **numbers}.values(), env=env)
 
 
@@ -64,6 +65,10 @@ def exec_command(code, filename="", argv=(), env=(), output_kill=False, **number
 
 def control_command(op, timeout_ms=30000, **members):
     return command(0, [timeout_ms], name=op, env=members)
+
+
+def frame(kind, payload=b"", execution=1):
+    return struct.pack("<IBI", len(payload), kind, execution) + payload
 
 
 def golden(name):
@@ -87,7 +92,7 @@ class Guest:
         self.frames = []
 
     def send(self, kind, payload=b"", execution=1):
-        self.raw(struct.pack("<IBI", len(payload), kind, execution) + payload)
+        self.raw(frame(kind, payload, execution))
 
     def raw(self, data):
         while data:

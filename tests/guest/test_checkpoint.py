@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """When dsb-init takes rollback points: in quiet (idle), after each execution (always), never (off).
 
-Every case runs as an ordinary process and as pid 1 of new namespaces; the client is test_guest.py's. The interpreter is the
+Every case runs as an ordinary process and as pid 1 of new namespaces; the client is guest_client.py's. The interpreter is the
 real one, which also writes into a file for which execution it was asked to copy itself.
 """
 import json
@@ -13,8 +13,8 @@ import tempfile
 import time
 import unittest
 
-import test_guest
-from test_guest import CONFIG, DONE, EXEC, FAILURE, Guest, command, exec_command, frame, namespaces, scaled
+import guest_client
+from guest_client import CONFIG, DONE, EXEC, FAILURE, Guest, command, exec_command, frame, namespaces, scaled
 from test_session import IGNORES, Session
 
 QUIET = .05
@@ -31,7 +31,7 @@ class Cases:
     def setUp(self):
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory, True)
-        payload = shutil.copytree(test_guest.GUEST, directory + "/guest")
+        payload = shutil.copytree(guest_client.GUEST, directory + "/guest")
         for path, mode in ((directory, 0o777), (payload, 0o777)):
             os.chmod(path, mode)
         with open(payload + "/point.py", encoding="utf-8") as file:
@@ -41,8 +41,8 @@ class Cases:
         with open(payload + "/point.py", "w", encoding="utf-8") as file:
             file.write(text.replace(MAKE, MAKE + MARK))
         self.marks = payload + "/asked"
-        self.addCleanup(setattr, test_guest, "GUEST", test_guest.GUEST)
-        test_guest.GUEST = payload
+        self.addCleanup(setattr, guest_client, "GUEST", guest_client.GUEST)
+        guest_client.GUEST = payload
 
     def asked(self):
         """After which executions the interpreter was asked for a copy."""
@@ -127,7 +127,7 @@ class Cases:
         guest = Guest(self.prefix)
         self.addCleanup(guest.close)
         guest.receive()
-        frames = ((CONFIG, test_guest.config_command(session=True, checkpoint="idle"), 0),
+        frames = ((CONFIG, guest_client.config_command(session=True, checkpoint="idle"), 0),
                   (EXEC, exec_command("x = 1\n" + CRASH), 1))
         guest.raw(b"".join(frame(*each) for each in frames))
         state = json.loads(guest.until(DONE)[2])["state"]
@@ -233,8 +233,8 @@ class Cases:
         guest = Guest(self.prefix)
         self.addCleanup(guest.close)
         guest.receive()
-        numbers = test_guest.CONFIG_NUMBERS.values()
-        guest.send(CONFIG, command(test_guest.SESSION | 4, numbers), 0)
+        numbers = guest_client.CONFIG_NUMBERS.values()
+        guest.send(CONFIG, command(guest_client.SESSION | 4, numbers), 0)
         self.assertIn(b"flags that do not go together", guest.until(FAILURE)[2])
 
 
