@@ -5,6 +5,8 @@
  */
 #include "contract.h"
 
+#include "common/plain.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
@@ -73,7 +75,8 @@ char *said(const char *op, const GError *error)
 {
     if (error == NULL)
         return g_strdup_printf("%s: it failed and set no error", op);
-    return g_strdup_printf("%s: %s%s", op, error->domain == DSB_ERROR ? "" : "(not in DSB_ERROR) ", error->message);
+    gboolean exists = error->code >= DSB_ERROR_FAILED && error->code <= DSB_ERROR_WOULD_BLOCK;
+    return g_strdup_printf("%s: %s%s", op, exists ? "" : "(a code that does not exist) ", error->message);
 }
 
 static char *create(struct contract *c, const struct wish *wish, char **id)
@@ -99,11 +102,11 @@ static GPtrArray *containers_of(struct contract *c, const char *owner, char **wr
         *wrong = said("list", error);
         return NULL;
     }
-    if (list == NULL)
-        *wrong = g_strdup("list: it succeeded and gave no list");
-    else
-        g_ptr_array_set_free_func(list, g_free);
-    return list;
+    if (list->len == 0 || list->pdata[list->len - 1] != NULL)
+        return list;
+    *wrong = g_strdup("list: an item is not complete");
+    g_ptr_array_unref(list);
+    return NULL;
 }
 
 /* The same as "ID (session S, running)", comma-separated; "" for none. */
@@ -116,8 +119,8 @@ static char *listed(struct contract *c, const char *owner)
     g_autoptr(GString) text = g_string_new(NULL);
     for (guint i = 0; i < list->len; i++) {
         const struct dsb_leftover *one = list->pdata[i];
-        g_string_append_printf(text, "%s%.*s (session %.*s%s)", i > 0 ? ", " : "", (int) sizeof one->id - 1, one->id,
-                               (int) sizeof one->session - 1, one->session, one->running ? ", running" : "");
+        g_string_append_printf(text, "%s%s (session %s%s)", i > 0 ? ", " : "", one->id, one->session,
+                               one->running ? ", running" : "");
     }
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
@@ -134,8 +137,7 @@ char *remove_left(struct contract *c, const char *owner)
     char *wrong = NULL;
     g_autoptr(GPtrArray) list = containers_of(c, owner, &wrong);
     for (guint i = 0; list != NULL && i < list->len; i++) {
-        struct dsb_leftover *one = list->pdata[i];
-        one->id[sizeof one->id - 1] = '\0';
+        const struct dsb_leftover *one = list->pdata[i];
         if (owner == NULL && !is_forgotten(one))
             continue;
         char *failed = destroyed(c, one->id);
@@ -214,7 +216,7 @@ char *keeps_names_apart(struct contract *c)
     gboolean again = call_create(c, &wish.spec, &second, &error);
     g_autofree char *gone = destroyed(c, id);
     if (again || second != NULL)
-        return g_strdup("create: it made a second container of one name, or failed and changed *id");
+        return g_strdup("create: it made a second container of one name, or failed and changed what it gives");
     if (!g_error_matches(error, DSB_ERROR, DSB_ERROR_CONFLICT))
         return said("create (CONFLICT expected)", error);
     return g_steal_pointer(&gone);

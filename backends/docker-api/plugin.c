@@ -22,7 +22,7 @@ static struct dsbe_endpoint *find_endpoint(const char *given, GError **error)
     return endpoint;
 }
 
-static gboolean plugin_open(const struct dsb_open_params *params, void **backend, GError **error)
+static gboolean open_engine(const struct dsb_open_params *params, void **backend, GError **error)
 {
     struct dsbe_endpoint *endpoint = find_endpoint(params->endpoint, error);
     if (!endpoint)
@@ -34,8 +34,16 @@ static gboolean plugin_open(const struct dsb_open_params *params, void **backend
     return TRUE;
 }
 
+static const struct dsbe_operations operations = {DSBE_HTTP_OPERATIONS, .open = open_engine};
+
+static int plugin_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
+{
+    return dsbe_adapter_open(&operations, params, backend, error);
+}
+
 static const struct dsb_plugin plugin = {
-    DSBE_HTTP_PLUGIN,
+    DSBE_PLUGIN,
+    .enforces = DSBE_ENFORCES,
     .name = "docker-api",
     .description = "Docker through its HTTP API",
     .open = plugin_open,

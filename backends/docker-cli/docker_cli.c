@@ -262,7 +262,7 @@ static gboolean op_inspect(void *backend, const char *id, const struct dsb_spec 
     return TRUE;
 }
 
-static gboolean op_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+static gboolean op_start(void *backend, const char *id, struct dsbe_stream *stream, GError **error)
 {
     struct dsbc_cli *cli = backend;
     struct dsbc_facts facts;
@@ -284,19 +284,6 @@ static gboolean op_destroy(void *backend, const char *id, GError **error)
 }
 
 /* ---- leftovers ---- */
-
-static gboolean add_leftover(GPtrArray *list, json_object *root)
-{
-    struct dsb_leftover *one = g_new0(struct dsb_leftover, 1);
-    g_ptr_array_add(list, one);
-    json_object *labels = dsbe_json_at(root, "Config.Labels");
-    g_strlcpy(one->id, dsbe_json_string(root, "Id", ""), sizeof one->id);
-    g_strlcpy(one->owner, dsbe_json_label(labels, DSB_LABEL_OWNER), sizeof one->owner);
-    g_strlcpy(one->session, dsbe_json_label(labels, DSB_LABEL_SESSION), sizeof one->session);
-    one->deadline = MAX(0, g_ascii_strtoll(dsbe_json_label(labels, DSB_LABEL_DEADLINE), NULL, 10));
-    one->running = dsbe_json_bool(root, "State.Running");
-    return one->id[0] != '\0';
-}
 
 /** Ids of our containers, one a line. */
 static GStrv list_ids(const struct dsbc_cli *cli, const char *owner, GError **error)
@@ -321,17 +308,14 @@ static GStrv list_ids(const struct dsbc_cli *cli, const char *owner, GError **er
  * Asks for the details of all in one call. One that vanished meanwhile makes the program fail, but the
  * others are in the answer all the same.
  */
-static gboolean op_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+static gboolean op_list(void *backend, const char *owner, dsb_each_fn each, void *data, GError **error)
 {
     struct dsbc_cli *cli = backend;
     g_auto(GStrv) ids = list_ids(cli, owner, error);
     if (ids == NULL)
         return FALSE;
-    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
-    if (ids[0] == NULL || *ids[0] == '\0') {
-        *leftovers = g_steal_pointer(&list);
+    if (ids[0] == NULL || *ids[0] == '\0')
         return TRUE;
-    }
     GPtrArray *argv = dsbc_argv(cli);
     dsbc_add(argv, "container");
     dsbc_add(argv, "inspect");
@@ -347,23 +331,21 @@ static gboolean op_list(void *backend, const char *owner, GPtrArray **leftovers,
     if (root == NULL)
         return FALSE;
     gsize n = json_object_is_type(root, json_type_array) ? json_object_array_length(root) : 0;
-    for (gsize i = 0; i < n; i++) {
-        if (!add_leftover(list, json_object_array_get_idx(root, i))) {
+    gboolean goes_on = TRUE;
+    for (gsize i = 0; goes_on && i < n; i++) {
+        json_object *item = json_object_array_get_idx(root, i);
+        const char *id = dsbe_json_string(item, "Id", "");
+        if (*id == '\0') {
             g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "list: a container without an id");
             return FALSE;
         }
+        gboolean running = dsbe_json_bool(item, "State.Running");
+        goes_on = dsbe_give_listed(id, dsbe_json_at(item, "Config.Labels"), running, each, data) != 0;
     }
-    *leftovers = g_steal_pointer(&list);
     return TRUE;
 }
 
-static const struct dsb_plugin plugin = {
-    DSB_PLUGIN_HEADER,
-    .thread_model = DSB_THREADS_PARALLEL,
-    .enforces = DSBC_ENFORCES,
-    .name = "docker-cli",
-    .version = DSB_VERSION,
-    .description = "Docker through its command line client",
+const struct dsbe_operations dsbc_operations = {
     .open = op_open,
     .close = op_close,
     .describe = op_describe,
@@ -374,6 +356,19 @@ static const struct dsb_plugin plugin = {
     .list = op_list,
     .prepare = op_prepare,
     .image_make = op_image_make,
+};
+
+static int plugin_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
+{
+    return dsbe_adapter_open(&dsbc_operations, params, backend, error);
+}
+
+static const struct dsb_plugin plugin = {
+    DSBE_PLUGIN,
+    .enforces = DSBC_ENFORCES,
+    .name = "docker-cli",
+    .description = "Docker through its command line client",
+    .open = plugin_open,
 };
 
 DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void);

@@ -6,7 +6,8 @@
 #ifndef DSBC_CLI_H
 #define DSBC_CLI_H
 
-#include <dsandbox/plugin.h>
+#include "engine/engine.h"
+
 #include <sys/types.h>
 
 G_BEGIN_DECLS
@@ -122,9 +123,14 @@ gboolean dsbc_identify(struct dsbc_cli *cli, struct dsbc_facts *facts, GError **
 /** Facts from `info` and `version` (NULL for Podman) output. Pure. */
 gboolean dsbc_parse_facts(const char *info_json, const char *version_json, struct dsbc_facts *facts, GError **error);
 
+/* --- docker_cli.c ------------------------------------------------------------------------------- */
+
+/** `backend` is a struct dsbc_cli. */
+extern const struct dsbe_operations dsbc_operations;
+
 /* --- stream.c ----------------------------------------------------------------------------------- */
 
-gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv, struct dsb_stream *stream, GError **error);
+gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv, struct dsbe_stream *stream, GError **error);
 
 G_END_DECLS
 #endif

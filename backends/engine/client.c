@@ -375,7 +375,7 @@ gboolean dsbe_op_inspect(void *backend, const char *id, const struct dsb_spec *s
     return TRUE;
 }
 
-gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+gboolean dsbe_op_start(void *backend, const char *id, struct dsbe_stream *stream, GError **error)
 {
     struct dsbe_client *client = backend;
     g_autofree char *attach = container_path(client, id, "attach", client->dialect->attach_query, error);
@@ -386,7 +386,7 @@ gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream,
         return FALSE;
     GError *local = NULL;
     long status = 0;
-    struct dsb_stream made = {.struct_size = sizeof made};
+    struct dsbe_stream made = {0};
     if (!dsbe_hijack(client->http, attach, client->timeout_ms, &made, &status, &local)) {
         if (status)
             local->code = (int) client->dialect->error_code(status, local->message);
@@ -453,18 +453,6 @@ gboolean dsbe_op_destroy(void *backend, const char *id, GError **error)
     return path && !hangs(client, error) && dsbe_remove(remove_once, &removal, client->cancel_fd, error);
 }
 
-static struct dsb_leftover *parse_leftover(json_object *item)
-{
-    json_object *labels = dsbe_json_at(item, "Labels");
-    struct dsb_leftover *leftover = g_new0(struct dsb_leftover, 1);
-    g_strlcpy(leftover->id, dsbe_json_string(item, "Id", ""), sizeof leftover->id);
-    g_strlcpy(leftover->owner, dsbe_json_label(labels, DSB_LABEL_OWNER), sizeof leftover->owner);
-    g_strlcpy(leftover->session, dsbe_json_label(labels, DSB_LABEL_SESSION), sizeof leftover->session);
-    leftover->deadline = MAX(0, g_ascii_strtoll(dsbe_json_label(labels, DSB_LABEL_DEADLINE), NULL, 10));
-    leftover->running = g_ascii_strcasecmp(dsbe_json_string(item, "State", ""), "running") == 0;
-    return leftover;
-}
-
 /* Podman reads /proc of all that runs, and fails as a whole when one of them ends meanwhile: it is asked again. */
 static json_object *list(struct dsbe_client *client, const char *path, GError **error)
 {
@@ -497,7 +485,7 @@ static gboolean is_phantom(struct dsbe_client *client, json_object *item)
     return g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND);
 }
 
-gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+gboolean dsbe_op_list(void *backend, const char *owner, dsb_each_fn each, void *data, GError **error)
 {
     struct dsbe_client *client = backend;
     g_autofree char *word = g_strconcat(DSB_LABEL_OWNER, owner ? "=" : "", owner ? owner : "", NULL);
@@ -513,20 +501,19 @@ gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, G
         g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT, "the engine lists more than %d containers of ours", LIST_MAX);
         return FALSE;
     }
-    g_autoptr(GPtrArray) result = g_ptr_array_new_with_free_func(g_free);
-    for (gsize i = 0; i < json_object_array_length(root); i++) {
+    gboolean goes_on = TRUE;
+    for (gsize i = 0; goes_on && i < json_object_array_length(root); i++) {
         json_object *item = json_object_array_get_idx(root, i);
-        struct dsb_leftover *leftover = parse_leftover(item);
-        g_ptr_array_add(result, leftover);
+        const char *id = dsbe_json_string(item, "Id", "");
         g_autoptr(GError) ignored = NULL;
-        if (check_word(leftover->id, "_.-", "container id", &ignored)) {
-            if (is_phantom(client, item))
-                g_ptr_array_set_size(result, (gint) result->len - 1);
-            continue;
+        if (!check_word(id, "_.-", "container id", &ignored)) {
+            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL,
+                                "the engine lists a container without a usable id");
+            return FALSE;
         }
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine lists a container without a usable id");
-        return FALSE;
+        gboolean running = g_ascii_strcasecmp(dsbe_json_string(item, "State", ""), "running") == 0;
+        if (!is_phantom(client, item))
+            goes_on = dsbe_give_listed(id, dsbe_json_at(item, "Labels"), running, each, data) != 0;
     }
-    *leftovers = g_steal_pointer(&result);
     return TRUE;
 }

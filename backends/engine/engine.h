@@ -6,6 +6,7 @@
 #ifndef DSBE_ENGINE_H
 #define DSBE_ENGINE_H
 
+#include <dsandbox/error.h>
 #include <dsandbox/plugin.h>
 #include <json-c/json.h>
 #include <signal.h>
@@ -50,6 +51,57 @@ struct dsbe_sigpipe {
 void dsbe_sigpipe_block(struct dsbe_sigpipe *guard);
 /** Takes a SIGPIPE that came meanwhile, and keeps errno. */
 void dsbe_sigpipe_restore(const struct dsbe_sigpipe *guard);
+
+/* --- adapter.c -------------------------------------------------------------------------------- */
+
+/** struct dsb_stream with errors as ours. */
+struct dsbe_stream {
+    void *state;
+    int read_fd, write_fd;
+    gssize (*read)(void *state, void *buffer, gsize size, GError **error);
+    gssize (*write)(void *state, const void *buffer, gsize size, GError **error);
+    const char *(*diagnostic)(void *state);
+    void (*close)(void *state);
+};
+
+/** The operations of plugin.h with errors as ours. *id of `create` is new. */
+struct dsbe_operations {
+    gboolean (*open)(const struct dsb_open_params *params, void **backend, GError **error);
+    void (*close)(void *backend);
+    gboolean (*describe)(void *backend, struct dsb_engine_info *info, GError **error);
+    gboolean (*create)(void *backend, const struct dsb_spec *spec, char **id, GError **error);
+    gboolean (*inspect)(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                        GError **error);
+    gboolean (*start)(void *backend, const char *id, struct dsbe_stream *stream, GError **error);
+    gboolean (*destroy)(void *backend, const char *id, GError **error);
+    gboolean (*list)(void *backend, const char *owner, dsb_each_fn each, void *data, GError **error);
+    gboolean (*prepare)(void *backend, const char *image, struct dsb_image_info *info, GError **error);
+    gboolean (*image_make)(void *backend, const struct dsb_image_source *source, GError **error);
+};
+
+/** `open` of a plugin: the others go to the same operations. */
+int dsbe_adapter_open(const struct dsbe_operations *operations, const struct dsb_open_params *params, void **backend,
+                      struct dsb_plugin_error *error);
+void dsbe_adapter_close(void *backend);
+int dsbe_adapter_describe(void *backend, struct dsb_engine_info *info, struct dsb_plugin_error *error);
+int dsbe_adapter_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,
+                        struct dsb_plugin_error *error);
+int dsbe_adapter_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                         struct dsb_plugin_error *error);
+int dsbe_adapter_start(void *backend, const char *id, struct dsb_stream *stream, struct dsb_plugin_error *error);
+int dsbe_adapter_destroy(void *backend, const char *id, struct dsb_plugin_error *error);
+int dsbe_adapter_list(void *backend, const char *owner, dsb_each_fn each, void *data, struct dsb_plugin_error *error);
+int dsbe_adapter_prepare(void *backend, const char *image, struct dsb_image_info *info,
+                         struct dsb_plugin_error *error);
+int dsbe_adapter_image_make(void *backend, const struct dsb_image_source *source, struct dsb_plugin_error *error);
+
+/** The members of every plugin of ours but what is its own: what it enforces, its name, its description, its `open`. */
+#define DSBE_PLUGIN                                                                                                    \
+    DSB_PLUGIN_HEADER, .thread_model = DSB_THREADS_PARALLEL, .version = DSB_VERSION, .close = dsbe_adapter_close,      \
+                       .describe = dsbe_adapter_describe, .create = dsbe_adapter_create,                               \
+                       .inspect = dsbe_adapter_inspect, .start = dsbe_adapter_start, .destroy = dsbe_adapter_destroy,  \
+                       .list = dsbe_adapter_list, .prepare = dsbe_adapter_prepare,                                     \
+                       .image_make = dsbe_adapter_image_make
 
 /* --- remove_container.c ----------------------------------------------------------------------- */
 
@@ -154,6 +206,8 @@ json_object *dsbe_json_at(json_object *root, const char *path);
 const char *dsbe_json_string(json_object *root, const char *path, const char *fallback);
 /** The string member `name` (dots are part of it); "" when there is none. */
 const char *dsbe_json_label(json_object *labels, const char *name);
+/** Gives `each` a container of ours by its labels, as `each` answers. */
+int dsbe_give_listed(const char *id, json_object *labels, gboolean running, dsb_each_fn each, void *data);
 gboolean dsbe_json_bool(json_object *root, const char *path);
 /** FALSE when absent or not a number. */
 gboolean dsbe_json_int(json_object *root, const char *path, int64_t *value);
@@ -270,7 +324,7 @@ const char *dsbe_demux_diagnostic(struct dsbe_demux *demux);
 /* --- hijack.c --------------------------------------------------------------------------------- */
 
 /** POST `path` with an upgrade and give the framed connection as a stream. HTTP errors set *status. */
-gboolean dsbe_hijack(struct dsbe_http *http, const char *path, guint timeout_ms, struct dsb_stream *stream,
+gboolean dsbe_hijack(struct dsbe_http *http, const char *path, guint timeout_ms, struct dsbe_stream *stream,
                      long *status, GError **error);
 
 /* --- dialects --------------------------------------------------------------------------------- */
@@ -400,16 +454,16 @@ void dsbe_facts_remember(struct dsbe_client *client, json_object *root);
 /** Name of the OCI runtime to use where Podman's default cannot run on this host; "" otherwise. */
 const char *dsbe_podman_runtime(const struct dsb_engine_info *info);
 
-/* operations of struct dsb_plugin; `backend` is a struct dsbe_client */
+/* struct dsbe_operations; `backend` is a struct dsbe_client */
 void dsbe_op_close(void *backend);
 gboolean dsbe_op_describe(void *backend, struct dsb_engine_info *info, GError **error);
 gboolean dsbe_op_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error);
 gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, GError **error);
 gboolean dsbe_op_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
                          GError **error);
-gboolean dsbe_op_start(void *backend, const char *id, struct dsb_stream *stream, GError **error);
+gboolean dsbe_op_start(void *backend, const char *id, struct dsbe_stream *stream, GError **error);
 gboolean dsbe_op_destroy(void *backend, const char *id, GError **error);
-gboolean dsbe_op_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error);
+gboolean dsbe_op_list(void *backend, const char *owner, dsb_each_fn each, void *data, GError **error);
 gboolean dsbe_op_image_make(void *backend, const struct dsb_image_source *source, GError **error);
 
 /** Controls that both dialects translate, one by one: a new control is refused until it stands here. */
@@ -420,12 +474,11 @@ gboolean dsbe_op_image_make(void *backend, const struct dsb_image_source *source
      DSB_BIT(DSB_CONTROL_CAPABILITIES) | DSB_BIT(DSB_CONTROL_NO_NEW_PRIVS) | DSB_BIT(DSB_CONTROL_SECCOMP) |             \
      DSB_BIT(DSB_CONTROL_NAMESPACES) | DSB_BIT(DSB_CONTROL_DEVICES) | DSB_BIT(DSB_CONTROL_RUNTIME))
 
-/** The members of a plugin whose engine is asked over HTTP, but for its name and how it opens. */
-#define DSBE_HTTP_PLUGIN                                                                                               \
-    DSB_PLUGIN_HEADER, .thread_model = DSB_THREADS_PARALLEL, .enforces = DSBE_ENFORCES, .version = DSB_VERSION,        \
-                       .close = dsbe_op_close, .describe = dsbe_op_describe, .create = dsbe_op_create,                 \
-                       .inspect = dsbe_op_inspect, .start = dsbe_op_start, .destroy = dsbe_op_destroy,                 \
-                       .list = dsbe_op_list, .prepare = dsbe_op_prepare, .image_make = dsbe_op_image_make
+/** The operations of a plugin whose engine is asked over HTTP, but for how it opens. */
+#define DSBE_HTTP_OPERATIONS                                                                                           \
+    .close = dsbe_op_close, .describe = dsbe_op_describe, .create = dsbe_op_create, .inspect = dsbe_op_inspect,        \
+    .start = dsbe_op_start, .destroy = dsbe_op_destroy, .list = dsbe_op_list, .prepare = dsbe_op_prepare,              \
+    .image_make = dsbe_op_image_make
 
 G_END_DECLS
 #endif

@@ -80,6 +80,19 @@ const char *dsbe_json_label(json_object *labels, const char *name)
     return string_of(value, "");
 }
 
+int dsbe_give_listed(const char *id, json_object *labels, gboolean running, dsb_each_fn each, void *data)
+{
+    const struct dsb_listed item = {
+        .struct_size = sizeof item,
+        .id = id,
+        .owner = dsbe_json_label(labels, DSB_LABEL_OWNER),
+        .session = dsbe_json_label(labels, DSB_LABEL_SESSION),
+        .deadline = MAX(0, g_ascii_strtoll(dsbe_json_label(labels, DSB_LABEL_DEADLINE), NULL, 10)),
+        .running = running,
+    };
+    return each(data, &item);
+}
+
 gboolean dsbe_json_bool(json_object *root, const char *path)
 {
     json_object *value = dsbe_json_at(root, path);

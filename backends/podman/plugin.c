@@ -126,7 +126,7 @@ static dsbe_client *connect_to_own(const struct dsb_open_params *params, const c
     return connect_to(params, endpoint, service, TRUE, error);
 }
 
-static gboolean plugin_open(const struct dsb_open_params *params, void **backend, GError **error)
+static gboolean open_engine(const struct dsb_open_params *params, void **backend, GError **error)
 {
     gboolean chosen = FALSE;
     struct dsbe_endpoint *endpoint = dsb_podman_endpoint(params->endpoint, &chosen, error);
@@ -157,8 +157,16 @@ static gboolean plugin_open(const struct dsb_open_params *params, void **backend
     return TRUE;
 }
 
+static const struct dsbe_operations operations = {DSBE_HTTP_OPERATIONS, .open = open_engine};
+
+static int plugin_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
+{
+    return dsbe_adapter_open(&operations, params, backend, error);
+}
+
 static const struct dsb_plugin plugin = {
-    DSBE_HTTP_PLUGIN,
+    DSBE_PLUGIN,
+    .enforces = DSBE_ENFORCES,
     .name = "podman",
     .description = "Podman through libpod, rootful or rootless",
     .open = plugin_open,

@@ -3,6 +3,7 @@
 #define DSB_ATTEST_MOUNTS_H
 
 #include <dsandbox/observed.h>
+#include <glib.h>
 
 #define DSB_MAX_MOUNTS 4096
 

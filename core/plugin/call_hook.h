@@ -4,7 +4,7 @@
 
 #include "common/call_limit.h"
 
-#include <dsandbox/plugin.h>
+#include <dsandbox/error.h>
 
 /**
  * Around every call of a plugin's code. Where that ends the process by exit(), it ends with status 125 and a message

@@ -29,13 +29,12 @@ static gboolean hand_over(GError **error, GError **local)
     return FALSE;
 }
 
-/** Ends a call that has no out-parameter; takes `local`. */
-static gboolean conclude(const struct dsb_backend *backend, const char *op, gboolean ok, GError *local, GError **error)
+/** Ends a call that has no out-parameter. */
+static gboolean conclude(const struct dsb_backend *backend, const char *op, gboolean ok,
+                         const struct dsb_plugin_error *plain, GError **error)
 {
-    ok = dsb_check_outcome(backend->plugin.name, op, ok, FALSE, &local);
-    if (local != NULL)
-        g_propagate_error(error, local);
-    return ok;
+    g_autoptr(GError) local = NULL;
+    return dsb_check_outcome(backend->plugin.name, op, ok, FALSE, plain, &local) || hand_over(error, &local);
 }
 
 static void begin(const struct dsb_backend *backend, const char *op)
@@ -43,8 +42,10 @@ static void begin(const struct dsb_backend *backend, const char *op)
     dsb_call_begin(backend->plugin.name, op, dsb_call_limit_ms(op, backend->call_ms));
 }
 
-static void lock(struct dsb_backend *backend, const char *op)
+/** In front of an operation, whose error is `plain`. */
+static void lock(struct dsb_backend *backend, const char *op, struct dsb_plugin_error *plain)
 {
+    dsb_plain_error_init(plain);
     if (backend->plugin.thread_model == DSB_THREADS_SERIAL)
         g_mutex_lock(&backend->lock);
     begin(backend, op);
@@ -83,12 +84,14 @@ gboolean dsb_backend_open(const struct dsb_loaded *loaded, const struct dsb_open
         return invalid(error, "open", "runtime_dir must be absolute");
 
     void *state = NULL;
+    struct dsb_plugin_error plain;
+    dsb_plain_error_init(&plain);
     g_autoptr(GError) local = NULL;
     const char *name = loaded->plugin.name;
     dsb_call_begin(name, "open", dsb_call_limit_ms("open", params->call_timeout_ms));
-    gboolean ok = loaded->plugin.open(params, &state, &local);
+    gboolean ok = loaded->plugin.open(params, &state, &plain);
     dsb_call_end();
-    if (!dsb_check_outcome(name, "open", ok, FALSE, &local)) {
+    if (!dsb_check_outcome(name, "open", ok, FALSE, &plain, &local)) {
         if (state != NULL && !ok)
             dsb_check_breach(&local, name, "open", "it failed and set *backend");
         if (state != NULL && ok) {
@@ -136,10 +139,10 @@ uint64_t dsb_backend_enforces(const struct dsb_backend *backend) { return backen
  * Ends a call that fills a structure: `scratch` was given to the plugin, `blank` is what it held before.
  * A failed call must have left it alone.
  */
-static gboolean finish(struct dsb_backend *backend, const char *op, gboolean ok, const void *scratch, const void *blank,
-                       gsize size, GError **local)
+static gboolean finish(struct dsb_backend *backend, const char *op, gboolean ok, const struct dsb_plugin_error *plain,
+                       const void *scratch, const void *blank, gsize size, GError **local)
 {
-    if (dsb_check_outcome(backend->plugin.name, op, ok, FALSE, local)) {
+    if (dsb_check_outcome(backend->plugin.name, op, ok, FALSE, plain, local)) {
         if (*(const uint32_t *) scratch == *(const uint32_t *) blank)
             return TRUE;
         dsb_check_breach(local, backend->plugin.name, op, "it changed struct_size");
@@ -160,10 +163,11 @@ gboolean dsb_backend_describe(struct dsb_backend *backend, struct dsb_engine_inf
     const struct dsb_engine_info blank = {.struct_size = sizeof blank};
     struct dsb_engine_info scratch = blank;
     g_autoptr(GError) local = NULL;
-    lock(backend, "describe");
-    gboolean ok = backend->plugin.describe(backend->state, &scratch, &local);
+    struct dsb_plugin_error plain;
+    lock(backend, "describe", &plain);
+    gboolean ok = backend->plugin.describe(backend->state, &scratch, &plain);
     unlock(backend);
-    ok = finish(backend, "describe", ok, &scratch, &blank, sizeof blank, &local);
+    ok = finish(backend, "describe", ok, &plain, &scratch, &blank, sizeof blank, &local);
     if (ok && !(TERMINATED(scratch.product) && TERMINATED(scratch.version) && TERMINATED(scratch.api) &&
                 TERMINATED(scratch.endpoint) && TERMINATED(scratch.runtime) && TERMINATED(scratch.data_root)))
         dsb_check_breach(&local, backend->plugin.name, "describe", "a string is not terminated");
@@ -173,10 +177,18 @@ gboolean dsb_backend_describe(struct dsb_backend *backend, struct dsb_engine_inf
         dsb_check_breach(&local, backend->plugin.name, "describe", "cgroup_version is %u", scratch.cgroup_version);
     if (local != NULL)
         return hand_over(error, &local);
-    char *const texts[] = {scratch.product,  scratch.version, scratch.api,
-                           scratch.endpoint, scratch.runtime, scratch.data_root};
-    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++)
-        dsb_check_printable(texts[i]);
+    const struct {
+        char *text;
+        gsize size;
+    } texts[] = {
+        {scratch.product, sizeof scratch.product},   {scratch.version, sizeof scratch.version},
+        {scratch.api, sizeof scratch.api},           {scratch.endpoint, sizeof scratch.endpoint},
+        {scratch.runtime, sizeof scratch.runtime},   {scratch.data_root, sizeof scratch.data_root},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        dsb_plain_mark_cut(texts[i].text, texts[i].size);
+        dsb_check_printable(texts[i].text);
+    }
     *info = scratch;
     return TRUE;
 }
@@ -195,11 +207,12 @@ gboolean dsb_backend_prepare(struct dsb_backend *backend, const char *image, str
     const struct dsb_image_info blank = {.struct_size = sizeof blank};
     struct dsb_image_info scratch = blank;
     g_autoptr(GError) local = NULL;
-    lock(backend, "prepare");
-    gboolean ok = backend->plugin.prepare(backend->state, image, &scratch, &local);
+    struct dsb_plugin_error plain;
+    lock(backend, "prepare", &plain);
+    gboolean ok = backend->plugin.prepare(backend->state, image, &scratch, &plain);
     unlock(backend);
-    ok = finish(backend, "prepare", ok, &scratch, &blank, sizeof blank, &local);
-    if (ok && (!TERMINATED(scratch.id) || !dsb_check_image(scratch.id)))
+    ok = finish(backend, "prepare", ok, &plain, &scratch, &blank, sizeof blank, &local);
+    if (ok && (!WHOLE(scratch.id) || !dsb_check_image(scratch.id)))
         dsb_check_breach(&local, backend->plugin.name, "prepare", "the image id is not valid");
     if (local != NULL)
         return hand_over(error, &local);
@@ -223,11 +236,11 @@ gboolean dsb_backend_image_make(struct dsb_backend *backend, const struct dsb_im
         return invalid(error, "image_make", "paths must be absolute");
     if (backend->plugin.image_make == NULL)
         return missing(backend, "image_make", error);
-    GError *local = NULL;
-    lock(backend, "image_make");
-    gboolean ok = backend->plugin.image_make(backend->state, source, &local);
+    struct dsb_plugin_error plain;
+    lock(backend, "image_make", &plain);
+    gboolean ok = backend->plugin.image_make(backend->state, source, &plain);
     unlock(backend);
-    return conclude(backend, "image_make", ok, local, error);
+    return conclude(backend, "image_make", ok, &plain, error);
 }
 
 /* ---- containers ---- */
@@ -246,21 +259,18 @@ gboolean dsb_backend_create(struct dsb_backend *backend, const struct dsb_spec *
                     (guint64) lacking);
         return FALSE;
     }
-    const char *name = backend->plugin.name;
-    g_autofree char *made = NULL;
+    const struct dsb_created blank = {.struct_size = sizeof blank};
+    struct dsb_created made = blank;
     g_autoptr(GError) local = NULL;
-    lock(backend, "create");
-    gboolean claimed = backend->plugin.create(backend->state, spec, &made, &local);
+    struct dsb_plugin_error plain;
+    lock(backend, "create", &plain);
+    gboolean ok = backend->plugin.create(backend->state, spec, &made, &plain);
     unlock(backend);
-    gboolean ok = dsb_check_outcome(name, "create", claimed, FALSE, &local);
-    if (!claimed && made != NULL) {
-        dsb_check_breach(&local, name, "create", "it failed and set *id (%s)", local->message);
-        made = NULL; /* not known to be ours */
-    } else if (ok && !dsb_check_id(made)) {
-        dsb_check_breach(&local, name, "create", "%s", made == NULL ? "it left *id NULL" : "the id is not valid");
-    }
+    ok = finish(backend, "create", ok, &plain, &made, &blank, sizeof blank, &local);
+    if (ok && (!WHOLE(made.id) || !dsb_check_id(made.id)))
+        dsb_check_breach(&local, backend->plugin.name, "create", "the id is not valid");
     if (local == NULL) {
-        *id = g_steal_pointer(&made);
+        *id = g_strdup(made.id);
         return TRUE;
     }
     if (local->code == DSB_ERROR_PLUGIN) /* whatever it made must not stay */
@@ -283,15 +293,17 @@ gboolean dsb_backend_inspect(struct dsb_backend *backend, const char *id, const 
     const struct dsb_observed blank = {.struct_size = sizeof blank};
     struct dsb_observed scratch = blank;
     g_autoptr(GError) local = NULL;
-    lock(backend, "inspect");
-    gboolean ok = backend->plugin.inspect(backend->state, id, spec, &scratch, &local);
+    struct dsb_plugin_error plain;
+    lock(backend, "inspect", &plain);
+    gboolean ok = backend->plugin.inspect(backend->state, id, spec, &scratch, &plain);
     unlock(backend);
-    ok = finish(backend, "inspect", ok, &scratch, &blank, sizeof blank, &local);
+    ok = finish(backend, "inspect", ok, &plain, &scratch, &blank, sizeof blank, &local);
     flaw = ok ? dsb_check_observed(&scratch) : NULL;
     if (flaw != NULL)
         dsb_check_breach(&local, backend->plugin.name, "inspect", "%s", flaw);
     if (local != NULL)
         return hand_over(error, &local);
+    dsb_plain_mark_cut(scratch.runtime, sizeof scratch.runtime);
     dsb_check_printable(scratch.runtime);
     *observed = scratch;
     return TRUE;
@@ -299,41 +311,43 @@ gboolean dsb_backend_inspect(struct dsb_backend *backend, const char *id, const 
 
 /* ---- the stream ---- */
 
-static gssize check_transfer(const struct gate_stream *stream, const char *op, gssize n, gsize size, gboolean end_ok,
-                             GError **local)
+static gssize check_transfer(const struct gate_stream *stream, const char *op, gint64 n, gsize size, gboolean end_ok,
+                             const struct dsb_plugin_error *plain, GError **error)
 {
-    if (n < -1 || (n > 0 && (gsize) n > size) || (n == 0 && size > 0 && !end_ok)) {
-        dsb_check_breach(local, stream->plugin_name, op,
-                         "it returned %" G_GSSIZE_FORMAT " for %" G_GSIZE_FORMAT " bytes", n, size);
-        return -1;
-    }
-    return dsb_check_outcome(stream->plugin_name, op, n >= 0, TRUE, local) ? n : -1;
+    g_autoptr(GError) local = NULL;
+    if (n < -1 || (n > 0 && (gsize) n > size) || (n == 0 && size > 0 && !end_ok))
+        dsb_check_breach(&local, stream->plugin_name, op,
+                         "it returned %" G_GINT64_FORMAT " for %" G_GSIZE_FORMAT " bytes", n, size);
+    else if (dsb_check_outcome(stream->plugin_name, op, n >= 0, TRUE, plain, &local))
+        return n;
+    hand_over(error, &local);
+    return -1;
+}
+
+static void begin_transfer(const struct gate_stream *stream, const char *op, struct dsb_plugin_error *plain)
+{
+    dsb_plain_error_init(plain);
+    dsb_call_begin(stream->plugin_name, op, dsb_call_limit_ms(op, stream->call_ms));
 }
 
 static gssize gate_read(void *state, void *buffer, gsize size, GError **error)
 {
     struct gate_stream *stream = state;
-    GError *local = NULL;
-    dsb_call_begin(stream->plugin_name, "stream.read", dsb_call_limit_ms("stream.read", stream->call_ms));
-    gssize n = stream->inner.read(stream->inner.state, buffer, size, &local);
+    struct dsb_plugin_error plain;
+    begin_transfer(stream, "stream.read", &plain);
+    gint64 n = stream->inner.read(stream->inner.state, buffer, size, &plain);
     dsb_call_end();
-    n = check_transfer(stream, "stream.read", n, size, TRUE, &local);
-    if (local != NULL)
-        g_propagate_error(error, local);
-    return n;
+    return check_transfer(stream, "stream.read", n, size, TRUE, &plain, error);
 }
 
 static gssize gate_write(void *state, const void *buffer, gsize size, GError **error)
 {
     struct gate_stream *stream = state;
-    GError *local = NULL;
-    dsb_call_begin(stream->plugin_name, "stream.write", dsb_call_limit_ms("stream.write", stream->call_ms));
-    gssize n = stream->inner.write(stream->inner.state, buffer, size, &local);
+    struct dsb_plugin_error plain;
+    begin_transfer(stream, "stream.write", &plain);
+    gint64 n = stream->inner.write(stream->inner.state, buffer, size, &plain);
     dsb_call_end();
-    n = check_transfer(stream, "stream.write", n, size, FALSE, &local);
-    if (local != NULL)
-        g_propagate_error(error, local);
-    return n;
+    return check_transfer(stream, "stream.write", n, size, FALSE, &plain, error);
 }
 
 static const char *gate_diagnostic(void *state)
@@ -357,22 +371,22 @@ static void gate_close(void *state)
 /** Whether `fd` is open; it must not reach child processes either. */
 static gboolean fd_ok(int fd) { return fd >= 0 && fcntl(fd, F_GETFD) >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0; }
 
-gboolean dsb_backend_start(struct dsb_backend *backend, const char *id, struct dsb_stream *stream, GError **error)
+gboolean dsb_backend_start(struct dsb_backend *backend, const char *id, struct dsb_checked_stream *stream,
+                           GError **error)
 {
-    g_return_val_if_fail(backend != NULL, FALSE);
+    g_return_val_if_fail(backend != NULL && stream != NULL, FALSE);
 
     if (!dsb_check_id(id))
         return invalid(error, "start", "the container id is not valid");
-    if (stream == NULL || stream->struct_size != sizeof *stream)
-        return invalid(error, "start", "stream or its struct_size is missing");
     const struct dsb_stream blank = {.struct_size = sizeof blank, .read_fd = -1, .write_fd = -1};
     struct dsb_stream inner = blank;
     g_autoptr(GError) local = NULL;
-    lock(backend, "start");
-    gboolean ok = backend->plugin.start(backend->state, id, &inner, &local);
+    struct dsb_plugin_error plain;
+    lock(backend, "start", &plain);
+    gboolean ok = backend->plugin.start(backend->state, id, &inner, &plain);
     unlock(backend);
     gboolean claimed = ok;
-    ok = finish(backend, "start", ok, &inner, &blank, sizeof blank, &local);
+    ok = finish(backend, "start", ok, &plain, &inner, &blank, sizeof blank, &local);
     if (ok && (inner.read == NULL || inner.write == NULL || inner.close == NULL))
         dsb_check_breach(&local, backend->plugin.name, "start", "the stream lacks read, write or close");
     else if (ok && (!fd_ok(inner.read_fd) || !fd_ok(inner.write_fd)))
@@ -389,8 +403,7 @@ gboolean dsb_backend_start(struct dsb_backend *backend, const char *id, struct d
     gate->inner = inner;
     gate->plugin_name = backend->plugin.name;
     gate->call_ms = backend->call_ms;
-    *stream = (struct dsb_stream){
-        .struct_size = sizeof *stream,
+    *stream = (struct dsb_checked_stream){
         .state = gate,
         .read_fd = inner.read_fd,
         .write_fd = inner.write_fd,
@@ -410,11 +423,32 @@ gboolean dsb_backend_destroy(struct dsb_backend *backend, const char *id, GError
 
     if (!dsb_check_id(id))
         return invalid(error, "destroy", "the container id is not valid");
-    GError *local = NULL;
-    lock(backend, "destroy");
-    gboolean ok = backend->plugin.destroy(backend->state, id, &local);
+    struct dsb_plugin_error plain;
+    lock(backend, "destroy", &plain);
+    gboolean ok = backend->plugin.destroy(backend->state, id, &plain);
     unlock(backend);
-    return conclude(backend, "destroy", ok, local, error);
+    return conclude(backend, "destroy", ok, &plain, error);
+}
+
+/** What `list` gave so far. */
+struct listing {
+    GPtrArray *array;
+    const char *flaw; /* the first; what comes after it is not looked at */
+};
+
+static int take_listed(void *data, const struct dsb_listed *item)
+{
+    struct listing *listing = data;
+    if (listing->flaw != NULL)
+        return 0;
+    struct dsb_leftover *one = dsb_leftover_new(item);
+    if (one == NULL) {
+        listing->flaw = "an item is not complete";
+        return 0;
+    }
+    g_ptr_array_add(listing->array, one);
+    listing->flaw = dsb_check_listed(one, listing->array->len);
+    return listing->flaw == NULL;
 }
 
 gboolean dsb_backend_list(struct dsb_backend *backend, const char *owner, GPtrArray **leftovers, GError **error)
@@ -423,20 +457,15 @@ gboolean dsb_backend_list(struct dsb_backend *backend, const char *owner, GPtrAr
 
     if (owner != NULL && (*owner == '\0' || strpbrk(owner, "=,\n") != NULL))
         return invalid(error, "list", "the owner is not valid");
-    g_autoptr(GPtrArray) array = NULL;
+    g_autoptr(GPtrArray) array = g_ptr_array_new_with_free_func(dsb_leftover_free);
+    struct listing listing = {.array = array};
     g_autoptr(GError) local = NULL;
-    lock(backend, "list");
-    gboolean claimed = backend->plugin.list(backend->state, owner, &array, &local);
+    struct dsb_plugin_error plain;
+    lock(backend, "list", &plain);
+    gboolean ok = backend->plugin.list(backend->state, owner, take_listed, &listing, &plain);
     unlock(backend);
-    gboolean ok = dsb_check_outcome(backend->plugin.name, "list", claimed, FALSE, &local);
-    if (ok && array == NULL)
-        dsb_check_breach(&local, backend->plugin.name, "list", "it left *leftovers NULL");
-    else if (ok && !dsb_check_leftovers(array))
-        dsb_check_breach(&local, backend->plugin.name, "list", "an element is not valid");
-    else if (!claimed && array != NULL)
-        dsb_check_breach(&local, backend->plugin.name, "list", "it failed and set *leftovers");
-    if (array != NULL)
-        g_ptr_array_set_free_func(array, g_free);
+    if (dsb_check_outcome(backend->plugin.name, "list", ok, FALSE, &plain, &local) && listing.flaw != NULL)
+        dsb_check_breach(&local, backend->plugin.name, "list", "%s", listing.flaw);
     if (local != NULL)
         return hand_over(error, &local);
     *leftovers = g_steal_pointer(&array);

@@ -2,7 +2,9 @@
 #ifndef DSB_PLUGIN_GATE_H
 #define DSB_PLUGIN_GATE_H
 
+#include "common/plain.h"
 #include "plugin/loader.h"
+#include "plugin/stream.h"
 
 /**
  * The call gate: the only way from the core to a plugin. Each function checks its arguments, calls one
@@ -31,22 +33,26 @@ const char *dsb_backend_description(const struct dsb_backend *backend);
 /** Bits of the controls that the plugin says it translates. */
 uint64_t dsb_backend_enforces(const struct dsb_backend *backend);
 
-/* The operations, as in plugin.h. Out structures need their struct_size set by the caller. */
+/*
+ * The operations, as in plugin.h, with errors in DSB_ERROR: here its plain types become ours. Out structures need their
+ * struct_size set by the caller.
+ */
 
 gboolean dsb_backend_describe(struct dsb_backend *backend, struct dsb_engine_info *info, GError **error);
 gboolean dsb_backend_prepare(struct dsb_backend *backend, const char *image, struct dsb_image_info *info,
                              GError **error);
 
-/** Also REFUSED when a bit of spec.required is neither enforced by the plugin nor by the core. */
+/** *id is new. Also REFUSED when a bit of spec.required is neither enforced by the plugin nor by the core. */
 gboolean dsb_backend_create(struct dsb_backend *backend, const struct dsb_spec *spec, char **id, GError **error);
 gboolean dsb_backend_inspect(struct dsb_backend *backend, const char *id, const struct dsb_spec *spec,
                              struct dsb_observed *observed, GError **error);
 
 /** The stream's own functions are checked, too: their errors and counts keep the contract. */
-gboolean dsb_backend_start(struct dsb_backend *backend, const char *id, struct dsb_stream *stream, GError **error);
+gboolean dsb_backend_start(struct dsb_backend *backend, const char *id, struct dsb_checked_stream *stream,
+                           GError **error);
 gboolean dsb_backend_destroy(struct dsb_backend *backend, const char *id, GError **error);
 
-/** *leftovers is new and frees its elements. */
+/** *leftovers is new and frees its elements, struct dsb_leftover. */
 gboolean dsb_backend_list(struct dsb_backend *backend, const char *owner, GPtrArray **leftovers, GError **error);
 gboolean dsb_backend_image_make(struct dsb_backend *backend, const struct dsb_image_source *source, GError **error);
 

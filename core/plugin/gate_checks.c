@@ -24,42 +24,33 @@ static gboolean error_code_ok(int code, gboolean of_stream)
     return code >= DSB_ERROR_FAILED && code < DSB_ERROR_WOULD_BLOCK;
 }
 
-/** The text of a plugin's error; it may be NULL or no UTF-8. */
-static char *error_text(const GError *local)
+static GError *take_valid(const struct dsb_plugin_error *plain)
 {
-    return local->message != NULL ? g_utf8_make_valid(local->message, -1) : g_strdup("(no message)");
+    GError *filled = dsb_plain_error_take(plain);
+    if (filled == NULL)
+        return NULL;
+    char *raw = filled->message;
+    filled->message = g_utf8_make_valid(raw, -1);
+    g_free(raw);
+    return filled;
 }
 
-/**
- * FALSE if and only if an error in DSB_ERROR is set, or else *local becomes the breach of contract.
- * Returns whether the operation succeeded.
- */
-gboolean dsb_check_outcome(const char *plugin, const char *op, gboolean ok, gboolean of_stream, GError **local)
+gboolean dsb_check_outcome(const char *plugin, const char *op, gboolean ok, gboolean of_stream,
+                           const struct dsb_plugin_error *plain, GError **local)
 {
-    if (*local == NULL) {
-        if (!ok)
-            dsb_check_breach(local, plugin, op, "it failed without an error");
-        return ok;
-    }
-    g_autofree char *text = error_text(*local);
-    if (ok) {
-        dsb_check_breach(local, plugin, op, "it returned success and set an error: %s", text);
-        return FALSE;
-    }
-    if ((*local)->domain != DSB_ERROR) {
-        dsb_check_breach(local, plugin, op, "its error is not in DSB_ERROR: %s", text);
-        return FALSE;
-    }
-    if (!error_code_ok((*local)->code, of_stream)) {
-        dsb_check_breach(local, plugin, op, "its error code %d does not exist here: %s", (*local)->code, text);
-        return FALSE;
-    }
-    if ((*local)->message == NULL || !g_str_equal(text, (*local)->message)) {
-        int code = (*local)->code;
-        g_clear_error(local);
-        g_set_error_literal(local, DSB_ERROR, code, text);
-    }
-    return FALSE;
+    g_autoptr(GError) filled = take_valid(plain);
+    gboolean silent = plain->text[0] == '\0' && !(of_stream && plain->code == DSB_ERROR_WOULD_BLOCK);
+    if (plain->struct_size != sizeof *plain)
+        dsb_check_breach(local, plugin, op, "it changed struct_size of its error");
+    else if (ok && filled != NULL)
+        dsb_check_breach(local, plugin, op, "it returned success and set an error: %s", filled->message);
+    else if (!ok && (filled == NULL || silent))
+        dsb_check_breach(local, plugin, op, "it failed without an error%s", filled != NULL ? " text" : "");
+    else if (!ok && !error_code_ok(filled->code, of_stream))
+        dsb_check_breach(local, plugin, op, "its error code %d does not exist here: %s", filled->code, filled->message);
+    else if (!ok)
+        *local = g_steal_pointer(&filled);
+    return *local == NULL;
 }
 
 /** Container ids and names: what engines use, nothing that could be an option or a path. */
@@ -165,15 +156,9 @@ const char *dsb_check_observed(const struct dsb_observed *observed)
     return NULL;
 }
 
-gboolean dsb_check_leftovers(const GPtrArray *array)
+const char *dsb_check_listed(const struct dsb_leftover *one, guint n)
 {
-    if (array->len > MAX_LEFTOVERS)
-        return FALSE;
-    for (guint i = 0; i < array->len; i++) {
-        const struct dsb_leftover *one = array->pdata[i];
-        if (one == NULL || !TERMINATED(one->id) || !TERMINATED(one->owner) || !TERMINATED(one->session) ||
-            !dsb_check_id(one->id))
-            return FALSE;
-    }
-    return TRUE;
+    if (n > MAX_LEFTOVERS)
+        return "it gives too many items";
+    return dsb_check_id(one->id) ? NULL : "the id of an item is not valid";
 }

@@ -245,8 +245,11 @@ static gboolean check_versions(const char *path, const struct dsb_plugin *plugin
         return fail(error, path, "is not a dsandbox plugin (magic %08x, expected %08x)", plugin->magic,
                     DSB_PLUGIN_MAGIC);
     if (plugin->abi_major != DSB_PLUGIN_ABI_MAJOR)
-        return fail(error, path, "was built for plugin ABI %u, this dsandbox has %u; rebuild the plugin",
-                    plugin->abi_major, DSB_PLUGIN_ABI_MAJOR);
+        return fail(error, path, "was built for plugin ABI %u, this dsandbox has %u; %s", plugin->abi_major,
+                    DSB_PLUGIN_ABI_MAJOR,
+                    plugin->abi_major > DSB_PLUGIN_ABI_MAJOR
+                        ? "update dsandbox"
+                        : "change the plugin as dsandbox-plugin(7) says under Versions, and rebuild it");
     if (plugin->abi_minor > DSB_PLUGIN_ABI_MINOR)
         return fail(error, path, "needs plugin ABI %u.%u, this dsandbox has %u.%u; update dsandbox", plugin->abi_major,
                     plugin->abi_minor, DSB_PLUGIN_ABI_MAJOR, DSB_PLUGIN_ABI_MINOR);

@@ -2,6 +2,7 @@
 #ifndef DSB_PLUGIN_LOADER_H
 #define DSB_PLUGIN_LOADER_H
 
+#include <dsandbox/error.h>
 #include <dsandbox/plugin.h>
 
 /** A plugin that passed every load check. */

@@ -317,7 +317,6 @@ static gboolean attest(const struct opening *job, GError **error)
     if (!still_wanted(job, error))
         return FALSE;
     stamp(job, "inspected_ms");
-    job->box->stream.struct_size = sizeof job->box->stream;
     if (!dsb_backend_start(job->box->engine->backend, job->box->container, &job->box->stream, error))
         return without_runtime(spec, error);
     stamp(job, "started_ms");

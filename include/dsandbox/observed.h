@@ -4,7 +4,9 @@
 
 #include <dsandbox/spec.h>
 
-G_BEGIN_DECLS
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /** A limit that is not set: the field is known, and there is no limit. */
 #define DSB_UNLIMITED UINT64_MAX
@@ -22,15 +24,16 @@ enum dsb_namespace {
 /**
  * Facts about one container: the engine's claim (`inspect`), or what pid 1 measured.
  * A field means something only when the bit of its control is in `known`. A backend never copies a
- * fact from the spec: what it cannot learn stays unset. All zero is the empty report.
+ * fact from the spec: what it cannot learn stays unset. All zero is the empty report. An `int` says no (0) or yes
+ * (anything else).
  */
 struct dsb_observed {
     uint32_t struct_size;
     uint64_t known;
 
     /* VOLUME */
-    gboolean volume_present; /**< the session directory is at /sandbox and writable */
-    gboolean guest_read_only;
+    int volume_present; /**< the session directory is at /sandbox and writable */
+    int guest_read_only;
     uint32_t foreign_mounts;         /**< binds and volumes that the spec does not have, or with weaker flags */
     uint64_t volume_dev, volume_ino; /**< of /sandbox, measured inside; 0 in an engine's claim */
     /* TMP, SHM */
@@ -44,21 +47,23 @@ struct dsb_observed {
     uint64_t pids;
     uint64_t nofile, core, fsize; /**< hard limits */
     /* NETWORK */
-    enum dsb_network network; /**< none: nothing but a loopback interface */
+    uint32_t network; /**< enum dsb_network; none: nothing but a loopback interface */
     /* USER */
     uint32_t uid, gid;
     uint32_t extra_groups; /**< supplementary groups other than gid */
     /* the rest */
-    gboolean rootfs_read_only;
+    int rootfs_read_only;
     uint64_t capabilities; /**< union of all sets; an engine's claim: non-zero if any is left */
-    gboolean no_new_privs;
-    gboolean seccomp_ours;      /**< a filter is active and it is our profile */
+    int no_new_privs;
+    int seccomp_ours;           /**< a filter is active and it is our profile */
     uint32_t shared_namespaces; /**< enum dsb_namespace bits shared with the host */
-    gboolean privileged;
+    int privileged;
     uint32_t extra_devices; /**< devices beyond the standard pseudo devices */
     char runtime[64];
-    gboolean tmp_exec; /**< TMP: programs run from /tmp, or it is not known that they do not */
+    int tmp_exec; /**< TMP: programs run from /tmp, or it is not known that they do not */
 };
 
-G_END_DECLS
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -2,35 +2,37 @@
 #ifndef DSANDBOX_SPEC_H
 #define DSANDBOX_SPEC_H
 
-#include <glib.h>
+#include <stddef.h>
 #include <stdint.h>
 
-G_BEGIN_DECLS
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /** The controls of the policy, one bit each (DSB_BIT). New ones are appended. */
 enum dsb_control {
-    DSB_CONTROL_VOLUME,       /**< session directory at /sandbox, and no bind but those asked for */
-    DSB_CONTROL_DISK,         /**< bytes and inodes in /sandbox (enforced by the core) */
-    DSB_CONTROL_TMP,          /**< size of /tmp; /run and /var/tmp tiny */
-    DSB_CONTROL_SHM,          /**< size of /dev/shm */
-    DSB_CONTROL_MEMORY,       /**< cgroup memory limit */
-    DSB_CONTROL_SWAP,         /**< swap beyond memory */
-    DSB_CONTROL_CPU,          /**< cpu quota over period */
-    DSB_CONTROL_PIDS,         /**< cgroup task limit */
-    DSB_CONTROL_NOFILE,       /**< RLIMIT_NOFILE */
-    DSB_CONTROL_CORE,         /**< RLIMIT_CORE */
-    DSB_CONTROL_FSIZE,        /**< RLIMIT_FSIZE */
-    DSB_CONTROL_TIME,         /**< deadlines (enforced by the core and pid 1) */
-    DSB_CONTROL_OUTPUT,       /**< bytes per stream (enforced by the core and pid 1) */
-    DSB_CONTROL_NETWORK,      /**< none or full */
-    DSB_CONTROL_USER,         /**< non-root user and group, no supplementary groups */
-    DSB_CONTROL_ROOTFS,       /**< read-only root file system */
-    DSB_CONTROL_CAPABILITIES, /**< none, in all five sets */
-    DSB_CONTROL_NO_NEW_PRIVS, /**< PR_SET_NO_NEW_PRIVS */
-    DSB_CONTROL_SECCOMP,      /**< our system call profile */
-    DSB_CONTROL_NAMESPACES,   /**< own pid, ipc, uts, net, mount, cgroup namespace */
-    DSB_CONTROL_DEVICES,      /**< only the standard pseudo devices, not privileged */
-    DSB_CONTROL_RUNTIME,      /**< the OCI runtime asked for by name */
+    DSB_CONTROL_VOLUME = 0,        /**< session directory at /sandbox, and no bind but those asked for */
+    DSB_CONTROL_DISK = 1,          /**< bytes and inodes in /sandbox (enforced by the core) */
+    DSB_CONTROL_TMP = 2,           /**< size of /tmp; /run and /var/tmp tiny */
+    DSB_CONTROL_SHM = 3,           /**< size of /dev/shm */
+    DSB_CONTROL_MEMORY = 4,        /**< cgroup memory limit */
+    DSB_CONTROL_SWAP = 5,          /**< swap beyond memory */
+    DSB_CONTROL_CPU = 6,           /**< cpu quota over period */
+    DSB_CONTROL_PIDS = 7,          /**< cgroup task limit */
+    DSB_CONTROL_NOFILE = 8,        /**< RLIMIT_NOFILE */
+    DSB_CONTROL_CORE = 9,          /**< RLIMIT_CORE */
+    DSB_CONTROL_FSIZE = 10,        /**< RLIMIT_FSIZE */
+    DSB_CONTROL_TIME = 11,         /**< deadlines (enforced by the core and pid 1) */
+    DSB_CONTROL_OUTPUT = 12,       /**< bytes per stream (enforced by the core and pid 1) */
+    DSB_CONTROL_NETWORK = 13,      /**< none or full */
+    DSB_CONTROL_USER = 14,         /**< non-root user and group, no supplementary groups */
+    DSB_CONTROL_ROOTFS = 15,       /**< read-only root file system */
+    DSB_CONTROL_CAPABILITIES = 16, /**< none, in all five sets */
+    DSB_CONTROL_NO_NEW_PRIVS = 17, /**< PR_SET_NO_NEW_PRIVS */
+    DSB_CONTROL_SECCOMP = 18,      /**< our system call profile */
+    DSB_CONTROL_NAMESPACES = 19,   /**< own pid, ipc, uts, net, mount, cgroup namespace */
+    DSB_CONTROL_DEVICES = 20,      /**< only the standard pseudo devices, not privileged */
+    DSB_CONTROL_RUNTIME = 21,      /**< the OCI runtime asked for by name */
     DSB_N_CONTROLS
 };
 
@@ -46,13 +48,13 @@ enum dsb_control {
 #define DSB_CONTROLS_LIMITS                                                                                            \
     (DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS))
 
-enum dsb_network { DSB_NETWORK_NONE, DSB_NETWORK_FULL };
+enum dsb_network { DSB_NETWORK_NONE = 0, DSB_NETWORK_FULL = 1 };
 
 /** One bind mount. Paths are absolute and have no `..`, comma, colon, quote or control character. */
 struct dsb_bind {
     const char *source; /**< on the engine's host */
     const char *target; /**< in the container */
-    gboolean read_only;
+    int read_only;
 };
 
 /** One environment variable or label. */
@@ -63,7 +65,7 @@ struct dsb_pair {
 
 /**
  * What a backend has to build: total (no field has a "default" meaning) and immutable for the call.
- * All strings belong to the caller. Sizes are bytes.
+ * All strings belong to the caller. Sizes are bytes. An `int` says no (0) or yes (anything else).
  * A backend translates every bit of `required` or fails `create`.
  */
 struct dsb_spec {
@@ -73,15 +75,15 @@ struct dsb_spec {
     const char *name;  /**< container name, `dsb-` and 26 random characters */
     const char *image; /**< as `prepare` resolved it: an id or digest */
     const struct dsb_pair *labels;
-    gsize n_labels;
+    size_t n_labels;
     const char *const *argv; /**< entry point and arguments, NULL-terminated; replaces the image's */
     const struct dsb_pair *env;
-    gsize n_env;
+    size_t n_env;
     const char *workdir;  /**< inside, `/sandbox` */
     const char *hostname; /**< inside */
 
     const struct dsb_bind *binds; /**< [0] is the session directory, [1] the guest directory, [2] /etc/hosts */
-    gsize n_binds;
+    size_t n_binds;
 
     uint64_t tmp_bytes;       /**< tmpfs at /tmp: rw,noexec,nosuid,nodev,mode=1777; see tmp_exec */
     uint64_t small_tmp_bytes; /**< tmpfs at /run (mode=0755) and at /var/tmp (mode=1777), same flags */
@@ -96,17 +98,19 @@ struct dsb_spec {
     uint64_t core;   /**< soft and hard */
     uint64_t fsize;  /**< soft and hard */
 
-    enum dsb_network network;
+    uint32_t network;  /**< enum dsb_network */
     uint32_t uid, gid; /**< inside; never 0 */
-    gboolean keep_id;  /**< rootless engine: map the invoker to uid:gid inside */
-    gboolean rootfs_read_only;
-    gboolean no_new_privs;
+    int keep_id;       /**< rootless engine: map the invoker to uid:gid inside */
+    int rootfs_read_only;
+    int no_new_privs;
     const char *seccomp_json; /**< the profile's text, for engines that take it inline */
     const char *seccomp_path; /**< the same profile as an absolute path, for engines that open a file */
     const char *runtime;      /**< OCI runtime by name, NULL: the engine's default */
     uint64_t life_seconds;    /**< the engine may kill the container after this, where it can */
-    gboolean tmp_exec; /**< the tmpfs at /tmp is exec */
+    int tmp_exec; /**< the tmpfs at /tmp is exec */
 };
 
-G_END_DECLS
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -71,9 +71,9 @@ if [ -z "$prefix" ]; then
 	need "setting up dsandbox" meson setup --prefix="$prefix" -Dtests=disabled "$work/dsandbox" "$top"
 	need "installing dsandbox" meson install -C "$work/dsandbox"
 fi
-pc=$(find "$prefix" -name dsandbox.pc | head -n 1)
+pc=$(find "$prefix" -name dsandbox-plugin.pc | head -n 1)
 [ -n "$pc" ] || {
-	echo "no dsandbox.pc under $prefix" >"$work/out"
+	echo "no dsandbox-plugin.pc under $prefix" >"$work/out"
 	fail "the installation"
 	exit
 }
@@ -87,6 +87,10 @@ echo "== build the template out of the tree"
 build template -Dwerror=true -Dwrong=true
 plugin=$work/template/libdsandbox-template.so
 
+echo "== it needs the headers alone"
+run 0 'none' sh -c 'test -z "$(pkg-config --print-requires --print-requires-private dsandbox-plugin)" && echo none'
+run 0 'alone' sh -c "readelf -d '$plugin' | grep NEEDED | grep -v 'libc\.so' || echo alone"
+
 echo "== load it"
 run 0 'engine       template 1 at memory' "$dsandbox" --plugin "$plugin" backend show template
 run 0 '"usable":true' "$dsandbox" --json --plugin "$plugin" backend show
@@ -96,7 +100,7 @@ run 0 ", 0 failed," "$dsandbox" conformance --plugin "$plugin" --contract
 
 echo "== installed, it is found by its name"
 DESTDIR=$work/staged need "installing the template" meson install -C "$work/template"
-[ -z "${1:-}" ] && cp "$plugin" "$(pkg-config --variable=plugindir dsandbox)/" &&
+[ -z "${1:-}" ] && cp "$plugin" "$(pkg-config --variable=plugindir dsandbox-plugin)/" &&
 	run 0 'engine       template 1 at memory' "$dsandbox" backend show template
 
 echo "== mistakes"
@@ -104,7 +108,7 @@ wrong() { # name text
 	run 125 "$2" "$dsandbox" --plugin "$work/template/libdsandbox-wrong-$1.so" --base-dir "$work/base" run -c pass
 }
 wrong magic 'is not a dsandbox plugin'
-wrong major 'was built for plugin ABI 3, this dsandbox has 2; rebuild the plugin'
+wrong major 'was built for plugin ABI 2, this dsandbox has 3; change the plugin as dsandbox-plugin(7) says under Versions, and rebuild it'
 wrong name 'has no valid name; it must match [a-z0-9-]{1,32}'
 wrong null 'dsb_plugin_entry returned NULL'
 wrong operation 'lacks the mandatory operation "destroy"'

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Plugins with one mistake each, for check.sh. They are never called. */
 #include <dsandbox/plugin.h>
+#include <string.h>
 
 const struct dsb_plugin *dsb_plugin_entry(void);
 
-static gboolean no(GError **error)
+static int no(struct dsb_plugin_error *error)
 {
-    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "must not be reached");
-    return FALSE;
+    error->code = DSB_ERROR_FAILED;
+    strcpy(error->text, "must not be reached");
+    return 0;
 }
 
-static gboolean wrong_open(const struct dsb_open_params *params, void **backend, GError **error)
+static int wrong_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
 {
     (void) params;
     (void) backend;
@@ -19,23 +21,24 @@ static gboolean wrong_open(const struct dsb_open_params *params, void **backend,
 
 static void wrong_close(void *backend) { (void) backend; }
 
-static gboolean wrong_describe(void *backend, struct dsb_engine_info *info, GError **error)
+static int wrong_describe(void *backend, struct dsb_engine_info *info, struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) info;
     return no(error);
 }
 
-static gboolean wrong_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+static int wrong_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,
+                        struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) spec;
-    (void) id;
+    (void) created;
     return no(error);
 }
 
-static gboolean wrong_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
-                              GError **error)
+static int wrong_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                         struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) id;
@@ -44,7 +47,7 @@ static gboolean wrong_inspect(void *backend, const char *id, const struct dsb_sp
     return no(error);
 }
 
-static gboolean wrong_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+static int wrong_start(void *backend, const char *id, struct dsb_stream *stream, struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) id;
@@ -52,18 +55,19 @@ static gboolean wrong_start(void *backend, const char *id, struct dsb_stream *st
     return no(error);
 }
 
-static gboolean wrong_by_id(void *backend, const char *id, GError **error)
+static int wrong_by_id(void *backend, const char *id, struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) id;
     return no(error);
 }
 
-static gboolean wrong_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+static int wrong_list(void *backend, const char *owner, dsb_each_fn each, void *data, struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) owner;
-    (void) leftovers;
+    (void) each;
+    (void) data;
     return no(error);
 }
 
@@ -93,7 +97,7 @@ DSB_PLUGIN_EXPORT const struct dsb_plugin *dsb_plugin_entry(void)
 #if defined(WRONG_MAGIC)
     plugin.magic = 0;
 #elif defined(WRONG_MAJOR)
-    plugin.abi_major++;
+    plugin.abi_major--;
 #elif defined(WRONG_NAME)
     plugin.name = "My Backend";
 #elif defined(WRONG_OPERATION)

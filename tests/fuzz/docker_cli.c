@@ -13,7 +13,6 @@
 static struct fuzz_input answers;
 static int status;
 
-extern const struct dsb_plugin *dsb_plugin_entry(void);
 gboolean __wrap_dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd,
                              struct dsbc_output *output, GError **error);
 
@@ -45,38 +44,42 @@ static gboolean identify(struct dsbc_cli *cli, GError **error)
 {
     struct dsb_engine_info info = {.struct_size = sizeof info};
     cli->identified = FALSE;
-    return dsb_plugin_entry()->describe(cli, &info, error);
+    return dsbc_operations.describe(cli, &info, error);
 }
 
 static gboolean prepare(struct dsbc_cli *cli, GError **error)
 {
     struct dsb_image_info info = {.struct_size = sizeof info};
-    return dsb_plugin_entry()->prepare(cli, "image", &info, error);
+    return dsbc_operations.prepare(cli, "image", &info, error);
 }
 
 static gboolean create(struct dsbc_cli *cli, GError **error)
 {
     g_autofree char *id = NULL;
-    return dsb_plugin_entry()->create(cli, &fuzz_resolved()->spec, &id, error);
+    return dsbc_operations.create(cli, &fuzz_resolved()->spec, &id, error);
 }
 
 static gboolean inspect(struct dsbc_cli *cli, GError **error)
 {
     struct dsb_observed seen = {.struct_size = sizeof seen};
-    return dsb_plugin_entry()->inspect(cli, "abc", &fuzz_resolved()->spec, &seen, error);
+    return dsbc_operations.inspect(cli, "abc", &fuzz_resolved()->spec, &seen, error);
+}
+
+static int take_listed(void *data, const struct dsb_listed *item)
+{
+    (void) data;
+    PROMISE(*item->id != '\0' && item->owner != NULL && item->session != NULL && item->deadline >= 0);
+    return 1;
 }
 
 static gboolean list(struct dsbc_cli *cli, GError **error)
 {
-    GPtrArray *leftovers = NULL;
-    gboolean ok = dsb_plugin_entry()->list(cli, "me", &leftovers, error);
-    g_clear_pointer(&leftovers, g_ptr_array_unref);
-    return ok;
+    return dsbc_operations.list(cli, "me", take_listed, NULL, error);
 }
 
 static gboolean end(struct dsbc_cli *cli, GError **error)
 {
-    return dsb_plugin_entry()->destroy(cli, "abc", error);
+    return dsbc_operations.destroy(cli, "abc", error);
 }
 
 /* Without white space it is the same JSON. */

@@ -75,15 +75,16 @@ static gboolean inspect(struct dsbe_client *client, GError **error)
     return ok;
 }
 
+static int take_listed(void *data, const struct dsb_listed *item)
+{
+    (void) data;
+    PROMISE(*item->id != '\0' && item->owner != NULL && item->session != NULL && item->deadline >= 0);
+    return 1;
+}
+
 static gboolean list(struct dsbe_client *client, GError **error)
 {
-    GPtrArray *leftovers = NULL;
-    gboolean ok = dsbe_op_list(client, "me", &leftovers, error);
-    PROMISE(ok == (leftovers != NULL));
-    for (guint i = 0; ok && i < leftovers->len; i++)
-        PROMISE(((const struct dsb_leftover *) leftovers->pdata[i])->deadline >= 0);
-    g_clear_pointer(&leftovers, g_ptr_array_unref);
-    return ok;
+    return dsbe_op_list(client, "me", take_listed, NULL, error);
 }
 
 static gboolean end(struct dsbe_client *client, GError **error)

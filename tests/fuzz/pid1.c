@@ -100,12 +100,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fake fake = {.input = {data, size}};
     uint8_t how = fuzz_byte(&fake.input);
     fake.step = 1 + (gsize) how * 16;
-    struct dsb_stream stream = {.struct_size = sizeof stream,
-                                .state = &fake,
-                                .read_fd = always_ready,
-                                .write_fd = always_ready,
-                                .read = fake_read,
-                                .write = fake_write};
+    struct dsb_checked_stream stream = {.state = &fake,
+                                        .read_fd = always_ready,
+                                        .write_fd = always_ready,
+                                        .read = fake_read,
+                                        .write = fake_write};
     struct dsb_wire wire;
     dsb_wire_init(&wire, &stream);
     g_autoptr(dsb_result) result = dsb_result_new();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors with one thing wrong each; the build makes one plugin of each BAD_*. */
-#include <dsandbox/plugin.h>
+#include "plain.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -11,34 +11,34 @@ const struct dsb_plugin *dsb_plugin_entry(void);
 __attribute__((constructor)) static void end_the_program(void) { exit(0); }
 #endif
 
-static gboolean bad_open(const struct dsb_open_params *params, void **backend, GError **error)
+static int bad_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
 {
     (void) params;
     (void) backend;
 #if defined(BAD_OPEN)
     exit(0);
 #endif
-    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "must not be reached");
-    return FALSE;
+    return plain_fail(error, DSB_ERROR_FAILED, "must not be reached");
 }
 
 static void bad_close(void *backend) { (void) backend; }
 
-static gboolean bad_describe(void *backend, struct dsb_engine_info *info, GError **error)
+static int bad_describe(void *backend, struct dsb_engine_info *info, struct dsb_plugin_error *error)
 {
     (void) info;
     return bad_open(NULL, backend, error);
 }
 
-static gboolean bad_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+static int bad_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,
+                      struct dsb_plugin_error *error)
 {
     (void) spec;
-    (void) id;
+    (void) created;
     return bad_open(NULL, backend, error);
 }
 
-static gboolean bad_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
-                            GError **error)
+static int bad_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                       struct dsb_plugin_error *error)
 {
     (void) id;
     (void) spec;
@@ -46,21 +46,22 @@ static gboolean bad_inspect(void *backend, const char *id, const struct dsb_spec
     return bad_open(NULL, backend, error);
 }
 
-static gboolean bad_by_id(void *backend, const char *id, GError **error)
+static int bad_by_id(void *backend, const char *id, struct dsb_plugin_error *error)
 {
     (void) id;
     return bad_open(NULL, backend, error);
 }
 
-static gboolean bad_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+static int bad_list(void *backend, const char *owner, dsb_each_fn each, void *data, struct dsb_plugin_error *error)
 {
     (void) owner;
-    (void) leftovers;
+    (void) each;
+    (void) data;
     return bad_open(NULL, backend, error);
 }
 
 #ifndef BAD_OPERATION
-static gboolean bad_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+static int bad_start(void *backend, const char *id, struct dsb_stream *stream, struct dsb_plugin_error *error)
 {
     (void) stream;
     return bad_by_id(backend, id, error);
@@ -94,6 +95,8 @@ DSB_PLUGIN_EXPORT const struct dsb_plugin *ENTRY(void)
     plugin.magic = 0x12345678;
 #elif defined(BAD_MAJOR)
     plugin.abi_major = DSB_PLUGIN_ABI_MAJOR + 1;
+#elif defined(BAD_EARLIER)
+    plugin.abi_major = DSB_PLUGIN_ABI_MAJOR - 1;
 #elif defined(BAD_MINOR)
     plugin.abi_minor = DSB_PLUGIN_ABI_MINOR + 1;
 #elif defined(BAD_SHORT)

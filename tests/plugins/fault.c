@@ -98,19 +98,17 @@ static void misbehave(const char *op)
 
 __attribute__((constructor)) static void loaded(void) { misbehave("load"); }
 
-static gboolean inject(const char *op, GError **error)
+static int inject(const char *op, struct dsb_plugin_error *error)
 {
-    g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "injected fault in %s", op);
-    return FALSE;
+    return plain_fail(error, DSB_ERROR_UNAVAILABLE, "injected fault in %s", op);
 }
 
-static gboolean inject_rudely(GError **error)
+static int inject_rudely(struct dsb_plugin_error *error)
 {
     g_autofree char *much = g_strnfill(100000, 'x');
     puts("{\"forged\": true}\n\x1b[2J\xff");
     fflush(stdout);
-    g_set_error(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "\x1b[2J\xc3\nPI-01    pass\r%s", much);
-    return FALSE;
+    return plain_fail(error, DSB_ERROR_UNAVAILABLE, "\x1b[2J\xc3\nPI-01    pass\r%s", much);
 }
 
 /** In front of an operation: ends it when its fault is due. */
@@ -123,29 +121,30 @@ static gboolean inject_rudely(GError **error)
     if (is_due((op), "breach"))                                                                                        \
     return FALSE
 
-static gboolean fault_open(const struct dsb_open_params *params, void **backend, GError **error)
+static int fault_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
 {
     BEFORE("open");
     return wrap_open(params, backend, error);
 }
 
-static gboolean fault_describe(void *backend, struct dsb_engine_info *info, GError **error)
+static int fault_describe(void *backend, struct dsb_engine_info *info, struct dsb_plugin_error *error)
 {
     BEFORE("describe");
     return wrap_describe(backend, info, error);
 }
 
-static gboolean fault_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+static int fault_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,
+                        struct dsb_plugin_error *error)
 {
     BEFORE("create");
     if (!is_due("create", "late"))
-        return wrap_create(backend, spec, id, error);
-    g_autofree char *made = NULL; /* what the caller never learns of stays behind, under spec->name */
-    return wrap_create(backend, spec, &made, error) ? inject("create", error) : FALSE;
+        return wrap_create(backend, spec, created, error);
+    struct dsb_created made = *created; /* what the caller never learns of stays behind, under spec->name */
+    return wrap_create(backend, spec, &made, error) ? inject("create", error) : 0;
 }
 
-static gboolean fault_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
-                              GError **error)
+static int fault_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                         struct dsb_plugin_error *error)
 {
     BEFORE("inspect");
     return wrap_inspect(backend, id, spec, observed, error);
@@ -155,12 +154,12 @@ struct faulty_stream {
     struct dsb_stream inner;
 };
 
-static gssize fault_read(void *state, void *buffer, gsize size, GError **error)
+static int64_t fault_read(void *state, void *buffer, size_t size, struct dsb_plugin_error *error)
 {
     struct faulty_stream *stream = state;
     misbehave("read");
     if (is_due("read", "error")) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_LOST, "injected fault in read");
+        plain_fail(error, DSB_ERROR_LOST, "injected fault in read");
         return -1;
     }
     if (is_due("read", "breach"))
@@ -168,12 +167,12 @@ static gssize fault_read(void *state, void *buffer, gsize size, GError **error)
     return stream->inner.read(stream->inner.state, buffer, size, error);
 }
 
-static gssize fault_write(void *state, const void *buffer, gsize size, GError **error)
+static int64_t fault_write(void *state, const void *buffer, size_t size, struct dsb_plugin_error *error)
 {
     struct faulty_stream *stream = state;
     misbehave("write");
     if (is_due("write", "error")) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_LOST, "injected fault in write");
+        plain_fail(error, DSB_ERROR_LOST, "injected fault in write");
         return -1;
     }
     if (is_due("write", "breach"))
@@ -195,7 +194,7 @@ static void fault_stream_close(void *state)
     g_free(stream);
 }
 
-static gboolean fault_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+static int fault_start(void *backend, const char *id, struct dsb_stream *stream, struct dsb_plugin_error *error)
 {
     BEFORE("start");
     struct dsb_stream inner = *stream;
@@ -216,25 +215,25 @@ static gboolean fault_start(void *backend, const char *id, struct dsb_stream *st
     return TRUE;
 }
 
-static gboolean fault_destroy(void *backend, const char *id, GError **error)
+static int fault_destroy(void *backend, const char *id, struct dsb_plugin_error *error)
 {
     BEFORE("destroy");
     return wrap_destroy(backend, id, error);
 }
 
-static gboolean fault_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+static int fault_list(void *backend, const char *owner, dsb_each_fn each, void *data, struct dsb_plugin_error *error)
 {
     BEFORE("list");
-    return wrap_list(backend, owner, leftovers, error);
+    return wrap_list(backend, owner, each, data, error);
 }
 
-static gboolean fault_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error)
+static int fault_prepare(void *backend, const char *image, struct dsb_image_info *info, struct dsb_plugin_error *error)
 {
     BEFORE("prepare");
     return wrap_prepare(backend, image, info, error);
 }
 
-static gboolean fault_image_make(void *backend, const struct dsb_image_source *source, GError **error)
+static int fault_image_make(void *backend, const struct dsb_image_source *source, struct dsb_plugin_error *error)
 {
     BEFORE("image_make");
     return wrap_image_make(backend, source, error);

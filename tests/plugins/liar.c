@@ -40,7 +40,7 @@ static const char *extra_argument(int control)
 
 /** A stand-in for the docker program that adds one argument behind `create`, in place of the same option if there is
  * one. */
-static char *make_program(const struct dsb_open_params *params, const char *argument, GError **error)
+static char *make_program(const struct dsb_open_params *params, const char *argument, struct dsb_plugin_error *error)
 {
     const char *host = params->endpoint != NULL && *params->endpoint != '/' ? params->endpoint : NULL;
     const char *program = params->endpoint != NULL && *params->endpoint == '/' ? params->endpoint : "docker";
@@ -54,20 +54,19 @@ static char *make_program(const struct dsb_open_params *params, const char *argu
     g_autoptr(GError) local = NULL;
     if (g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0700, &local))
         return path;
-    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, local->message);
+    plain_fail(error, DSB_ERROR_FAILED, "%s", local->message);
     g_free(path);
     return NULL;
 }
 
-static gboolean liar_open(const struct dsb_open_params *params, void **backend, GError **error)
+static int liar_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
 {
     const char *argument = extra_argument(control_of("DSB_TEST_LIE"));
     if (argument == NULL)
         return wrap_open(params, backend, error);
     const char *inner = g_getenv("DSB_TEST_INNER");
     if (inner == NULL || strstr(inner, "docker-cli") == NULL || params->runtime_dir == NULL) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED, "only docker-cli can be made to tell this lie");
-        return FALSE;
+        return plain_fail(error, DSB_ERROR_UNSUPPORTED, "only docker-cli can be made to tell this lie");
     }
     g_autofree char *program = make_program(params, argument, error);
     if (program == NULL)
@@ -158,12 +157,13 @@ static void weaken(struct dsb_spec *spec, struct dsb_bind *binds, int control)
     }
 }
 
-static gboolean liar_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+static int liar_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,
+                       struct dsb_plugin_error *error)
 {
     g_autofree struct dsb_bind *binds = g_new0(struct dsb_bind, spec->n_binds + 1);
     struct dsb_spec built = *spec;
     weaken(&built, binds, control_of("DSB_TEST_LIE"));
-    return wrap_create(backend, &built, id, error);
+    return wrap_create(backend, &built, created, error);
 }
 
 /** Claims that all of `observed` is as the spec wants it, or one control weaker than that. */
@@ -183,8 +183,8 @@ static void claim(const struct dsb_spec *spec, struct dsb_observed *observed, in
         g_strlcpy(observed->runtime, "another", sizeof observed->runtime);
 }
 
-static gboolean liar_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
-                             GError **error)
+static int liar_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                        struct dsb_plugin_error *error)
 {
     int lie = control_of("DSB_TEST_LIE");
     int hide = control_of("DSB_TEST_HIDE");

@@ -4,7 +4,7 @@
  * were `cat`. It keeps the contract in every point. Endpoint "absent" is an engine that does not answer. With
  * endpoint "unix:PATH" each started container is a connection to that socket, where the test plays pid 1.
  */
-#include <dsandbox/plugin.h>
+#include "plain.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,11 +42,10 @@ static void container_free(gpointer data)
     g_free(container);
 }
 
-static gboolean memory_open(const struct dsb_open_params *params, void **backend, GError **error)
+static int memory_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
 {
     if (g_strcmp0(params->endpoint, "absent") == 0) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE, "no engine answers: start it");
-        return FALSE;
+        return plain_fail(error, DSB_ERROR_UNAVAILABLE, "no engine answers: start it");
     }
     struct engine *engine = g_new0(struct engine, 1);
     engine->endpoint = g_strdup(params->endpoint != NULL ? params->endpoint : "memory");
@@ -63,7 +62,7 @@ static void memory_close(void *backend)
     g_free(engine);
 }
 
-static gboolean memory_describe(void *backend, struct dsb_engine_info *info, GError **error)
+static int memory_describe(void *backend, struct dsb_engine_info *info, struct dsb_plugin_error *error)
 {
     const struct engine *engine = backend;
     (void) error;
@@ -87,11 +86,11 @@ static struct container *find(const struct engine *engine, const char *id)
     return NULL;
 }
 
-static struct container *need(const struct engine *engine, const char *id, GError **error)
+static struct container *need(const struct engine *engine, const char *id, struct dsb_plugin_error *error)
 {
     struct container *container = find(engine, id);
     if (container == NULL)
-        g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "no container %s", id);
+        plain_fail(error, DSB_ERROR_NOT_FOUND, "no container %s", id);
     return container;
 }
 
@@ -131,16 +130,15 @@ static void translate(const struct dsb_spec *spec, struct dsb_observed *facts)
     g_strlcpy(facts->runtime, spec->runtime != NULL ? spec->runtime : "none", sizeof facts->runtime);
 }
 
-static gboolean memory_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+static int memory_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,
+                         struct dsb_plugin_error *error)
 {
     struct engine *engine = backend;
     if (find(engine, spec->name) != NULL) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_CONFLICT, "%s exists", spec->name);
-        return FALSE;
+        return plain_fail(error, DSB_ERROR_CONFLICT, "%s exists", spec->name);
     }
     if (g_strcmp0(spec->runtime, "nonesuch") == 0) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "unknown or invalid runtime name: nonesuch");
-        return FALSE;
+        return plain_fail(error, DSB_ERROR_INVALID, "unknown or invalid runtime name: nonesuch");
     }
     struct container *container = g_new0(struct container, 1);
     container->id = g_strdup_printf("%08x", ++engine->next);
@@ -150,12 +148,12 @@ static gboolean memory_create(void *backend, const struct dsb_spec *spec, char *
     container->deadline = g_ascii_strtoll(label(spec, DSB_LABEL_DEADLINE), NULL, 10);
     translate(spec, &container->facts);
     g_ptr_array_add(engine->containers, container);
-    *id = g_strdup(container->id);
+    g_strlcpy(created->id, container->id, sizeof created->id);
     return TRUE;
 }
 
-static gboolean memory_inspect(void *backend, const char *id, const struct dsb_spec *spec,
-                               struct dsb_observed *observed, GError **error)
+static int memory_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                          struct dsb_plugin_error *error)
 {
     (void) spec;
     const struct container *container = need(backend, id, error);
@@ -167,21 +165,21 @@ static gboolean memory_inspect(void *backend, const char *id, const struct dsb_s
     return TRUE;
 }
 
-static gssize echo_result(gssize n, GError **error)
+static int64_t echo_result(gssize n, struct dsb_plugin_error *error)
 {
     if (n >= 0)
         return n;
-    g_set_error_literal(error, DSB_ERROR, errno == EAGAIN ? DSB_ERROR_WOULD_BLOCK : DSB_ERROR_LOST, g_strerror(errno));
+    plain_fail(error, errno == EAGAIN ? DSB_ERROR_WOULD_BLOCK : DSB_ERROR_LOST, "%s", g_strerror(errno));
     return -1;
 }
 
-static gssize echo_read(void *state, void *buffer, gsize size, GError **error)
+static int64_t echo_read(void *state, void *buffer, size_t size, struct dsb_plugin_error *error)
 {
     struct echo *echo = state;
     return echo_result(read(echo->fds[0], buffer, size), error);
 }
 
-static gssize echo_write(void *state, const void *buffer, gsize size, GError **error)
+static int64_t echo_write(void *state, const void *buffer, size_t size, struct dsb_plugin_error *error)
 {
     struct echo *echo = state;
     return echo_result(write(echo->fds[1], buffer, size), error);
@@ -212,7 +210,7 @@ static gboolean connect_pid1(const char *path, int fds[2])
     return FALSE;
 }
 
-static gboolean memory_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+static int memory_start(void *backend, const char *id, struct dsb_stream *stream, struct dsb_plugin_error *error)
 {
     const struct engine *engine = backend;
     struct container *container = need(backend, id, error);
@@ -222,7 +220,7 @@ static gboolean memory_start(void *backend, const char *id, struct dsb_stream *s
     gboolean pid1 = g_str_has_prefix(engine->endpoint, "unix:");
     if (pid1 ? !connect_pid1(engine->endpoint + strlen("unix:"), echo->fds)
              : pipe2(echo->fds, O_NONBLOCK | O_CLOEXEC) != 0) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "no stream: %s", g_strerror(errno));
+        plain_fail(error, DSB_ERROR_FAILED, "no stream: %s", g_strerror(errno));
         g_free(echo);
         return FALSE;
     }
@@ -236,7 +234,7 @@ static gboolean memory_start(void *backend, const char *id, struct dsb_stream *s
     return TRUE;
 }
 
-static gboolean memory_destroy(void *backend, const char *id, GError **error)
+static int memory_destroy(void *backend, const char *id, struct dsb_plugin_error *error)
 {
     (void) error;
     struct engine *engine = backend;
@@ -246,33 +244,33 @@ static gboolean memory_destroy(void *backend, const char *id, GError **error)
     return TRUE;
 }
 
-static gboolean memory_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+static int memory_list(void *backend, const char *owner, dsb_each_fn each, void *data, struct dsb_plugin_error *error)
 {
     (void) error;
     const struct engine *engine = backend;
-    GPtrArray *list = g_ptr_array_new_with_free_func(g_free);
-    for (guint i = 0; i < engine->containers->len; i++) {
+    gboolean goes_on = TRUE;
+    for (guint i = 0; goes_on && i < engine->containers->len; i++) {
         const struct container *container = engine->containers->pdata[i];
         if (*container->owner == '\0' || (owner != NULL && !g_str_equal(container->owner, owner)))
             continue;
-        struct dsb_leftover *one = g_new0(struct dsb_leftover, 1);
-        g_strlcpy(one->id, container->id, sizeof one->id);
-        g_strlcpy(one->owner, container->owner, sizeof one->owner);
-        g_strlcpy(one->session, container->session, sizeof one->session);
-        one->deadline = container->deadline;
-        one->running = container->running;
-        g_ptr_array_add(list, one);
+        const struct dsb_listed item = {
+            .struct_size = sizeof item,
+            .id = container->id,
+            .owner = container->owner,
+            .session = container->session,
+            .deadline = container->deadline,
+            .running = container->running,
+        };
+        goes_on = each(data, &item);
     }
-    *leftovers = list;
-    return TRUE;
+    return 1;
 }
 
-static gboolean memory_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error)
+static int memory_prepare(void *backend, const char *image, struct dsb_image_info *info, struct dsb_plugin_error *error)
 {
     (void) backend;
     if (g_str_has_prefix(image, "missing")) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "no image %s", image);
-        return FALSE;
+        return plain_fail(error, DSB_ERROR_NOT_FOUND, "no image %s", image);
     }
     g_strlcpy(info->id, "sha256:0123456789abcdef", sizeof info->id);
     return TRUE;

@@ -130,13 +130,13 @@ static const struct {
     {"slow", slow},
 };
 
-static gboolean unknown(const char *name, GError **error)
+static int unknown(const char *name, struct dsb_plugin_error *error)
 {
-    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "DSB_TEST_MUTATE: no mutation is called '%s'", name);
-    return FALSE;
+    return plain_fail(error, DSB_ERROR_INVALID, "DSB_TEST_MUTATE: no mutation is called '%s'", name);
 }
 
-static gboolean mutant_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+static int mutant_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,
+                         struct dsb_plugin_error *error)
 {
     const char *name = g_getenv("DSB_TEST_MUTATE");
     g_autofree struct dsb_bind *more_binds = g_new0(struct dsb_bind, spec->n_binds + 1);
@@ -152,11 +152,11 @@ static gboolean mutant_create(void *backend, const struct dsb_spec *spec, char *
         if (known)
             table[i].weaken(&m);
     }
-    return known ? wrap_create(backend, &m.spec, id, error) : unknown(name, error);
+    return known ? wrap_create(backend, &m.spec, created, error) : unknown(name, error);
 }
 
-static gboolean mutant_inspect(void *backend, const char *id, const struct dsb_spec *spec,
-                               struct dsb_observed *observed, GError **error)
+static int mutant_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                          struct dsb_plugin_error *error)
 {
     struct dsb_observed real = *observed;
     if (!wrap_inspect(backend, id, spec, &real, error))
@@ -168,7 +168,7 @@ static gboolean mutant_inspect(void *backend, const char *id, const struct dsb_s
 }
 
 /* DSB_TEST_POOR: as a rootless engine without delegation. */
-static gboolean mutant_describe(void *backend, struct dsb_engine_info *info, GError **error)
+static int mutant_describe(void *backend, struct dsb_engine_info *info, struct dsb_plugin_error *error)
 {
     if (!wrap_describe(backend, info, error))
         return FALSE;

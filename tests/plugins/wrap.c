@@ -5,26 +5,23 @@
 
 #define INNER "DSB_TEST_INNER"
 
-static gboolean missing(const struct wrap *wrap, const char *op, GError **error)
+static int missing(const struct wrap *wrap, const char *op, struct dsb_plugin_error *error)
 {
-    g_set_error(error, DSB_ERROR, DSB_ERROR_UNSUPPORTED, "%s has no %s", wrap->inner->name, op);
-    return FALSE;
+    return plain_fail(error, DSB_ERROR_UNSUPPORTED, "%s has no %s", wrap->inner->name, op);
 }
 
-gboolean wrap_open(const struct dsb_open_params *params, void **backend, GError **error)
+int wrap_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
 {
     const char *path = g_getenv(INNER);
     if (path == NULL || *path != '/') {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, INNER " must be the path of a plugin");
-        return FALSE;
+        return plain_fail(error, DSB_ERROR_INVALID, INNER " must be the path of a plugin");
     }
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     dsb_plugin_entry_fn entry = NULL;
     if (handle != NULL)
         *(void **) &entry = dlsym(handle, DSB_PLUGIN_ENTRY);
     if (entry == NULL) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, INNER ": %s", dlerror());
-        return FALSE;
+        return plain_fail(error, DSB_ERROR_INVALID, INNER ": %s", dlerror());
     }
     void *state = NULL;
     const struct dsb_plugin *inner = entry();
@@ -44,44 +41,44 @@ void wrap_close(void *backend)
     g_free(wrap);
 }
 
-gboolean wrap_describe(void *backend, struct dsb_engine_info *info, GError **error)
+int wrap_describe(void *backend, struct dsb_engine_info *info, struct dsb_plugin_error *error)
 {
     struct wrap *wrap = backend;
     return wrap->inner->describe(wrap->state, info, error);
 }
 
-gboolean wrap_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+int wrap_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created, struct dsb_plugin_error *error)
 {
     struct wrap *wrap = backend;
-    return wrap->inner->create(wrap->state, spec, id, error);
+    return wrap->inner->create(wrap->state, spec, created, error);
 }
 
-gboolean wrap_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
-                      GError **error)
+int wrap_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                 struct dsb_plugin_error *error)
 {
     struct wrap *wrap = backend;
     return wrap->inner->inspect(wrap->state, id, spec, observed, error);
 }
 
-gboolean wrap_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+int wrap_start(void *backend, const char *id, struct dsb_stream *stream, struct dsb_plugin_error *error)
 {
     struct wrap *wrap = backend;
     return wrap->inner->start(wrap->state, id, stream, error);
 }
 
-gboolean wrap_destroy(void *backend, const char *id, GError **error)
+int wrap_destroy(void *backend, const char *id, struct dsb_plugin_error *error)
 {
     struct wrap *wrap = backend;
     return wrap->inner->destroy(wrap->state, id, error);
 }
 
-gboolean wrap_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+int wrap_list(void *backend, const char *owner, dsb_each_fn each, void *data, struct dsb_plugin_error *error)
 {
     struct wrap *wrap = backend;
-    return wrap->inner->list(wrap->state, owner, leftovers, error);
+    return wrap->inner->list(wrap->state, owner, each, data, error);
 }
 
-gboolean wrap_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error)
+int wrap_prepare(void *backend, const char *image, struct dsb_image_info *info, struct dsb_plugin_error *error)
 {
     struct wrap *wrap = backend;
     if (wrap->inner->prepare == NULL)
@@ -89,7 +86,7 @@ gboolean wrap_prepare(void *backend, const char *image, struct dsb_image_info *i
     return wrap->inner->prepare(wrap->state, image, info, error);
 }
 
-gboolean wrap_image_make(void *backend, const struct dsb_image_source *source, GError **error)
+int wrap_image_make(void *backend, const struct dsb_image_source *source, struct dsb_plugin_error *error)
 {
     struct wrap *wrap = backend;
     if (wrap->inner->image_make == NULL)

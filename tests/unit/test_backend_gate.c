@@ -32,7 +32,7 @@ static void passes_a_whole_life(void **state)
     assert_true(dsb_backend_inspect(backend, id, &spec, &observed, &error));
     assert_int_equal(observed.memory_bytes, spec.memory_bytes);
 
-    struct dsb_stream stream = {.struct_size = sizeof stream};
+    struct dsb_checked_stream stream = {0};
     assert_true(dsb_backend_start(backend, id, &stream, &error));
     char buffer[8];
     assert_int_equal(stream.read(stream.state, buffer, sizeof buffer, &error), -1);
@@ -140,7 +140,7 @@ static void refuses_bad_specs(void **state)
     specs[8].env = equals;
     specs[8].n_env = 1;
     specs[9].uid = 0;
-    specs[10].network = (enum dsb_network) 9;
+    specs[10].network = 9;
     specs[11].required = UINT64_MAX;
     for (gsize i = 0; i < G_N_ELEMENTS(specs); i++) {
         g_autoptr(GError) error = NULL;
@@ -172,7 +172,7 @@ static void refuses_what_is_not_enforced(void **state)
 
 static gint inside, most;
 
-static gboolean slow_by_id(void *backend, const char *id, GError **error)
+static int slow_by_id(void *backend, const char *id, struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) id;

@@ -2,87 +2,94 @@
 /* The gate: plugins that break their contract, and what becomes of it. */
 #include "gate_fixture.h"
 
-/** How a spoilt operation misbehaves. */
-static enum { QUIET_FAILURE, TRUE_AND_ERROR, FOREIGN_DOMAIN, BAD_CODE, WOULD_BLOCK, NO_MESSAGE } manner;
+#include "../plugins/plain.h"
 
-static gboolean misbehave(GError **error)
+/** How a spoilt operation misbehaves. */
+static enum { QUIET_FAILURE, TRUE_AND_ERROR, NO_TEXT, TRUE_AND_CODE, BAD_CODE, WOULD_BLOCK, HUGE_CODE, NO_SIZE } manner;
+
+static int misbehave(struct dsb_plugin_error *error)
 {
     switch (manner) {
     case QUIET_FAILURE:
-        return FALSE;
+        return 0;
     case TRUE_AND_ERROR:
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "both");
-        return TRUE;
-    case FOREIGN_DOMAIN:
-        g_set_error_literal(error, G_FILE_ERROR, G_FILE_ERROR_NOENT, "foreign");
-        return FALSE;
+        plain_fail(error, DSB_ERROR_FAILED, "both");
+        return 1;
+    case NO_TEXT:
+        error->code = DSB_ERROR_NOT_FOUND;
+        return 0;
+    case TRUE_AND_CODE:
+        error->code = DSB_ERROR_NOT_FOUND;
+        return 1;
     case BAD_CODE:
-        g_set_error_literal(error, DSB_ERROR, 999, "unknown code");
-        return FALSE;
+        return plain_fail(error, 999, "unknown code");
     case WOULD_BLOCK:
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_WOULD_BLOCK, "of streams only");
-        return FALSE;
-    case NO_MESSAGE:
-        *error = g_error_new_literal(DSB_ERROR, 999, "\xff\xfe");
-        return FALSE;
+        return plain_fail(error, DSB_ERROR_WOULD_BLOCK, "of streams only");
+    case HUGE_CODE:
+        return plain_fail(error, UINT32_MAX, "\xff\xfe");
+    case NO_SIZE:
+        error->struct_size = 0;
+        return plain_fail(error, DSB_ERROR_FAILED, "a size is not the plugin's");
     }
-    return FALSE;
+    return 0;
 }
 
-static gboolean spoilt_open(const struct dsb_open_params *params, void **backend, GError **error)
+static int spoilt_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
 {
     (void) params;
     (void) backend;
     return misbehave(error);
 }
 
-static gboolean spoilt_describe(void *backend, struct dsb_engine_info *info, GError **error)
+static int spoilt_describe(void *backend, struct dsb_engine_info *info, struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) info;
     return misbehave(error);
 }
 
-static gboolean spoilt_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+static int spoilt_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,
+                         struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) spec;
-    (void) id;
+    (void) created;
     return misbehave(error);
 }
 
-static gboolean spoilt_inspect(void *backend, const char *id, const struct dsb_spec *spec,
-                               struct dsb_observed *observed, GError **error)
+static int spoilt_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                          struct dsb_plugin_error *error)
 {
     (void) id;
     (void) observed;
     return spoilt_create(backend, spec, NULL, error);
 }
 
-static gboolean spoilt_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+static int spoilt_start(void *backend, const char *id, struct dsb_stream *stream, struct dsb_plugin_error *error)
 {
     (void) stream;
     return spoilt_inspect(backend, id, NULL, NULL, error);
 }
 
-static gboolean spoilt_by_id(void *backend, const char *id, GError **error)
+static int spoilt_by_id(void *backend, const char *id, struct dsb_plugin_error *error)
 {
     return spoilt_start(backend, id, NULL, error);
 }
 
-static gboolean spoilt_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+static int spoilt_list(void *backend, const char *owner, dsb_each_fn each, void *data, struct dsb_plugin_error *error)
 {
-    (void) leftovers;
+    (void) each;
+    (void) data;
     return spoilt_by_id(backend, owner, error);
 }
 
-static gboolean spoilt_prepare(void *backend, const char *image, struct dsb_image_info *info, GError **error)
+static int spoilt_prepare(void *backend, const char *image, struct dsb_image_info *info, struct dsb_plugin_error *error)
 {
     (void) info;
     return spoilt_by_id(backend, image, error);
 }
 
-static gboolean spoilt_image_make(void *backend, const struct dsb_image_source *source, GError **error)
+static int spoilt_image_make(void *backend, const struct dsb_image_source *source, struct dsb_plugin_error *error)
 {
     (void) source;
     return spoilt_by_id(backend, NULL, error);
@@ -97,7 +104,7 @@ static void call_all_spoilt(struct dsb_backend *backend)
     struct dsb_engine_info info = {.struct_size = sizeof info};
     struct dsb_image_info image = {.struct_size = sizeof image};
     struct dsb_observed observed = {.struct_size = sizeof observed};
-    struct dsb_stream stream = {.struct_size = sizeof stream};
+    struct dsb_checked_stream stream = {0};
     struct dsb_image_source source = {.struct_size = sizeof source, .tarball = "/x", .name = "a:b"};
     assert_false(dsb_backend_describe(backend, &info, &error));
     assert_code(&error, DSB_ERROR_PLUGIN, "contract of describe");
@@ -133,13 +140,13 @@ static void catches_broken_errors(void **state)
     loaded->plugin.prepare = spoilt_prepare;
     loaded->plugin.image_make = spoilt_image_make;
     struct dsb_backend *backend = open_loaded(loaded);
-    for (manner = QUIET_FAILURE; manner <= NO_MESSAGE; manner++)
+    for (manner = QUIET_FAILURE; manner <= NO_SIZE; manner++)
         call_all_spoilt(backend);
     dsb_backend_close(backend);
 
     loaded = load_memory();
     loaded->plugin.open = spoilt_open;
-    for (manner = QUIET_FAILURE; manner <= NO_MESSAGE; manner++) {
+    for (manner = QUIET_FAILURE; manner <= NO_SIZE; manner++) {
         struct dsb_open_params params = {.struct_size = sizeof params};
         g_autoptr(GError) error = NULL;
         assert_false(dsb_backend_open(loaded, &params, &backend, &error));
@@ -150,7 +157,7 @@ static void catches_broken_errors(void **state)
 
 static int shape; /* which wrong result an operation gives */
 
-static gboolean wrong_describe(void *backend, struct dsb_engine_info *info, GError **error)
+static int wrong_describe(void *backend, struct dsb_engine_info *info, struct dsb_plugin_error *error)
 {
     (void) backend;
     switch (shape) {
@@ -170,27 +177,31 @@ static gboolean wrong_describe(void *backend, struct dsb_engine_info *info, GErr
         return TRUE;
     default:
         info->local = TRUE; /* touched, then failed */
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "no");
-        return FALSE;
+        return plain_fail(error, DSB_ERROR_FAILED, "no");
     }
 }
 
-static gboolean wrong_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
+static int wrong_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,
+                        struct dsb_plugin_error *error)
 {
-    static const char *const ids[] = {NULL, "", "--all", "a/b", "a b"};
+    static const char *const ids[] = {"", "--all", "a/b", "a b"};
     (void) backend;
     (void) spec;
-    if (shape == G_N_ELEMENTS(ids)) {
-        *id = (char *) "static";
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_FAILED, "no");
-        return FALSE;
+    switch (shape) {
+    case G_N_ELEMENTS(ids):
+        g_strlcpy(created->id, "touched", sizeof created->id);
+        return plain_fail(error, DSB_ERROR_FAILED, "no");
+    case G_N_ELEMENTS(ids) + 1: /* it may have been cut */
+        memset(created->id, 'x', sizeof created->id - 1);
+        return 1;
+    default:
+        g_strlcpy(created->id, ids[shape], sizeof created->id);
+        return 1;
     }
-    *id = g_strdup(ids[shape]);
-    return TRUE;
 }
 
-static gboolean wrong_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
-                              GError **error)
+static int wrong_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
+                         struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) id;
@@ -201,7 +212,7 @@ static gboolean wrong_inspect(void *backend, const char *id, const struct dsb_sp
     if (shape == 1)
         memset(observed->runtime, 'x', sizeof observed->runtime);
     if (shape == 2)
-        observed->network = (enum dsb_network) 5;
+        observed->network = 5;
     if (shape == 3)
         observed->shared_namespaces = 1 << 20;
     if (shape == 4)
@@ -209,26 +220,28 @@ static gboolean wrong_inspect(void *backend, const char *id, const struct dsb_sp
     return TRUE;
 }
 
-static gboolean wrong_list(void *backend, const char *owner, GPtrArray **leftovers, GError **error)
+static int wrong_list(void *backend, const char *owner, dsb_each_fn each, void *data, struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) owner;
     (void) error;
-    if (shape == 0)
-        return TRUE;
-    *leftovers = g_ptr_array_new();
-    struct dsb_leftover *one = g_new0(struct dsb_leftover, 1);
-    if (shape == 1)
-        memset(one->id, 'x', sizeof one->id);
-    if (shape == 2)
-        g_strlcpy(one->id, "-rf", sizeof one->id);
-    if (shape == 3)
-        memset(one->session, 'x', sizeof one->session);
-    g_ptr_array_add(*leftovers, one);
-    return TRUE;
+    g_autofree char *much = g_strnfill(128, 'x');
+    const struct dsb_listed items[] = {
+        {.struct_size = sizeof *items, .id = "x", .session = ""},
+        {.struct_size = sizeof *items, .id = "x", .owner = ""},
+        {.struct_size = sizeof *items, .id = "-rf", .owner = "", .session = ""},
+        {.struct_size = sizeof *items, .id = much, .owner = "", .session = ""},
+        {.struct_size = 8, .id = "x", .owner = "", .session = ""},
+        {.struct_size = sizeof *items, .owner = "", .session = ""},
+    };
+    const struct dsb_listed good = {.struct_size = sizeof good, .id = "x", .owner = "", .session = ""};
+    assert_true(each(data, &good));
+    assert_false(each(data, shape == G_N_ELEMENTS(items) ? NULL : &items[shape]));
+    assert_false(each(data, &good)); /* what comes after it is not taken */
+    return 1;
 }
 
-static gboolean noted_destroy(void *backend, const char *id, GError **error)
+static int noted_destroy(void *backend, const char *id, struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) error;
@@ -267,7 +280,7 @@ static void catches_wrong_results(void **state)
         assert_code(&error, DSB_ERROR_PLUGIN, "contract of inspect");
         assert_true(observed.known == 0);
     }
-    for (shape = 0; shape < 4; shape++) {
+    for (shape = 0; shape < 7; shape++) {
         GPtrArray *leftovers = NULL;
         assert_false(dsb_backend_list(backend, NULL, &leftovers, &error));
         assert_code(&error, DSB_ERROR_PLUGIN, "contract of list");
@@ -276,11 +289,87 @@ static void catches_wrong_results(void **state)
     dsb_backend_close(backend);
 }
 
+/* ---- texts ---- */
+
+#define ELLIPSIS "\xe2\x80\xa6"
+
+/** The error's text is of `length` bytes "ä", or fills its array without an end. */
+static gsize length;
+
+static int failing_destroy(void *backend, const char *id, struct dsb_plugin_error *error)
+{
+    (void) backend;
+    (void) id;
+    error->code = DSB_ERROR_BUSY;
+    for (gsize i = 0; i < length; i++)
+        error->text[i] = i % 2 == 0 ? '\xc3' : '\xa4';
+    if (length < sizeof error->text)
+        error->text[length] = '\0';
+    return 0;
+}
+
+static int long_describe(void *backend, struct dsb_engine_info *info, struct dsb_plugin_error *error)
+{
+    (void) backend;
+    (void) error;
+    memset(info->product, 'p', sizeof info->product - 1);
+    memset(info->version, 'v', sizeof info->version - 2);
+    return 1;
+}
+
+static int long_list(void *backend, const char *owner, dsb_each_fn each, void *data, struct dsb_plugin_error *error)
+{
+    (void) backend;
+    (void) owner;
+    g_autofree char *much = g_strnfill(5000, 's');
+    const struct dsb_listed item = {
+        .struct_size = sizeof item, .id = "x", .owner = "o", .session = much, .deadline = 7, .running = 2};
+    assert_true(each(data, &item));
+    return shape == 0 ? 1 : plain_fail(error, DSB_ERROR_LOST, "in the middle");
+}
+
+/** Nothing is cut without a word: neither what fills its array, nor what has no end. */
+static void says_what_is_cut(void **state)
+{
+    (void) state;
+    struct dsb_loaded *loaded = load_memory();
+    loaded->plugin.destroy = failing_destroy;
+    loaded->plugin.describe = long_describe;
+    loaded->plugin.list = long_list;
+    struct dsb_backend *backend = open_loaded(loaded);
+    g_autoptr(GError) error = NULL;
+    for (length = DSB_PLUGIN_ERROR_TEXT - 2; length <= DSB_PLUGIN_ERROR_TEXT; length++) {
+        assert_false(dsb_backend_destroy(backend, "x", &error));
+        assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_BUSY));
+        assert_true(g_utf8_validate(error->message, -1, NULL));
+        assert_int_equal(g_str_has_suffix(error->message, ELLIPSIS), length > DSB_PLUGIN_ERROR_TEXT - 2);
+        assert_true(strlen(error->message) >= DSB_PLUGIN_ERROR_TEXT - 3);
+        g_clear_error(&error);
+    }
+    struct dsb_engine_info info = {.struct_size = sizeof info};
+    assert_true(dsb_backend_describe(backend, &info, &error));
+    assert_true(g_str_has_suffix(info.product, "p" ELLIPSIS));
+    assert_int_equal(strlen(info.product), sizeof info.product - 1);
+    assert_true(g_str_has_suffix(info.version, "vv"));
+    g_autoptr(GPtrArray) leftovers = NULL;
+    shape = 0;
+    assert_true(dsb_backend_list(backend, NULL, &leftovers, &error));
+    const struct dsb_leftover *one = leftovers->pdata[0];
+    assert_int_equal(strlen(one->session), 5000);
+    assert_true(one->deadline == 7 && one->running);
+    shape = 1;
+    GPtrArray *none = NULL;
+    assert_false(dsb_backend_list(backend, NULL, &none, &error));
+    assert_code(&error, DSB_ERROR_LOST, "in the middle");
+    assert_null(none);
+    dsb_backend_close(backend);
+}
+
 /* ---- streams ---- */
 
 static int closed_streams;
 
-static gssize stream_read(void *state, void *buffer, gsize size, GError **error)
+static int64_t stream_read(void *state, void *buffer, size_t size, struct dsb_plugin_error *error)
 {
     (void) state;
     (void) buffer;
@@ -290,14 +379,14 @@ static gssize stream_read(void *state, void *buffer, gsize size, GError **error)
     case 1:
         return -1;
     case 2:
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_LOST, "and a count");
+        plain_fail(error, DSB_ERROR_LOST, "and a count");
         return 1;
     default:
         return -7;
     }
 }
 
-static gssize stream_write(void *state, const void *buffer, gsize size, GError **error)
+static int64_t stream_write(void *state, const void *buffer, size_t size, struct dsb_plugin_error *error)
 {
     (void) buffer;
     return shape == 3 ? 0 : stream_read(state, NULL, size, error);
@@ -309,7 +398,7 @@ static void stream_close(void *state)
     closed_streams++;
 }
 
-static gboolean wrong_start(void *backend, const char *id, struct dsb_stream *stream, GError **error)
+static int wrong_start(void *backend, const char *id, struct dsb_stream *stream, struct dsb_plugin_error *error)
 {
     (void) backend;
     (void) id;
@@ -328,7 +417,7 @@ static void catches_wrong_streams(void **state)
     loaded->plugin.start = wrong_start;
     struct dsb_backend *backend = open_loaded(loaded);
     g_autoptr(GError) error = NULL;
-    struct dsb_stream stream = {.struct_size = sizeof stream};
+    struct dsb_checked_stream stream = {0};
     closed_streams = 0;
     for (shape = 10; shape < 13; shape++) {
         assert_false(dsb_backend_start(backend, "x", &stream, &error));
@@ -353,6 +442,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(catches_broken_errors),
         cmocka_unit_test(catches_wrong_results),
+        cmocka_unit_test(says_what_is_cut),
         cmocka_unit_test(catches_wrong_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,9 +21,7 @@
 
 static struct dsb_leftover left_by(const char *owner, int64_t deadline)
 {
-    struct dsb_leftover left = {.deadline = deadline, .running = TRUE};
-    g_strlcpy(left.owner, owner, sizeof left.owner);
-    return left;
+    return (struct dsb_leftover){.owner = (char *) owner, .deadline = deadline, .running = TRUE};
 }
 
 /* Field 22, whatever stands in the name; of this very process too, whose start everybody can see. */
@@ -59,8 +57,7 @@ static void owners_that_cannot_be_looked_up(void **state)
     (void) state;
     struct rlimit before, none;
     g_autofree char *mine = dsb_owner_label();
-    struct dsb_leftover left = {.deadline = 1};
-    g_strlcpy(left.owner, mine, sizeof left.owner);
+    struct dsb_leftover left = left_by(mine, 1);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     none = (struct rlimit){0, before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
@@ -79,7 +76,6 @@ static void owners(void **state)
 {
     (void) state;
     g_autofree char *mine = dsb_owner_label();
-    assert_true(strlen(mine) < sizeof(((struct dsb_leftover *) NULL)->owner));
     assert_int_equal(dsb_owner_state(mine), DSB_OWNER_ALIVE);
     const char *pid = strchr(mine, '.') + 1;
     const char *started = strchr(pid, '.') + 1;

@@ -139,7 +139,8 @@ static void refuses_flawed_descriptors(void **state)
     static const struct {
         const char *flaw, *word;
     } table[] = {
-        {"magic", "magic"},        {"major", "plugin ABI"},     {"minor", "update dsandbox"},
+        {"magic", "magic"},        {"major", "update dsandbox"}, {"minor", "update dsandbox"},
+        {"earlier", "was built for plugin ABI 2, this dsandbox has 3; change the plugin as dsandbox-plugin(7) says"},
         {"short", "struct_size"},  {"long", "struct_size"},     {"half", "inside a member"},
         {"name", "valid name"},    {"threads", "thread_model"}, {"version", "version"},
         {"null", "returned NULL"}, {"operation", "\"start\""},  {"symbol", "does not export dsb_plugin_entry"},
