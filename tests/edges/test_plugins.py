@@ -118,8 +118,11 @@ class Plugins(cli_harness.EngineCase):
                 self.api.run("bad", "x = 1", create=self.bad)
                 self.set_fault(f"destroy:1:{how}")
                 begin = time.monotonic()
-                self.assertTrue(self.api.delete("/v1/sessions/bad")["ended"])
+                with self.assertRaises(harness.Failure) as caught:
+                    self.api.delete("/v1/sessions/bad")
                 self.assertLess(time.monotonic() - begin, scaled(DEADLINE))
+                self.assertEqual((caught.exception.status, caught.exception.code), (500, "lost"))
+                self.assertIn("session bad ended, but its container may still be there ('dsandbox gc' removes it)", str(caught.exception))
                 self.set_fault("")
                 self.assertEqual(self.api.run("bad", "'x' in globals()", create=self.bad)["results"][0]["text/plain"], "False")
                 self.api.delete("/v1/sessions/bad?files=1")
