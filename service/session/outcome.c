@@ -84,11 +84,11 @@ static char *too_large(void)
     return dsb_result_json(result, FALSE);
 }
 
-/* The sandbox has kept the variables, or went back: that is of no use where it has ended since. */
-static void set_lost(struct json_object *state, const char *why)
+/* What the sandbox has kept, or went back to, is of no use where it has ended since. */
+static void set_lost(struct json_object *state, const dsb_result *result, const char *why)
 {
-    if (g_strcmp0(json_object_get_string(json_member(state, "outcome")), "lost") == 0)
-        return;
+    if (g_error_matches(dsb_result_failure(result), DSB_ERROR, DSB_ERROR_LOST))
+        return; /* it did not answer any more: the state says so */
     json_add(state, "outcome", "lost");
     json_add(state, "reason", why);
     json_object_object_add(state, "to", NULL);
@@ -107,7 +107,7 @@ void outcome_take(struct outcome *outcome, const dsb_result *result, const char 
         shift(state, "to", before);
     }
     if (state != NULL && gone != NULL)
-        set_lost(state, gone);
+        set_lost(state, result, gone);
     if (state != NULL && restored != NULL)
         json_object_object_add(state, "restored", json_object_get(restored));
     summarize(result, object, &outcome->summary);

@@ -58,7 +58,7 @@ class Prompt(SessionCase):
         self.assertEqual(terminal.end(), 0)
 
     def test_it_survives(self):
-        terminal = self.prompt("--timeout", "2s")
+        terminal = self.prompt("--timeout", "2s", "--checkpoint=always")
         terminal.line("x = 'still' + ' here'")
         terminal.line("import time; time.sleep(60)")
         terminal.expect("time limit of 2s")

@@ -19,7 +19,6 @@ from common import (HERE, PACKAGE, PROGRAM, README_BASE, EngineCase, FakeCase, W
 import dsandbox
 from dsandbox.dolphin import DockerSandboxExecutor, python_interpreter
 from dolphin_interface import fake_base
-from rest import rest
 
 
 class Behaviour:
@@ -391,7 +390,6 @@ class OnEngine(Behaviour, EngineCase):
     def test_crash(self):
         executor = self.executor()
         executor.execute_code("x = 5")
-        rest(lambda code: executor._session.run(code).raw["state"])
         output = executor.execute_code("print('before')\nimport ctypes\nctypes.string_at(0)")
         self.assertRegex(output, r"\AERROR:\nThe code was ended by signal 11 \(SIGSEGV\)\.\nVariables are as before this code")
         self.assertIn("Output until then:\nbefore\n", output)

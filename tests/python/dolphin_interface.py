@@ -313,6 +313,14 @@ class Text(FakeCase):
         self.assertEqual(second.execute_code("print(x)"), "1\n[variable f was lost: a function]\n")
         self.assertEqual(second.execute_code("print(x)"), "1\n")
 
+    def test_rollback_points(self):
+        """After each execution; those of a session that somebody else has made are his."""
+        DockerSandboxExecutor("a", self.base).execute_code("def f(): return 7")
+        self.assertEqual(self.bodies("/v1/sessions")[-1]["checkpoint"], "always")
+        self.service.sessions["a"].body["checkpoint"] = "off"
+        self.assertEqual(DockerSandboxExecutor("a", self.base).execute_code("print(f())"), "7\n")
+        self.assertEqual(self.service.sessions["a"].body["checkpoint"], "off")
+
     def test_rolled_back_by_more_than_this_code(self):
         for to, words in ((4, "Variables are as before this code"), (2, "Variables were rolled back to execution 2"),
                           (0, "Variables were rolled back to the beginning")):

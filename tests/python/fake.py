@@ -131,7 +131,7 @@ class Fake(socketserver.ThreadingUnixStreamServer):
         if found is not None:
             if not body.get("exist_ok"):
                 raise Failure("conflict", f"session {body['id']} exists")
-            for key in ("image", "base_dir", "set", "mount"):
+            for key in ("image", "base_dir", "set", "mount", "checkpoint"):
                 if key in body and body[key] != found.body.get(key):
                     raise Failure("conflict", f"session {body['id']} exists with other settings: {key}")
             return found

@@ -43,6 +43,7 @@ class Basics(SessionCase):
 
     def test_environment_of_one_execution(self):
         """It holds for that execution, however that ends; what the code has set in the session comes back."""
+        self.create = {**self.create, "checkpoint": "always"}
         shows = "import os; [os.environ.get(n) for n in ('TOKEN', 'OWN', 'MINE', 'LANG')]"
         self.ok("import os; os.environ.update(OWN='session', MINE='code')")
         for env in ({"TOKEN": "secret", "OWN": "other", "LANG": "xx"}, ["TOKEN=secret", "OWN=other", "LANG=xx"]):

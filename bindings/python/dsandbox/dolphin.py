@@ -277,7 +277,10 @@ class DockerSandboxExecutor:
 
     def _make(self, image: Optional[str], same_path: bool) -> Session:
         options = Options(image=image, same_path=same_path, base_dir=self.sandbox_base_dir, **self._options)
-        return Session(self.session_id, client=self.docker_client, options=options)
+        try:  # as the replaced class: what an execution did is there after a crash of the next one
+            return Session(self.session_id, client=self.docker_client, options=options, checkpoint="always")
+        except ConflictError:  # it may be somebody else's, who chose otherwise
+            return Session(self.session_id, client=self.docker_client, options=options)
 
     def _replace(self, conflict: ConflictError) -> Session:
         """The session runs with other limits: take its variables over into a sandbox with ours.
