@@ -20,9 +20,11 @@ ENDS = {
     "interrupted": ("import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(5)", ()),
     "killed": ("import os; os.kill(os.getpid(), 9)", ()),
     "disk": (FILL, ("--disk", "4MiB")),
-    "output": ("while True: print('x' * 1000)", ("--output-limit", "64KiB")),
+    "output": ("while True: print('x' * 1000)", ("--output-limit", "64KiB", "--timeout", "10s")),
 }
 SAME = ("status", "exit_code", "signal", "reason", "failure", "stdout", "error")
+# Code that is told to end has long enough for it on a machine that is busy, too.
+POLICY = json.dumps({"grace": "30s"})
 
 
 class SameEnd(SessionCase):
@@ -31,9 +33,9 @@ class SameEnd(SessionCase):
 
 def add(name, code, options):
     def test(self):
-        seen = {}
+        seen, policy = {}, cli_harness.WORK.file(POLICY)
         for way, more in (("alone", ("--no-service",)), ("session", ("--session", self.s))):
-            done = dsb("run", "--json", "-c", code, *more, *options, *self.settings())
+            done = dsb("run", "--json", "-c", code, *more, *options, *self.settings(), "--policy", policy)
             result = json.loads(done.stdout)
             facts = {key: result[key] for key in SAME}
             if facts["error"]:  # frames have the session's own name of the code
