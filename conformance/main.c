@@ -160,6 +160,8 @@ static gboolean run_contract(struct suite *suite, GError **error)
         return FALSE;
     }
     new_report(suite);
+    if (opt.allow != NULL && !dsb_controls_parse(opt.allow, &suite->allow, error))
+        return FALSE;
     suite->host = conf_host_new(opt.base_dir, error);
     if (suite->host == NULL)
         return FALSE;
@@ -173,6 +175,7 @@ static gboolean run_contract(struct suite *suite, GError **error)
         .endpoint = opt.endpoint,
         .base_dir = conf_host_base_dir(suite->host),
         .image = opt.image,
+        .allow_unenforced = suite->allow,
         .engine_timeout_ms = (uint32_t) opt.engine_timeout * 1000,
         .cancel_fd = DSB_FD_NONE,
         .log = conf_log,

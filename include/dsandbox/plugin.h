@@ -168,7 +168,10 @@ struct dsb_plugin {
                    struct dsb_plugin_error *error);
     /** Attach, then start. */
     int (*start)(void *backend, const char *id, struct dsb_stream *stream, struct dsb_plugin_error *error);
-    /** Kill and remove with volumes, running or not; gone is success. Takes a name as well as an id. Always called. */
+    /**
+     * Kill and remove with volumes, running or not; gone is success. Takes a name as well as an id. Always called, but
+     * after the answer of a run: its process 1 leaves, and the engine removes what has ended by itself.
+     */
     int (*destroy)(void *backend, const char *id, struct dsb_plugin_error *error);
     /** Give `each` the containers with our owner label (any owner: NULL). After a failure those given do not count. */
     int (*list)(void *backend, const char *owner, dsb_each_fn each, void *data, struct dsb_plugin_error *error);
