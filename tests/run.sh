@@ -477,6 +477,12 @@ if has install "$only"; then
 	installation
 	suite embed 300 sh tests/embed/check.sh "$work/installed"
 	suite template 600 sh plugins/template/check.sh "$work/installed"
+	without=$(sh examples/plugin-rust/check.sh --missing)
+	if [ -z "$without" ]; then
+		suite plugin-rust 600 sh examples/plugin-rust/check.sh "$work/installed"
+	else
+		skip plugin-rust "$without"
+	fi
 fi
 
 # --- on Podman, and the end of the lanes ------------------------------------
