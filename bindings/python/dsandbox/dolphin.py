@@ -17,20 +17,20 @@ import io
 import logging
 import os
 import re
-import signal
 import threading
 import traceback
 import uuid
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
 
+from ._answer import answer_text, variables_lost
 from ._context import loader
 from ._imports import ALLOWED_LIBRARIES as ALLOWED_LIBRARIES
 from ._imports import SYNTAX_ERROR, validate_imports
 from .client import Client
 from .errors import ConflictError, DeniedError, Error, InvalidError, NotFoundError, RefusedError, UnavailableError
-from .results import Result, State
+from .results import Result
 from .sandbox import SHARED_BASE, Options, Session, default_base_dir
 
 __all__ = ["DockerSandboxExecutor", "sandboxed_python_interpreter"]
@@ -43,7 +43,6 @@ SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 STATE_FILE = ".dsandbox-state"  # where Session.save keeps variables, inside the sandbox
 CONTEXT_IN_CODE = 1 << 20  # bytes; a bigger context travels as a file
 IMPORT_ERROR = "IMPORT RESTRICTION ERROR:\n"
-NAMES_SHOWN = 20
 SYNTAX_ERRORS = ("SyntaxError", "IndentationError", "TabError")
 ENGINE_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -166,7 +165,7 @@ class DockerSandboxExecutor:
             if unclear and result.error is not None and result.error.name in SYNTAX_ERRORS:
                 return f"{IMPORT_ERROR}{SYNTAX_ERROR}{result.error.value}"
             earlier, self._untold = self._untold, []
-            return report(result, output, self.version, self.timeout, str(self.memory_limit), earlier)
+            return answer_text(result, output, self.version, self.timeout, str(self.memory_limit), earlier)
         except Error as error:
             logger.error("session %s: %s", self.session_id, error.message)
             return f"ERROR:\n{error.message}"
@@ -331,7 +330,7 @@ class DockerSandboxExecutor:
     def _is_inside(self, directory: Tuple[int, int]) -> bool:
         """The sandbox has this directory: it was another executor that made both anew."""
         result = self._session.run("import os as __os\nprint(__os.stat('/sandbox').st_ino)\ndel __os", filename="<check>")
-        self._untold += _variables(result)
+        self._untold += variables_lost(result)
         return result.stdout.strip() == str(directory[1])
 
     def _identity(self) -> Optional[Tuple[int, int]]:
@@ -375,7 +374,7 @@ class DockerSandboxExecutor:
         finally:
             if in_file:
                 session.files.delete(name)
-        self._untold += _variables(result)
+        self._untold += variables_lost(result)
         lost = [f"{name}: {reason}" for name, reason in problems.items()] + result.stdout.splitlines()
         if result.error is not None or not result.ok:
             lost.append(result.summary())
@@ -449,93 +448,6 @@ def processors(quota: int) -> str:
     if isinstance(quota, bool) or not isinstance(quota, int) or quota < 1000:
         raise ValueError(f"cpu_quota {quota!r}: 1000 or more is expected (100000 is one CPU); there is no 'unlimited'")
     return f"{quota / 100000:.5f}".rstrip("0").rstrip(".")
-
-
-def report(result: Result, output: str, version: int, timeout: float, memory: str, earlier: Sequence[str] = ()) -> str:
-    """What execute_code returns. earlier: what became of variables before."""
-    ended = result.status == "ok" or (result.status == "error" and result.failure is None)
-    lines = [*earlier, *(_variables(result) if ended else ()), *_truncation(result)]
-    if ended:
-        text = output if result.status == "ok" else _failed(result, output, version)
-    else:
-        text = f"ERROR:\n{_ending(result, timeout, memory)}\n{_state(result.state)}"
-        text += f"Output until then:\n{output}" if output else ""
-    if lines and text and not text.endswith("\n"):
-        text += "\n"
-    return text + "".join(f"[{line}]\n" for line in lines)
-
-
-def _failed(result: Result, output: str, version: int) -> str:
-    """The code ended with an uncaught error, or a status other than 0."""
-    if version == 1:
-        return f"EXECUTION ERROR:\nContainer execution error:\n{output}"
-    if result.error is None:
-        return output
-    trace = result.error.traceback or result.summary() + "\n"
-    at = output.rfind(trace)
-    if at < 0:  # cut off, or the code has an excepthook of its own
-        output += "" if output.endswith("\n") or not output else "\n"
-        at = len(output)
-        output += trace
-    return f"{output[:at]}EXECUTION ERROR:\n{output[at:]}"
-
-
-def _state(state: Optional[State]) -> str:
-    """What became of the variables of code that was stopped."""
-    if state is None:
-        return ""
-    if state.kept:
-        return "Variables are kept.\n"
-    text = "Variables are lost; files are kept"
-    if state.rolled_back:
-        at_once = state.to is None or state.execution is None or state.to == state.execution - 1
-        text = "Variables are as before this code" if at_once else f"Variables were {_what(state)}"
-    return text + (f" ({state.reason}).\n" if state.reason else ".\n")
-
-
-def _what(state: State) -> str:
-    point = f"execution {state.to}" if state.to else "the beginning"
-    return f"rolled back to {point}" if state.rolled_back else "lost"
-
-
-def _variables(result: Result) -> List[str]:
-    """The same of code that came to its end: they may have gone before it, or with its interpreter."""
-    state = result.state
-    if state is None or state.kept:
-        return []
-    lines = [f"variables were {_what(state)}: {state.reason or 'the reason is not known'}"]
-    if state.restored is not None and state.restored.names:
-        lines.append(f"came back from the saved ones: {_some(state.restored.names)}")
-    if state.restored is not None and state.restored.missing:
-        lines.append(f"did not come back: {_some([item.name for item in state.restored.missing])}")
-    return lines
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
-
-
-def _ending(result: Result, timeout: float, memory: str) -> str:
-    if result.status == "timeout":
-        return f"Execution timed out: the code was stopped after {timeout:g} seconds."
-    if result.status == "oom":
-        return f"Out of memory: the code was stopped; the limit is {memory}."
-    if result.status == "signal" and result.signal is not None:
-        with contextlib.suppress(ValueError):
-            return f"The code was ended by signal {result.signal} ({signal.Signals(result.signal).name})."
-    text = result.summary()
-    return text[:1].upper() + text[1:]
-
-
-def _truncation(result: Result) -> List[str]:
-    return [
-        f"{name}: the first {len(kept)} of {size} bytes"
-        for name, cut, kept, size in (
-            ("stdout", result.stdout_truncated, result.stdout_data, result.stdout_bytes),
-            ("stderr", result.stderr_truncated, result.stderr_data, result.stderr_bytes),
-        )
-        if cut
-    ]
 
 
 def sandboxed_python_interpreter(
