@@ -81,7 +81,10 @@ run() { # build-directory seconds command [run|root]
 	chmod -R go-w "$work/tree"
 	tar -C "$work/tree" --owner=0 --group=0 -cf "$work/files.tar" .
 	timeout -s KILL $(($2 + 30)) python3 "$rig/vm.py" run "$dir" "$2" "$work/files.tar" \
-		"ldconfig; cd /home/$user; exec $([ "${4:-run}" = root ] && echo env HOME=/root || echo as-user) sh -c $(quote "$3")"
+		"ldconfig; cd /home/$user; exec $([ "${4:-run}" = root ] && echo env HOME=/root || echo as-user) sh -c $(quote "$3")" &
+	machine=$! # in a process group of its own: a signal for us is passed on
+	trap 'kill "$machine"; exit 129' HUP INT TERM
+	wait "$machine"
 }
 
 quote() {
