@@ -36,6 +36,7 @@ static const struct {
     {"PI-11", "low", "whole lives leave no memory", leaves_no_memory},
     {"PI-12", "critical", "what the engine states is no weaker than the policy", states_no_weaker},
     {"PI-13", "medium", "operations change nothing that is the whole process's", changes_nothing},
+    {"PI-14", "high", "what ended by itself is gone, by the engine where describe says so, else by destroy", removes_ended},
 };
 
 /* All of one suite, in our process. */

@@ -77,7 +77,7 @@ char *left_behind(struct contract *c, const char *after);
 /** Remove the containers of `owner`; NULL: of earlier suites, whose time is over. NULL when none is left (g_free). */
 char *remove_left(struct contract *c, const char *owner);
 contract_case describes, misses_an_image, creates_and_lists, keeps_names_apart, refuses_the_unknown, states_what_is,
-    starts_and_destroys, ends_twice, removes_what_runs, changes_nothing;
+    starts_and_destroys, ends_twice, removes_what_runs, removes_ended, changes_nothing;
 
 /* contract_lives.c: many of them, and the library's own */
 contract_case leaves_nothing, leaves_no_memory, states_no_weaker;

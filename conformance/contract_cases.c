@@ -368,6 +368,42 @@ char *removes_what_runs(struct contract *c)
     return wrong;
 }
 
+/* Until the engine has removed what ended; as long as `destroy` itself may take. */
+static char *is_removed(struct contract *c)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64) contract_limit_ms(c->options, "destroy") * 1000;
+    for (;;) {
+        char *left = left_behind(c, "its own end, and describe says that the engine removes what has ended,");
+        if (left == NULL || g_get_monotonic_time() > deadline)
+            return left;
+        g_free(left);
+        g_usleep(50000);
+    }
+}
+
+/* A run that was answered leaves its container so. */
+char *removes_ended(struct contract *c)
+{
+    static const char *const argv[] = {"/bin/sleep", "1", NULL};
+    struct dsb_engine_info info = {.struct_size = sizeof info};
+    struct dsb_stream stream = {.struct_size = sizeof stream};
+    g_auto(wish) wish = {0};
+    g_autofree char *id = NULL;
+    g_autoptr(GError) error = NULL;
+    if (!call_describe(c, &info, &error))
+        return said("describe", error);
+    wish_init(c, &wish);
+    wish.spec.argv = argv;
+    char *wrong = create(c, &wish, &id);
+    if (wrong != NULL)
+        return wrong;
+    if (!call_start(c, id, &stream, &error))
+        return said("start", error);
+    call_stream_close(c, &stream);
+    wrong = info.removes_ended ? is_removed(c) : destroyed(c, id);
+    return wrong != NULL ? wrong : left_behind(c, "destroy");
+}
+
 /* Everything is called once; what it does otherwise is the matter of other cases. */
 char *changes_nothing(struct contract *c)
 {

@@ -40,6 +40,7 @@ static gboolean op_describe(void *backend, struct dsb_engine_info *info, GError 
     uint32_t size = info->struct_size;
     *info = facts.info;
     info->struct_size = size;
+    info->removes_ended = TRUE; /* by --rm */
     return TRUE;
 }
 

@@ -160,6 +160,7 @@ gboolean dsbe_client_identify(struct dsbe_client *client, GError **error)
     memset(info, 0, sizeof *info);
     info->struct_size = sizeof *info;
     info->local = dsbe_address_is_local(endpoint->text);
+    info->removes_ended = TRUE; /* each container is made so */
     g_strlcpy(info->product, client->dialect->product, sizeof info->product);
     g_strlcpy(info->endpoint, endpoint->text, sizeof info->endpoint);
 

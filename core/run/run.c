@@ -61,8 +61,8 @@ static struct dsb_result *run_once(const dsb_policy *policy, const struct dsb_ru
     dsb_sandbox_init(&sandbox, own != NULL ? own : policy, options, result);
     if (DSB_KEEPS_RULE(own != NULL, &error))
         DSB_KEEPS_RULE(run(&sandbox, own, options, request, &start, result, &error), &error);
-    /* After an answer pid 1 leaves and the engine removes the container: nobody has to wait for that. */
-    sandbox.stopped |= result->leaving;
+    /* After an answer pid 1 leaves. Where the engine then removes the container, nobody has to wait for that. */
+    sandbox.stopped |= result->leaving && sandbox.engine->info.removes_ended;
     if (error != NULL)
         dsb_sandbox_stop_failed(&sandbox, options, error);
     else

@@ -81,6 +81,7 @@ struct dsb_engine_info {
     int local;                 /**< the engine sees this host's files */
     char data_root[256];       /**< where it keeps images and containers, as it says; "": unknown */
     int maps_users;            /**< to others than the host's, also where a container asks for its user's own */
+    int removes_ended;         /**< a container that ended by itself is gone soon, without `destroy` */
 };
 
 /** What `create` made. */
@@ -170,7 +171,7 @@ struct dsb_plugin {
     int (*start)(void *backend, const char *id, struct dsb_stream *stream, struct dsb_plugin_error *error);
     /**
      * Kill and remove with volumes, running or not; gone is success. Takes a name as well as an id. Always called, but
-     * after the answer of a run: its process 1 leaves, and the engine removes what has ended by itself.
+     * after the answer of a run, whose process 1 leaves, where `describe` says `removes_ended`.
      */
     int (*destroy)(void *backend, const char *id, struct dsb_plugin_error *error);
     /** Give `each` the containers with our owner label (any owner: NULL). After a failure those given do not count. */

@@ -21,7 +21,7 @@ from speed import scaled  # noqa: E402
 
 PROGRAM, FAULT, INNER = sys.argv[1:4]
 del sys.argv[1:4]
-CASES = [f"PI-{number:02}" for number in range(1, 14)]
+CASES = [f"PI-{number:02}" for number in range(1, 15)]
 # What the plugin does, and what is said of it.
 ENDS = {"crash": "crashed in {}: signal 11", "abort": "crashed in {}: signal 6", "success": "ended in {} with exit status 0",
         "exit": "ended in {} with exit status 3"}
@@ -165,6 +165,13 @@ class Contract(Case):
     def test_some_cases(self):
         suite = self.begin("", "--case", "pi-03,PI-08").wait()
         self.assertEqual((suite.status, suite.verdicts), (0, {"PI-03": "pass", "PI-08": "pass"}), suite)
+
+    def test_claims(self):
+        """An engine that is said to remove what has ended, and does not; one that need not is asked to destroy."""
+        suite = self.begin("describe:0:claims", "--case", "PI-14").wait()
+        self.assertEqual((suite.status, suite.verdicts), (1, {"PI-14": "fail"}), suite)
+        self.assertRegex(suite.said["PI-14"], "^leaked containers: after its own end, and describe says that the engine removes "
+                         "what has ended, there is still ")
 
     def test_load(self):
         for how, words in ENDS.items():

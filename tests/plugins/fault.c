@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fails the n-th call of one operation: DSB_TEST_FAULT=op:n[:how], or the path of a file with that. How: `error` (the
+ * Fails the n-th call of one operation: DSB_TEST_FAULT=op:n[:how][,...], or the path of a file with that. How: `error` (the
  * default) without doing anything, `late` after doing it, `breach` without an error, `rude` with one that no terminal
  * should see; what ends or holds up the process: `crash`, `abort`, `exit`, `success` (exit with 0), `hang`, `quiet` (closes
  * all descriptors, and hangs); and what leaves it another: `shut` (descriptors 0 to 2), `umask`, `chdir`, `block` (a
- * signal), `ignore` (one), `locale`. n is 0 for every call, and `once` for the first of all, which empties the
- * file. Operations: those of struct dsb_plugin, `load`, and `read`, `write` and `closing` of streams.
+ * signal), `ignore` (one), `locale`. `describe` also `claims` that the engine removes what has ended. n is 0 for every
+ * call, and `once` for the first of all, which empties the file. Operations: those of struct dsb_plugin, `load`, and `read`,
+ * `write` and `closing` of streams.
  */
 #include "wrap.h"
 
@@ -26,15 +27,26 @@ static char *fault(void)
     return g_file_get_contents(text, &content, NULL, NULL) ? g_strstrip(content) : g_strdup("");
 }
 
+/* The parts of its fault; NULL: it has none. */
+static GStrv fault_of(const char *op)
+{
+    g_autofree char *text = fault();
+    g_auto(GStrv) all = g_strsplit(text, ",", 0);
+    for (guint i = 0; all[i] != NULL; i++) {
+        g_auto(GStrv) parts = g_strsplit(all[i], ":", 3);
+        if (g_strv_length(parts) >= 2 && g_str_equal(parts[0], op))
+            return g_steal_pointer(&parts);
+    }
+    return NULL;
+}
+
 /** Whether this call of `op` is the one to fail. Each operation counts by itself. */
 static gboolean is_due(const char *op, const char *how)
 {
     static GMutex lock;
     static GHashTable *calls;
-    g_autofree char *text = fault();
-    g_auto(GStrv) parts = g_strsplit(text, ":", 3);
-    if (g_strv_length(parts) < 2 || !g_str_equal(parts[0], op) ||
-        !g_str_equal(parts[2] != NULL ? parts[2] : "error", how))
+    g_auto(GStrv) parts = fault_of(op);
+    if (parts == NULL || !g_str_equal(parts[2] != NULL ? parts[2] : "error", how))
         return FALSE;
     g_mutex_lock(&lock);
     if (calls == NULL)
@@ -130,7 +142,10 @@ static int fault_open(const struct dsb_open_params *params, void **backend, stru
 static int fault_describe(void *backend, struct dsb_engine_info *info, struct dsb_plugin_error *error)
 {
     BEFORE("describe");
-    return wrap_describe(backend, info, error);
+    int ok = wrap_describe(backend, info, error);
+    if (is_due("describe", "claims"))
+        info->removes_ended = 1;
+    return ok;
 }
 
 static int fault_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,

@@ -119,6 +119,20 @@ static void a_run_says_it_beside_its_own_status(void **state)
     assert_non_null(strstr(text, "\"leftover\":\"container dsb-"));
 }
 
+/* `destroy` is left to an engine that says that it removes what has ended, and to no other. */
+static void what_was_answered_is_removed(void **state)
+{
+    (void) state;
+    assert_int_equal(g_mkdir(workdir, 0700), 0);
+    g_autoptr(dsb_result) tried = run_once("out hi stateless", 4000);
+    assert_int_equal(dsb_result_status(tried), DSB_STATUS_OK);
+    assert_true(g_str_has_suffix(dsb_result_leftover(tried), LEFT "; 'dsandbox gc' tries again"));
+    g_setenv("DSB_TEST_FAULT", "describe:0:claims,destroy:0", TRUE);
+    g_autoptr(dsb_result) left = run_once("out hi stateless", 4000);
+    assert_int_equal(dsb_result_status(left), DSB_STATUS_OK);
+    assert_null(dsb_result_leftover(left));
+}
+
 #define FAULT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_fault, tear_down_fault)
 
 int main(void)
@@ -129,6 +143,7 @@ int main(void)
         FAULT_TEST(a_silent_one_is_not_said_to_be_removed),
         FAULT_TEST(one_that_dies_says_it_twice),
         FAULT_TEST(a_run_says_it_beside_its_own_status),
+        FAULT_TEST(what_was_answered_is_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,6 +101,7 @@ mirrors! {
         local: c_int,
         data_root: [c_char; 256],
         maps_users: c_int,
+        removes_ended: c_int,
     }
     dsb_created {
         struct_size: u32,
