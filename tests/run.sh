@@ -7,6 +7,7 @@
 #   DSB_TEST_BUILD      build directory (build-test)
 #   DSB_TEST_MUST_RUN   set-ups that may not be skipped, "docker-api podman"
 #   DSB_TEST_ONLY       steps to run, as below at only=
+#   DSB_TEST_EVERYWHERE all that needs an engine on each set-up, not only where the answer can differ (asks in setups.sh)
 #   DSB_TEST_SESSIONS   sessions at once in tests/service (50), and DSB_TEST_EXECUTIONS of all of them (1000)
 #   DSB_TEST_FUZZ       for each fuzz target: seconds, or runs with an x behind (50000x)
 #   DSB_TEST_GALLERY_EVERY   every Nth program of matplotlib's gallery (20)
@@ -408,7 +409,7 @@ elif [ "$lane_name" = edges ]; then
 	exit
 elif [ "$lane_name" != main ]; then
 	program=$(cd "$build" && pwd)/cli/dsandbox
-	copy=$DSB_TEST_COPY installed=$DSB_TEST_INSTALLED
+	copy=$DSB_TEST_COPY installed=$DSB_TEST_INSTALLED together=$DSB_TEST_TOGETHER
 	# shellcheck disable=SC2086
 	engine_steps setup_steps $setups
 	exit
@@ -430,7 +431,7 @@ start_beside
 
 # --- the engines ------------------------------------------------------------
 
-here=''
+here='' together=''
 if has cli "$only" || has service "$only" || has python "$only" || has conformance "$only" || has power "$only" ||
 	has redteam "$only" || has edges "$only" || has fidelity "$only" || has faults "$only"; then
 	# Engines that ran before are somebody else's: they are used, not stopped.
@@ -448,14 +449,16 @@ if has cli "$only" || has service "$only" || has python "$only" || has conforman
 	for s in $setups; do
 		if ! define "$s"; then
 			skip "$s" "its engine does not run: $(grep '^SKIP' "$logs/rig.log" | tr '\n' ';')"
-		elif [ "$(engine_of "$s")" = docker ]; then
-			lane="$lane $s"
-		else
-			here="$here $s"
+			continue
 		fi
+		together="$together $s"
+		case $(engine_of "$s") in
+		docker) lane="$lane $s" ;;
+		*) here="$here $s" ;;
+		esac
 	done
 	# shellcheck disable=SC2086
-	[ -z "$lane" ] || DSB_TEST_COPY=$copy DSB_TEST_INSTALLED=$installed start_lane docker sh tests/run.sh $lane
+	[ -z "$lane" ] || DSB_TEST_COPY=$copy DSB_TEST_INSTALLED=$installed DSB_TEST_TOGETHER=$together start_lane docker sh tests/run.sh $lane
 fi
 
 # --- without an engine ------------------------------------------------------

@@ -6,7 +6,7 @@
 #   sh tests/long/runs.sh [RUNS [AT-ONCE [KILLED]]]     default: 10000 runs, 2 at once, 80 killed
 #
 # The set-up is described as for tests/cli (DSB_TEST_SETUP, DSB_TEST_BACKEND, DSB_TEST_ENDPOINT, DSB_TEST_AS,
-# DSB_TEST_PROGRAM); `sh tests/rig/rig.sh up` starts engines. Not part of tests/run.sh, which does 300.
+# DSB_TEST_PROGRAM); `sh tests/rig/rig.sh up` starts engines. Not part of tests/run.sh, which does 100.
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

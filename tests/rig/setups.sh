@@ -95,19 +95,36 @@ embed() { # set-up
 	as_user "embed-$1" 600 sh "$copy/tests/embed/check.sh" "$installed"
 }
 
+# What is asked where: how an engine is spoken to, on each set-up; what an engine makes of a container, once for each engine
+# (docker-cli speaks to docker-api's); what goes on inside a sandbox and between our own processes, once with an engine of
+# root's and once rootless; what is drawn, once. DSB_TEST_EVERYWHERE asks all of it on each set-up.
+asks() { # engine|inside|once set-up
+	[ -z "${DSB_TEST_EVERYWHERE:-}" ] || return 0
+	for first in $together; do
+		case $1 in
+		engine) [ "$(engine_of "$first")" != "$(engine_of "$2")" ] || break ;;
+		inside) [ "$first" = podman-rootless ] && [ "$2" != podman-rootless ] || break ;;
+		once) break ;;
+		esac
+	done
+	[ "$first" = "$2" ] || { [ "$1" = inside ] && [ "$2" = podman-rootless ]; }
+}
+
 setup_steps() { # set-up
 	if has cli "$only"; then
 		suite "cli-$1" 1800 python3 tests/cli/test_cli.py
-		suite "faults-$1" 900 python3 tests/cli/test_faults.py
-		suite "probes-$1" 900 python3 tests/cli/test_probes.py
-		suite "limits-$1" 600 python3 tests/cli/test_probes_limits.py
 		suite "cli-session-$1" 900 python3 tests/cli/test_session.py
+		if asks engine "$1"; then
+			suite "probes-$1" 900 python3 tests/cli/test_probes.py
+			suite "limits-$1" 600 python3 tests/cli/test_probes_limits.py
+		fi
+		if asks inside "$1"; then suite "faults-$1" 900 python3 tests/cli/test_faults.py; fi
 	fi
 	if has service "$only"; then
 		as_user "live-$1" 900 "${DSB_TEST_PROGRAM%/cli/dsandbox}/tests/session/dsandbox-test-session"
-		suite "service-$1" 1800 python3 tests/service/test_service.py
+		if asks engine "$1"; then suite "service-$1" 1800 python3 tests/service/test_service.py; fi
 	fi
-	if has python "$only"; then
+	if has python "$only" && asks inside "$1"; then
 		for t in package async dolphin; do
 			suite "python-$t-$1" 900 python3 "$copy/tests/python/test_$t.py"
 		done
@@ -115,25 +132,19 @@ setup_steps() { # set-up
 	if has conformance "$only"; then
 		conformance "$1"
 		suite "posture-$1" 600 python3 tests/conformance/test_posture.py
-		suite "seccomp-$1" 600 python3 tests/seccomp/test_seccomp.py
+		if asks engine "$1"; then suite "seccomp-$1" 600 python3 tests/seccomp/test_seccomp.py; fi
 		[ "$1" != docker-api ] || suite "gvisor" 300 python3 tests/cli/test_gvisor.py
 	fi
-	if has redteam "$only"; then suite "redteam-$1" 1800 python3 tests/rig/all.py tests/redteam; fi
-	# What the interpreter does is not the engine's: once with users and limits as root has them, once rootless.
-	case $1 in docker-api | podman-rootless)
-		if has fidelity "$only"; then
-			suite "fidelity-$1" 2400 python3 tests/fidelity/test_fidelity.py
-			suite "figures-$1" 2400 python3 tests/fidelity/test_figures.py
-		fi
-		;;
-	esac
-	if has fidelity "$only" && [ "$1" = docker-api ]; then
-		DSB_TEST_GALLERY_EVERY=${DSB_TEST_GALLERY_EVERY:-20} suite gallery 900 python3 tests/fidelity/gallery.py
+	if has redteam "$only" && asks engine "$1"; then suite "redteam-$1" 1800 python3 tests/rig/all.py tests/redteam; fi
+	if has fidelity "$only" && asks inside "$1"; then suite "fidelity-$1" 2400 python3 tests/fidelity/test_fidelity.py; fi
+	if has fidelity "$only" && asks once "$1"; then
+		suite "figures-$1" 2400 python3 tests/fidelity/test_figures.py
+		DSB_TEST_GALLERY_EVERY=${DSB_TEST_GALLERY_EVERY:-20} suite "gallery-$1" 900 python3 tests/fidelity/gallery.py
 	fi
 	if has install "$only"; then embed "$1"; fi
 	# Whether the suite can go red.
-	if has power "$only"; then as_user "mutate-$1" 1200 python3 "$copy/tests/conformance/mutate.py"; fi
-	if has cli "$only"; then suite "runs-$1" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-300}" 2 10; fi
+	if has power "$only" && asks engine "$1"; then as_user "mutate-$1" 1200 python3 "$copy/tests/conformance/mutate.py"; fi
+	if has cli "$only"; then suite "runs-$1" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-100}" 2 10; fi
 }
 
 # On engines of this run's own only: these are stopped and killed.
