@@ -3,7 +3,7 @@
 #include "contract.h"
 
 #include "common/call_limit.h"
-#include "common/plain.h"
+#include "common/plugin_types.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -30,7 +30,7 @@ char *contract_given_up(const char *operation, const char *where)
 static void begin(struct contract *c, const char *operation, struct dsb_plugin_error *plain)
 {
     if (plain != NULL)
-        dsb_plain_error_init(plain);
+        dsb_plugin_error_init(plain);
     const char *given_up = c->given_up != NULL ? g_hash_table_lookup(c->given_up, operation) : NULL;
     if (given_up != NULL) {
         g_autofree char *text = contract_given_up(operation, given_up);
@@ -51,7 +51,7 @@ static void end(struct contract *c, const char *operation)
 static gboolean conclude(gboolean ok, const struct dsb_plugin_error *plain, GError **error)
 {
     if (!ok && (plain->text[0] != '\0' || plain->code == DSB_ERROR_WOULD_BLOCK))
-        g_propagate_error(error, dsb_plain_error_take(plain));
+        g_propagate_error(error, dsb_plugin_error_take(plain));
     return ok;
 }
 

@@ -5,7 +5,7 @@
  */
 #include "contract.h"
 
-#include "common/plain.h"
+#include "common/plugin_types.h"
 
 #include <fcntl.h>
 #include <poll.h>

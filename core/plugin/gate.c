@@ -45,7 +45,7 @@ static void begin(const struct dsb_backend *backend, const char *op)
 /** In front of an operation, whose error is `plain`. */
 static void lock(struct dsb_backend *backend, const char *op, struct dsb_plugin_error *plain)
 {
-    dsb_plain_error_init(plain);
+    dsb_plugin_error_init(plain);
     if (backend->plugin.thread_model == DSB_THREADS_SERIAL)
         g_mutex_lock(&backend->lock);
     begin(backend, op);
@@ -85,7 +85,7 @@ gboolean dsb_backend_open(const struct dsb_loaded *loaded, const struct dsb_open
 
     void *state = NULL;
     struct dsb_plugin_error plain;
-    dsb_plain_error_init(&plain);
+    dsb_plugin_error_init(&plain);
     g_autoptr(GError) local = NULL;
     const char *name = loaded->plugin.name;
     dsb_call_begin(name, "open", dsb_call_limit_ms("open", params->call_timeout_ms));
@@ -186,7 +186,7 @@ gboolean dsb_backend_describe(struct dsb_backend *backend, struct dsb_engine_inf
         {scratch.runtime, sizeof scratch.runtime},   {scratch.data_root, sizeof scratch.data_root},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
-        dsb_plain_mark_cut(texts[i].text, texts[i].size);
+        dsb_text_mark_cut(texts[i].text, texts[i].size);
         dsb_check_printable(texts[i].text);
     }
     *info = scratch;
@@ -303,7 +303,7 @@ gboolean dsb_backend_inspect(struct dsb_backend *backend, const char *id, const 
         dsb_check_breach(&local, backend->plugin.name, "inspect", "%s", flaw);
     if (local != NULL)
         return hand_over(error, &local);
-    dsb_plain_mark_cut(scratch.runtime, sizeof scratch.runtime);
+    dsb_text_mark_cut(scratch.runtime, sizeof scratch.runtime);
     dsb_check_printable(scratch.runtime);
     *observed = scratch;
     return TRUE;
@@ -326,7 +326,7 @@ static gssize check_transfer(const struct gate_stream *stream, const char *op, g
 
 static void begin_transfer(const struct gate_stream *stream, const char *op, struct dsb_plugin_error *plain)
 {
-    dsb_plain_error_init(plain);
+    dsb_plugin_error_init(plain);
     dsb_call_begin(stream->plugin_name, op, dsb_call_limit_ms(op, stream->call_ms));
 }
 

@@ -2,7 +2,7 @@
 #ifndef DSB_PLUGIN_GATE_H
 #define DSB_PLUGIN_GATE_H
 
-#include "common/plain.h"
+#include "common/plugin_types.h"
 #include "plugin/loader.h"
 #include "plugin/stream.h"
 

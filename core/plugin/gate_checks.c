@@ -26,7 +26,7 @@ static gboolean error_code_ok(int code, gboolean of_stream)
 
 static GError *take_valid(const struct dsb_plugin_error *plain)
 {
-    GError *filled = dsb_plain_error_take(plain);
+    GError *filled = dsb_plugin_error_take(plain);
     if (filled == NULL)
         return NULL;
     char *raw = filled->message;

@@ -2,7 +2,7 @@
 #ifndef DSB_PLUGIN_GATE_CHECKS_H
 #define DSB_PLUGIN_GATE_CHECKS_H
 
-#include "common/plain.h"
+#include "common/plugin_types.h"
 
 /* The checks of the call gate, free of any call. */
 

@@ -321,7 +321,7 @@ static void test_old_caller(void **state)
 {
     (void) state;
     struct dsb_plugin_error error;
-    dsb_plain_error_init(&error);
+    dsb_plugin_error_init(&error);
     struct dsb_open_params old = driver->params;
     void *backend = NULL;
     old.struct_size = (uint32_t) G_STRUCT_OFFSET(struct dsb_open_params, cancel_fd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors with one thing wrong each; the build makes one plugin of each BAD_*. */
-#include "plain.h"
+#include "plugin_fail.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static int bad_open(const struct dsb_open_params *params, void **backend, struct
 #if defined(BAD_OPEN)
     exit(0);
 #endif
-    return plain_fail(error, DSB_ERROR_FAILED, "must not be reached");
+    return plugin_fail(error, DSB_ERROR_FAILED, "must not be reached");
 }
 
 static void bad_close(void *backend) { (void) backend; }

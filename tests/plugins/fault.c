@@ -112,7 +112,7 @@ __attribute__((constructor)) static void loaded(void) { misbehave("load"); }
 
 static int inject(const char *op, struct dsb_plugin_error *error)
 {
-    return plain_fail(error, DSB_ERROR_UNAVAILABLE, "injected fault in %s", op);
+    return plugin_fail(error, DSB_ERROR_UNAVAILABLE, "injected fault in %s", op);
 }
 
 static int inject_rudely(struct dsb_plugin_error *error)
@@ -120,7 +120,7 @@ static int inject_rudely(struct dsb_plugin_error *error)
     g_autofree char *much = g_strnfill(100000, 'x');
     puts("{\"forged\": true}\n\x1b[2J\xff");
     fflush(stdout);
-    return plain_fail(error, DSB_ERROR_UNAVAILABLE, "\x1b[2J\xc3\nPI-01    pass\r%s", much);
+    return plugin_fail(error, DSB_ERROR_UNAVAILABLE, "\x1b[2J\xc3\nPI-01    pass\r%s", much);
 }
 
 /** In front of an operation: ends it when its fault is due. */
@@ -174,7 +174,7 @@ static int64_t fault_read(void *state, void *buffer, size_t size, struct dsb_plu
     struct faulty_stream *stream = state;
     misbehave("read");
     if (is_due("read", "error")) {
-        plain_fail(error, DSB_ERROR_LOST, "injected fault in read");
+        plugin_fail(error, DSB_ERROR_LOST, "injected fault in read");
         return -1;
     }
     if (is_due("read", "breach"))
@@ -187,7 +187,7 @@ static int64_t fault_write(void *state, const void *buffer, size_t size, struct 
     struct faulty_stream *stream = state;
     misbehave("write");
     if (is_due("write", "error")) {
-        plain_fail(error, DSB_ERROR_LOST, "injected fault in write");
+        plugin_fail(error, DSB_ERROR_LOST, "injected fault in write");
         return -1;
     }
     if (is_due("write", "breach"))

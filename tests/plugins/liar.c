@@ -54,7 +54,7 @@ static char *make_program(const struct dsb_open_params *params, const char *argu
     g_autoptr(GError) local = NULL;
     if (g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0700, &local))
         return path;
-    plain_fail(error, DSB_ERROR_FAILED, "%s", local->message);
+    plugin_fail(error, DSB_ERROR_FAILED, "%s", local->message);
     g_free(path);
     return NULL;
 }
@@ -66,7 +66,7 @@ static int liar_open(const struct dsb_open_params *params, void **backend, struc
         return wrap_open(params, backend, error);
     const char *inner = g_getenv("DSB_TEST_INNER");
     if (inner == NULL || strstr(inner, "docker-cli") == NULL || params->runtime_dir == NULL) {
-        return plain_fail(error, DSB_ERROR_UNSUPPORTED, "only docker-cli can be made to tell this lie");
+        return plugin_fail(error, DSB_ERROR_UNSUPPORTED, "only docker-cli can be made to tell this lie");
     }
     g_autofree char *program = make_program(params, argument, error);
     if (program == NULL)

@@ -4,7 +4,7 @@
  * were `cat`. It keeps the contract in every point. Endpoint "absent" is an engine that does not answer. With
  * endpoint "unix:PATH" each started container is a connection to that socket, where the test plays pid 1.
  */
-#include "plain.h"
+#include "plugin_fail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,7 @@ static void container_free(gpointer data)
 static int memory_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
 {
     if (g_strcmp0(params->endpoint, "absent") == 0) {
-        return plain_fail(error, DSB_ERROR_UNAVAILABLE, "no engine answers: start it");
+        return plugin_fail(error, DSB_ERROR_UNAVAILABLE, "no engine answers: start it");
     }
     struct engine *engine = g_new0(struct engine, 1);
     engine->endpoint = g_strdup(params->endpoint != NULL ? params->endpoint : "memory");
@@ -90,7 +90,7 @@ static struct container *need(const struct engine *engine, const char *id, struc
 {
     struct container *container = find(engine, id);
     if (container == NULL)
-        plain_fail(error, DSB_ERROR_NOT_FOUND, "no container %s", id);
+        plugin_fail(error, DSB_ERROR_NOT_FOUND, "no container %s", id);
     return container;
 }
 
@@ -135,10 +135,10 @@ static int memory_create(void *backend, const struct dsb_spec *spec, struct dsb_
 {
     struct engine *engine = backend;
     if (find(engine, spec->name) != NULL) {
-        return plain_fail(error, DSB_ERROR_CONFLICT, "%s exists", spec->name);
+        return plugin_fail(error, DSB_ERROR_CONFLICT, "%s exists", spec->name);
     }
     if (g_strcmp0(spec->runtime, "nonesuch") == 0) {
-        return plain_fail(error, DSB_ERROR_INVALID, "unknown or invalid runtime name: nonesuch");
+        return plugin_fail(error, DSB_ERROR_INVALID, "unknown or invalid runtime name: nonesuch");
     }
     struct container *container = g_new0(struct container, 1);
     container->id = g_strdup_printf("%08x", ++engine->next);
@@ -169,7 +169,7 @@ static int64_t echo_result(gssize n, struct dsb_plugin_error *error)
 {
     if (n >= 0)
         return n;
-    plain_fail(error, errno == EAGAIN ? DSB_ERROR_WOULD_BLOCK : DSB_ERROR_LOST, "%s", g_strerror(errno));
+    plugin_fail(error, errno == EAGAIN ? DSB_ERROR_WOULD_BLOCK : DSB_ERROR_LOST, "%s", g_strerror(errno));
     return -1;
 }
 
@@ -220,7 +220,7 @@ static int memory_start(void *backend, const char *id, struct dsb_stream *stream
     gboolean pid1 = g_str_has_prefix(engine->endpoint, "unix:");
     if (pid1 ? !connect_pid1(engine->endpoint + strlen("unix:"), echo->fds)
              : pipe2(echo->fds, O_NONBLOCK | O_CLOEXEC) != 0) {
-        plain_fail(error, DSB_ERROR_FAILED, "no stream: %s", g_strerror(errno));
+        plugin_fail(error, DSB_ERROR_FAILED, "no stream: %s", g_strerror(errno));
         g_free(echo);
         return FALSE;
     }
@@ -270,7 +270,7 @@ static int memory_prepare(void *backend, const char *image, struct dsb_image_inf
 {
     (void) backend;
     if (g_str_has_prefix(image, "missing")) {
-        return plain_fail(error, DSB_ERROR_NOT_FOUND, "no image %s", image);
+        return plugin_fail(error, DSB_ERROR_NOT_FOUND, "no image %s", image);
     }
     g_strlcpy(info->id, "sha256:0123456789abcdef", sizeof info->id);
     return TRUE;

@@ -132,7 +132,7 @@ static const struct {
 
 static int unknown(const char *name, struct dsb_plugin_error *error)
 {
-    return plain_fail(error, DSB_ERROR_INVALID, "DSB_TEST_MUTATE: no mutation is called '%s'", name);
+    return plugin_fail(error, DSB_ERROR_INVALID, "DSB_TEST_MUTATE: no mutation is called '%s'", name);
 }
 
 static int mutant_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,

@@ -7,21 +7,21 @@
 
 static int missing(const struct wrap *wrap, const char *op, struct dsb_plugin_error *error)
 {
-    return plain_fail(error, DSB_ERROR_UNSUPPORTED, "%s has no %s", wrap->inner->name, op);
+    return plugin_fail(error, DSB_ERROR_UNSUPPORTED, "%s has no %s", wrap->inner->name, op);
 }
 
 int wrap_open(const struct dsb_open_params *params, void **backend, struct dsb_plugin_error *error)
 {
     const char *path = g_getenv(INNER);
     if (path == NULL || *path != '/') {
-        return plain_fail(error, DSB_ERROR_INVALID, INNER " must be the path of a plugin");
+        return plugin_fail(error, DSB_ERROR_INVALID, INNER " must be the path of a plugin");
     }
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     dsb_plugin_entry_fn entry = NULL;
     if (handle != NULL)
         *(void **) &entry = dlsym(handle, DSB_PLUGIN_ENTRY);
     if (entry == NULL) {
-        return plain_fail(error, DSB_ERROR_INVALID, INNER ": %s", dlerror());
+        return plugin_fail(error, DSB_ERROR_INVALID, INNER ": %s", dlerror());
     }
     void *state = NULL;
     const struct dsb_plugin *inner = entry();

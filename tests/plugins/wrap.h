@@ -6,7 +6,7 @@
 #ifndef DSB_TEST_WRAP_H
 #define DSB_TEST_WRAP_H
 
-#include "plain.h"
+#include "plugin_fail.h"
 
 struct wrap {
     const struct dsb_plugin *inner;

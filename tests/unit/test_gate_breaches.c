@@ -2,7 +2,7 @@
 /* The gate: plugins that break their contract, and what becomes of it. */
 #include "gate_fixture.h"
 
-#include "../plugins/plain.h"
+#include "../plugins/plugin_fail.h"
 
 /** How a spoilt operation misbehaves. */
 static enum { QUIET_FAILURE, TRUE_AND_ERROR, NO_TEXT, TRUE_AND_CODE, BAD_CODE, WOULD_BLOCK, HUGE_CODE, NO_SIZE } manner;
@@ -13,7 +13,7 @@ static int misbehave(struct dsb_plugin_error *error)
     case QUIET_FAILURE:
         return 0;
     case TRUE_AND_ERROR:
-        plain_fail(error, DSB_ERROR_FAILED, "both");
+        plugin_fail(error, DSB_ERROR_FAILED, "both");
         return 1;
     case NO_TEXT:
         error->code = DSB_ERROR_NOT_FOUND;
@@ -22,14 +22,14 @@ static int misbehave(struct dsb_plugin_error *error)
         error->code = DSB_ERROR_NOT_FOUND;
         return 1;
     case BAD_CODE:
-        return plain_fail(error, 999, "unknown code");
+        return plugin_fail(error, 999, "unknown code");
     case WOULD_BLOCK:
-        return plain_fail(error, DSB_ERROR_WOULD_BLOCK, "of streams only");
+        return plugin_fail(error, DSB_ERROR_WOULD_BLOCK, "of streams only");
     case HUGE_CODE:
-        return plain_fail(error, UINT32_MAX, "\xff\xfe");
+        return plugin_fail(error, UINT32_MAX, "\xff\xfe");
     case NO_SIZE:
         error->struct_size = 0;
-        return plain_fail(error, DSB_ERROR_FAILED, "a size is not the plugin's");
+        return plugin_fail(error, DSB_ERROR_FAILED, "a size is not the plugin's");
     }
     return 0;
 }
@@ -177,7 +177,7 @@ static int wrong_describe(void *backend, struct dsb_engine_info *info, struct ds
         return TRUE;
     default:
         info->local = TRUE; /* touched, then failed */
-        return plain_fail(error, DSB_ERROR_FAILED, "no");
+        return plugin_fail(error, DSB_ERROR_FAILED, "no");
     }
 }
 
@@ -190,7 +190,7 @@ static int wrong_create(void *backend, const struct dsb_spec *spec, struct dsb_c
     switch (shape) {
     case G_N_ELEMENTS(ids):
         g_strlcpy(created->id, "touched", sizeof created->id);
-        return plain_fail(error, DSB_ERROR_FAILED, "no");
+        return plugin_fail(error, DSB_ERROR_FAILED, "no");
     case G_N_ELEMENTS(ids) + 1: /* it may have been cut */
         memset(created->id, 'x', sizeof created->id - 1);
         return 1;
@@ -325,7 +325,7 @@ static int long_list(void *backend, const char *owner, dsb_each_fn each, void *d
     const struct dsb_listed item = {
         .struct_size = sizeof item, .id = "x", .owner = "o", .session = much, .deadline = 7, .running = 2};
     assert_true(each(data, &item));
-    return shape == 0 ? 1 : plain_fail(error, DSB_ERROR_LOST, "in the middle");
+    return shape == 0 ? 1 : plugin_fail(error, DSB_ERROR_LOST, "in the middle");
 }
 
 /** Nothing is cut without a word: neither what fills its array, nor what has no end. */
@@ -379,7 +379,7 @@ static int64_t stream_read(void *state, void *buffer, size_t size, struct dsb_pl
     case 1:
         return -1;
     case 2:
-        plain_fail(error, DSB_ERROR_LOST, "and a count");
+        plugin_fail(error, DSB_ERROR_LOST, "and a count");
         return 1;
     default:
         return -7;

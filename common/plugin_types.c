@@ -1,36 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-#include "common/plain.h"
+#include "common/plugin_types.h"
 
 #include <string.h>
 
 #define ELLIPSIS "\xe2\x80\xa6"
 
-void dsb_plain_error_init(struct dsb_plugin_error *plain)
+void dsb_plugin_error_init(struct dsb_plugin_error *plain)
 {
     plain->struct_size = sizeof *plain;
     plain->code = DSB_ERROR_FAILED;
     plain->text[0] = '\0';
 }
 
-gboolean dsb_plain_error_is_set(const struct dsb_plugin_error *plain)
+gboolean dsb_plugin_error_is_set(const struct dsb_plugin_error *plain)
 {
     return plain->text[0] != '\0' || plain->code != DSB_ERROR_FAILED;
 }
 
-GError *dsb_plain_error_take(const struct dsb_plugin_error *plain)
+GError *dsb_plugin_error_take(const struct dsb_plugin_error *plain)
 {
-    if (!dsb_plain_error_is_set(plain))
+    if (!dsb_plugin_error_is_set(plain))
         return NULL;
     char text[sizeof plain->text];
     gsize length = strnlen(plain->text, sizeof text - 1);
     memcpy(text, plain->text, length);
     text[length] = '\0';
-    dsb_plain_mark_cut(text, sizeof text);
+    dsb_text_mark_cut(text, sizeof text);
     return g_error_new_literal(DSB_ERROR, plain->code <= G_MAXINT ? (int) plain->code : -1,
                                *text != '\0' ? text : "(no message)");
 }
 
-void dsb_plain_mark_cut(char *text, gsize size)
+void dsb_text_mark_cut(char *text, gsize size)
 {
     if (strnlen(text, size) < size - 1)
         return;
