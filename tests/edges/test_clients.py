@@ -14,6 +14,7 @@ import harness
 import cli_harness
 import tools
 
+ONCE = "what a request may look like is the service's"
 setUpModule, tearDownModule = own_service.begin, own_service.end
 DOCUMENT = os.path.join(harness.TOP, "doc/openapi.json")
 TOKEN = "correct-horse-battery-staple"

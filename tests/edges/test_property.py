@@ -14,6 +14,7 @@ import harness
 import cli_harness
 import tools
 
+ONCE = "what a request may look like is the service's"
 setUpModule, tearDownModule = own_service.begin, own_service.end
 SECONDS = os.environ.get("DSB_TEST_PROPERTY", "20")
 SEED = os.environ.get("DSB_TEST_SEED", "1")

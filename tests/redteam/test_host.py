@@ -11,6 +11,7 @@ import tempfile
 
 from common import RedCase, dsb, service_pid, cli_harness
 
+ONCE = "what the host spends on names is the program's and the service's"
 MIB = 1 << 20
 # On top of what the same costs with nothing in the directory: one budget of 16 MiB, and what JSON makes of it.
 MEMORY_MAX = 96 * MIB

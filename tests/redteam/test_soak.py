@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import harness  # noqa: E402
 from harness import Failure, in_threads, process_size, wait_for  # noqa: E402
 
+ONCE = "the service is the victim"
 SECONDS = float(os.environ.get("DSB_TEST_SOAK", "60"))
 SEED = os.environ.get("DSB_TEST_SEED", "1")
 ATTACKERS, HONEST = 3, 2

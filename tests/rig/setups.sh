@@ -110,6 +110,13 @@ asks() { # engine|inside|once set-up
 	[ "$first" = "$2" ] || { [ "$1" = inside ] && [ "$2" = podman-rootless ]; }
 }
 
+# The tests of a directory; those that say so on one set-up only.
+all_of() { # directory set-up
+	once=0
+	if asks once "$2"; then once=1; fi
+	DSB_TEST_ONCE=$once suite "$1-$2" 1800 python3 tests/rig/all.py "tests/$1"
+}
+
 setup_steps() { # set-up
 	if has cli "$only"; then
 		suite "cli-$1" 1800 python3 tests/cli/test_cli.py
@@ -135,7 +142,7 @@ setup_steps() { # set-up
 		if asks engine "$1"; then suite "seccomp-$1" 600 python3 tests/seccomp/test_seccomp.py; fi
 		[ "$1" != docker-api ] || suite "gvisor" 300 python3 tests/cli/test_gvisor.py
 	fi
-	if has redteam "$only" && asks engine "$1"; then suite "redteam-$1" 1800 python3 tests/rig/all.py tests/redteam; fi
+	if has redteam "$only" && asks engine "$1"; then all_of redteam "$1"; fi
 	if has fidelity "$only" && asks inside "$1"; then suite "fidelity-$1" 2400 python3 tests/fidelity/test_fidelity.py; fi
 	if has fidelity "$only" && asks once "$1"; then
 		suite "figures-$1" 2400 python3 tests/fidelity/test_figures.py
@@ -150,7 +157,7 @@ setup_steps() { # set-up
 # On engines of this run's own only: these are stopped and killed.
 edges_steps() { # set-up
 	case $1 in docker-api | podman)
-		if has edges "$only"; then DSB_TEST_RIG=$top/$rig suite "edges-$1" 1800 python3 tests/rig/all.py tests/edges; fi
+		if has edges "$only"; then DSB_TEST_RIG=$top/$rig all_of edges "$1"; fi
 		;;
 	esac
 }
