@@ -4,7 +4,7 @@
 
 /** Where plugins are: beside the installation, or in the build tree when the library runs from there. Static. */
 const char *dsb_plugin_dir(void);
-/** The directory that becomes /opt/dsandbox inside: dsb-init, kernel.py and what it loads, seccomp.json. Static. */
+/** The directory that becomes /opt/dsandbox inside: dsb-init, start.py and what it loads, seccomp.json. Static. */
 const char *dsb_guest_dir(void);
 
 #endif

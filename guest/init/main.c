@@ -256,11 +256,11 @@ int main(void)
 #endif
     umask(022); /* Podman's may be set for all containers */
     set_up();
-    ssize_t n = readlink("/proc/self/exe", g.script, sizeof g.script - sizeof "/kernel.py");
+    ssize_t n = readlink("/proc/self/exe", g.script, sizeof g.script - sizeof "/start.py");
     if (n < 0)
         n = 0;
     g.script[n] = '\0';
-    strcpy(strrchr(g.script, '/') ? strrchr(g.script, '/') : g.script, "/kernel.py");
+    strcpy(strrchr(g.script, '/') ? strrchr(g.script, '/') : g.script, "/start.py");
     if (!find_python(g.python, sizeof g.python))
         g.python[0] = '\0';
     cgroup_open(&g.cg);

@@ -64,7 +64,7 @@ static void close_from(unsigned first)
 /*
  * The interpreter's own environment, which is not the code's. No options: they would come to every Python that the code
  * starts. What they would do is done here: no PYTHON variable of the image, no home with packages of the code's in it, UTF-8
- * whatever the image says. (kernel.py takes its own directory from the path.) No byte code: the code has that variable too.
+ * whatever the image says. (kernel.py takes our own directory from the path.) No byte code: the code has that variable too.
  */
 static char **interpreter_environment(void)
 {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The interpreter that runs user code.  dsb-init starts it and is its parent.
+"""The interpreter that runs user code.  dsb-init starts it, by start.py, and is its parent.
 
 It says that it is ready, and waits for an execution.
 In session mode session.py goes on from there.  Else it lets go of its control socket and becomes the user's process itself:
@@ -17,12 +17,8 @@ import os
 import sys
 import warnings
 
-# Functions here must not see what user code does to the module builtins.
-__builtins__ = dict(builtins.__dict__)
-
 # Not json, traceback, signal: they pull in much of the library, which short code never needs.
 # They are imported when they are wanted, and then from TRUSTED_PATH: user code may have a json.py.
-PLACE = __file__.rpartition("/")[0] + "/"
 TRUSTED_PATH = sys.path = [p for p in sys.path if p and p != PLACE[:-1]]
 STREAM_FDS = (5, 6, 7)  # one-shot: the pipes of the code
 TEXT_MAX = 64 * 1024
@@ -340,12 +336,9 @@ def fork_by_default(execution):
 
 def load(name, known=None):
     """The names of another file of ours, which begins with those that are known: as a default the names of this file."""
-    path = __file__.rpartition("/")[0] + "/" + name
-    with open(path, "rb") as f:
-        code = compile(f.read(), path, "exec", 0, True)
     names = dict(globals() if known is None else known)
-    names["__file__"] = path
-    exec(code, names)
+    names["__file__"] = PLACE + name
+    exec(code_of(name), names)
     return names
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What dsb-init does for an interpreter that misbehaves has an end: in the place of kernel.py stands a program of the test.
+"""What dsb-init does for an interpreter that misbehaves has an end: in the place of start.py stands a program of the test.
 
 Every case runs as an ordinary process and as pid 1 of new namespaces; the client is guest_client.py's.
 """
@@ -43,7 +43,7 @@ class Cases:
         self.addCleanup(shutil.rmtree, self.directory, True)
         os.chmod(self.directory, 0o777)
         shutil.copy(os.path.join(guest_client.GUEST, "dsb-init"), self.directory)
-        with open(os.path.join(self.directory, "kernel.py"), "w", encoding="utf-8") as out:
+        with open(os.path.join(self.directory, "start.py"), "w", encoding="utf-8") as out:
             out.write(text)
         before, guest_client.GUEST = guest_client.GUEST, self.directory
         self.addCleanup(setattr, guest_client, "GUEST", before)

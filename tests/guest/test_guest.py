@@ -259,7 +259,8 @@ class Cases(GuestCase):
         r = self.run_code(code)
         self.assertIn(b"ZeroDivisionError", r.err)
         self.assertIn(b"matplotlib/backend_bases.py", r.err)
-        self.assertNotIn(b"kernel.py", r.err)
+        for name in (b"kernel.py", b"start.py"):
+            self.assertNotIn(name, r.err)
         self.assertNotIn(b"importlib", r.err)
         self.assertNotIn("kernel.py", r.report["error"]["traceback"])
 
