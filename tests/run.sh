@@ -385,7 +385,9 @@ work=$(mktemp -d /tmp/dsb-test.XXXXXX) && chmod 0755 "$work" || exit 1
 installed=$work/installed
 if [ "${DSB_TEST_LANE:-}" = beside ]; then
 	program=$(cd "$build" && pwd)/cli/dsandbox
-	if has vm "$only"; then
+	if has vm "$only" && ! command -v linux.uml >/dev/null; then
+		skip podman-rootless "vm: linux.uml is not here (Debian's package user-mode-linux)"
+	elif has vm "$only"; then
 		DSB_VM_SECONDS=$((1200 * slow))
 		export DSB_VM_SECONDS
 		suite vm 2400 sh tests/rig/vm.sh test "$build" "$logs/conformance-podman-rootless-v2.json"

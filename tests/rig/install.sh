@@ -41,8 +41,7 @@ group() {
 			mmdebstrap debian-archive-keyring gpg curl util-linux passwd iproute2 iptables
 		;;
 	vm)
-		echo mmdebstrap debian-archive-keyring gpg util-linux qemu-system-x86 qemu-utils busybox-static e2fsprogs cpio \
-			xz-utils zstd
+		echo mmdebstrap debian-archive-keyring gpg util-linux user-mode-linux e2fsprogs
 		;;
 	*) die "unknown group '$1' (build, check, engine, image, engines, vm)" ;;
 	esac

@@ -1,24 +1,24 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Makes the machine of vm.sh: a Debian 13 guest with rootless Podman and rootless Docker, its disk, its saved state. Needs root.
+# Makes the machine of vm.sh: the disk of a Debian 13 guest with rootless Podman and rootless Docker. Needs root.
 #
-#   vm-make.sh DIR IMAGE.tar CPUS [all]    DIR must not exist; what happened is in DIR.log
+#   vm-make.sh DIR IMAGE.tar [all]    DIR must not exist; what happened is in DIR.log
 #
 # `all`: with images for rootful Podman and Docker as well, for tests/matrix.sh.
 #
-# The guest is made from Debian packages. The sandbox image is imported, and its copy for keep-id made, in a chroot of
-# the guest's tree: that is the slow part under emulation. Then the guest boots once and its state is saved.
+# The guest is made from Debian packages, but for its kernel, which is this machine's linux.uml. The sandbox image is
+# imported, and its copy for keep-id made, in a chroot of the guest's tree. Then the guest boots once, for a try.
 set -eu
 umask 022
 
 rig=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$rig/../.." && pwd)
-dir=$1 tar=$2 cpus=$3 all=${4:-}
+dir=$1 tar=$2 all=${3:-}
 log=$dir.log part=$dir.part
 root=$part/root
 image=dsandbox-sandbox:latest
 user=ci uid=1000
-packages="linux-image-cloud-amd64 systemd systemd-sysv udev dbus dbus-user-session libpam-systemd kmod iproute2
+packages="systemd systemd-sysv udev dbus dbus-user-session libpam-systemd kmod iproute2
 	podman crun conmon uidmap slirp4netns passt netavark catatonit procps python3-minimal python3
 	libglib2.0-0t64 libjson-c5 libcurl4t64 libsoup-3.0-0 libedit2 libseccomp2
 	docker.io docker-cli rootlesskit runc iptables"
@@ -120,8 +120,9 @@ files() {
 	cat >"$root/usr/local/sbin/agent" <<-'END'
 	#!/usr/bin/python3
 	# Commands come over the port, a JSON string a line; output goes back in frames, at the end the status.
-	import json, os, selectors, subprocess
-	port = os.open("/dev/virtio-ports/port", os.O_RDWR)
+	import json, os, selectors, subprocess, tty
+	port = os.open("/dev/ttyS0", os.O_RDWR | os.O_NOCTTY)
+	tty.setraw(port)
 	def send(data):
 	    while data:
 	        data = data[os.write(port, data):]
@@ -177,8 +178,8 @@ files() {
 	chmod 0755 "$root/usr/local/sbin/agent" "$root/usr/local/sbin/as-user" "$root/usr/local/bin/rootless-docker"
 	cat >"$root/etc/systemd/system/agent.service" <<-END
 	[Unit]
-	After=user@$uid.service dbus.service dev-virtio\x2dports-port.device
-	Wants=user@$uid.service dev-virtio\x2dports-port.device
+	After=user@$uid.service dbus.service
+	Wants=user@$uid.service
 	[Service]
 	ExecStart=/usr/local/sbin/agent
 	[Install]
@@ -192,26 +193,9 @@ files() {
 		serial-getty@ttyS0.service systemd-networkd.service systemd-pstore.service podman-auto-update.timer \
 		podman-auto-update.service podman-restart.service podman-clean-transient.service podman.service podman.socket \
 		systemd-hwdb-update.service systemd-update-done.service systemd-journal-catalog-update.service ldconfig.service \
-		systemd-binfmt.service systemd-firstboot.service systemd-random-seed.service modprobe@drm.service
-}
-
-# The cloud kernel has no driver for the disk built in.
-initrd() {
-	i=$part/ird
-	mkdir -p "$i/bin" "$i/dev" "$i/newroot"
-	cp "$(command -v busybox)" "$i/bin/busybox"
-	xz -dc "$root/lib/modules/$kernel/kernel/drivers/block/virtio_blk.ko.xz" >"$i/virtio_blk.ko"
-	cat >"$i/init" <<-'END'
-	#!/bin/busybox sh
-	/bin/busybox mount -t devtmpfs dev /dev
-	/bin/busybox insmod /virtio_blk.ko
-	/bin/busybox mount -t ext4 -o rw,noatime /dev/vda /newroot
-	/bin/busybox umount /dev
-	exec /bin/busybox switch_root /newroot /sbin/init
-	END
-	chmod +x "$i/init"
-	(cd "$i" && find . | cpio -o -H newc --quiet) >"$part/initrd"
-	rm -rf "$i"
+		systemd-binfmt.service systemd-firstboot.service systemd-random-seed.service modprobe@drm.service \
+		systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udev-trigger.service \
+		systemd-udev-load-credentials.service netavark-dhcp-proxy.service netavark-dhcp-proxy.socket
 }
 
 # The configuration of the image as --change arguments, for eval.
@@ -219,15 +203,12 @@ changes() {
 	"$top/images/from-packages.sh" --config | sed "s/'/'\\\\''/g; s/^/--change '/; s/\$/'/" | tr '\n' ' '
 }
 
-# Until the machine is at rest, with the engine's service answering.
-warm_up="set -e
+try="set -e
 for s in \$(systemctl list-units --failed --plain --no-legend | cut -d' ' -f1); do echo \"failed unit: \$s\" >&2; done
 as-user systemctl --user start podman.socket podman.service
 as-user podman info --format '{{.Version.Version}} {{.Host.CgroupsVersion}} {{.Host.CgroupManager}} {{.Host.CgroupControllers}} {{.Host.OCIRuntime.Name}}' >&2
-as-user podman --remote run --rm --network none --userns keep-id:uid=1000,gid=1000 --memory 256m --pids-limit 30 $image python3 -c 'print(1)'
-echo 3 >/proc/sys/vm/drop_caches
-sync"
-[ -z "$all" ] || warm_up="systemctl start docker.service; docker version --format '{{.Server.Version}}' >&2; $warm_up"
+as-user podman --remote run --rm --network none --userns keep-id:uid=1000,gid=1000 --memory 256m --pids-limit 30 $image python3 -c 'print(1)'"
+[ -z "$all" ] || try="systemctl start docker.service; docker version --format '{{.Server.Version}}' >&2; $try"
 
 # --- make -------------------------------------------------------------------
 
@@ -241,10 +222,9 @@ tar -C "$root" -xf "$part/root.tar"
 rm "$part/root.tar"
 mkdir -p "$root/dev"
 in_tree dpkg-query -W >"$part/packages"
-kernel=$(basename "$root"/lib/modules/*)
-cp "$root/boot/vmlinuz-$kernel" "$part/vmlinuz"
+mkdir -p "$root/usr/lib/modules"
+cp -a /usr/lib/uml/modules/* "$root/usr/lib/modules/"
 files
-initrd
 say "importing the sandbox image"
 eval "as_user_in_tree podman import -q $(changes) /tmp/image.tar $image" >>"$log" 2>&1 ||
 	die "Podman did not take the image: $(tail -n 1 "$log")"
@@ -257,15 +237,9 @@ rm -rf "${root:?}/boot" "$root/var/cache/apt" "$root/var/lib/apt/lists"
 say "making the disk"
 mke2fs -q -t ext4 -O ^has_journal,^resize_inode -E lazy_itable_init=1 -m 0 -d "$root" -F "$part/root.img" 8G >>"$log" 2>&1
 rm -rf --one-file-system "$root"
-echo "$cpus" >"$part/cpus"
 say "booting"
-for attempt in 1 2; do
-	# beside the image, so that the directory can be renamed
-	rm -f "$part/root.qcow2"
-	(cd "$part" && qemu-img create -q -f qcow2 -b root.img -F raw root.qcow2)
-	timeout -s KILL 400 python3 "$rig/vm.py" save "$part" 380 "$warm_up" >>"$log" 2>&1 && break
-	[ $attempt = 1 ] || die "the guest does not start, see $log"
-	say "once more"
-done
+tar -cf "$part/none.tar" -T /dev/null
+timeout -s KILL 400 python3 "$rig/vm.py" "$part" 380 "$part/none.tar" "$try" >>"$log" 2>&1 || die "the guest does not start, see $log"
+rm "$part/none.tar"
 mv "$part" "$dir"
 say "ready"
