@@ -16,6 +16,7 @@ import cli_harness
 from speed import scaled
 from cli_harness import BACKEND, ENDPOINT, Done, UnixConnection, containers, engine_get, wait_until
 
+ONCE = "the suite is asked what it makes of a plugin around any backend"
 BUILD = os.path.dirname(os.path.dirname(cli_harness.PROGRAM))
 FAULT = os.path.join(BUILD, "tests/plugins/libdsandbox-fault.so")
 INNER = os.path.join(BUILD, "backends", BACKEND, f"libdsandbox-{BACKEND}.so")

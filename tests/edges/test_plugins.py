@@ -16,6 +16,7 @@ import harness  # noqa: E402
 from harness import Failure, children, wait_for  # noqa: E402
 from speed import scaled  # noqa: E402
 
+ONCE = "the service is asked what it makes of a plugin around any backend"
 BUILD = os.path.dirname(os.path.dirname(harness.PROGRAM))
 FAULT = os.path.join(BUILD, "tests/plugins/libdsandbox-fault.so")
 INNER = os.path.join(BUILD, "backends", harness.BACKEND, f"libdsandbox-{harness.BACKEND}.so")

@@ -19,7 +19,7 @@ include=$(echo "$@" | tr ' ' ,)
 set -- --variant=minbase --include="$include" --format=tar --skip=output/dev \
 	--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
 	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-	--dpkgopt='path-exclude=/usr/share/locale/*'
+	--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt=force-unsafe-io
 # A host that reads a snapshot of the archive says so in its own configuration; unstable's index expires in days.
 for check in Check-Valid-Until Check-Date; do
 	[ "$(apt-config dump --format '%v%n' Acquire::$check)" != false ] || set -- "$@" --aptopt="Acquire::$check \"false\""

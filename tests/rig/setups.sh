@@ -96,18 +96,18 @@ embed() { # set-up
 }
 
 # What is asked where: how an engine is spoken to, on each set-up; what an engine makes of a container, once for each engine
-# (docker-cli speaks to docker-api's); what goes on inside a sandbox and between our own processes, once with an engine of
-# root's and once rootless; what is drawn, once. DSB_TEST_EVERYWHERE asks all of it on each set-up.
-asks() { # engine|inside|once set-up
+# (docker-cli speaks to docker-api's); what goes on between our own processes, once with an engine of root's and once rootless;
+# what goes on inside the interpreter and in other programs of ours, once. DSB_TEST_EVERYWHERE asks all of it on each set-up.
+asks() { # engine|ours|once set-up
 	[ -z "${DSB_TEST_EVERYWHERE:-}" ] || return 0
 	for first in $together; do
 		case $1 in
 		engine) [ "$(engine_of "$first")" != "$(engine_of "$2")" ] || break ;;
-		inside) [ "$first" = podman-rootless ] && [ "$2" != podman-rootless ] || break ;;
+		ours) [ "$first" = podman-rootless ] && [ "$2" != podman-rootless ] || break ;;
 		once) break ;;
 		esac
 	done
-	[ "$first" = "$2" ] || { [ "$1" = inside ] && [ "$2" = podman-rootless ]; }
+	[ "$first" = "$2" ] || { [ "$1" = ours ] && [ "$2" = podman-rootless ]; }
 }
 
 # The tests of a directory; those that say so on one set-up only.
@@ -121,20 +121,24 @@ setup_steps() { # set-up
 	if has cli "$only"; then
 		suite "cli-$1" 1800 python3 tests/cli/test_cli.py
 		suite "cli-session-$1" 900 python3 tests/cli/test_session.py
+		if asks ours "$1"; then suite "probes-$1" 900 python3 tests/cli/test_probes.py; fi
 		if asks engine "$1"; then
-			suite "probes-$1" 900 python3 tests/cli/test_probes.py
 			suite "limits-$1" 600 python3 tests/cli/test_probes_limits.py
+			suite "runs-$1" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-100}" 2 10
 		fi
-		if asks inside "$1"; then suite "faults-$1" 900 python3 tests/cli/test_faults.py; fi
+		if asks once "$1"; then suite "faults-$1" 900 python3 tests/cli/test_faults.py; fi
 	fi
 	if has service "$only"; then
 		as_user "live-$1" 900 "${DSB_TEST_PROGRAM%/cli/dsandbox}/tests/session/dsandbox-test-session"
-		if asks engine "$1"; then suite "service-$1" 1800 python3 tests/service/test_service.py; fi
+		if asks ours "$1"; then suite "service-$1" 1800 python3 tests/service/test_service.py; fi
 	fi
-	if has python "$only" && asks inside "$1"; then
-		for t in package async dolphin; do
-			suite "python-$t-$1" 900 python3 "$copy/tests/python/test_$t.py"
-		done
+	if has python "$only"; then
+		if asks ours "$1"; then suite "python-package-$1" 900 python3 "$copy/tests/python/test_package.py"; fi
+		if asks once "$1"; then
+			for t in async dolphin; do
+				suite "python-$t-$1" 900 python3 "$copy/tests/python/test_$t.py"
+			done
+		fi
 	fi
 	if has conformance "$only"; then
 		conformance "$1"
@@ -143,15 +147,16 @@ setup_steps() { # set-up
 		[ "$1" != docker-api ] || suite "gvisor" 300 python3 tests/cli/test_gvisor.py
 	fi
 	if has redteam "$only" && asks engine "$1"; then all_of redteam "$1"; fi
-	if has fidelity "$only" && asks inside "$1"; then suite "fidelity-$1" 2400 python3 tests/fidelity/test_fidelity.py; fi
 	if has fidelity "$only" && asks once "$1"; then
+		suite "fidelity-$1" 2400 python3 tests/fidelity/test_fidelity.py
 		suite "figures-$1" 2400 python3 tests/fidelity/test_figures.py
 		DSB_TEST_GALLERY_EVERY=${DSB_TEST_GALLERY_EVERY:-20} suite "gallery-$1" 900 python3 tests/fidelity/gallery.py
 	fi
 	if has install "$only"; then embed "$1"; fi
-	# Whether the suite can go red.
-	if has power "$only" && asks engine "$1"; then as_user "mutate-$1" 1200 python3 "$copy/tests/conformance/mutate.py"; fi
-	if has cli "$only"; then suite "runs-$1" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-100}" 2 10; fi
+	# Whether the suite can go red; each engine's own words are weakened.
+	if has power "$only" && asks engine "$1" && { [ "$1" != podman-rootless ] || ! has podman "$together"; }; then
+		as_user "mutate-$1" 1200 python3 "$copy/tests/conformance/mutate.py"
+	fi
 }
 
 # On engines of this run's own only: these are stopped and killed.

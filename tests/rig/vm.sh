@@ -99,7 +99,7 @@ run | root)
 test)
 	[ $# = 3 ] || usage
 	set +e
-	# An emulated machine that does not come up says nothing about the project: once more then. A report counts as it is.
+	# A machine that does not come up says nothing about the project: once more then. A report counts as it is.
 	for attempt in 1 2; do
 		(
 			set -e
