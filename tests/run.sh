@@ -9,7 +9,7 @@
 #   DSB_TEST_ONLY       steps to run, as below at only=
 #   DSB_TEST_EVERYWHERE all that needs an engine on each set-up, not only where the answer can differ (asks in setups.sh)
 #   DSB_TEST_SESSIONS   sessions at once in tests/service (50), and DSB_TEST_EXECUTIONS of all of them (1000)
-#   DSB_TEST_FUZZ       for each fuzz target: seconds, or runs with an x behind (50000x)
+#   DSB_TEST_FUZZ       for each fuzz target: seconds, or runs with an x behind (20000x)
 #   DSB_TEST_GALLERY_EVERY   every Nth program of matplotlib's gallery (20)
 #   DSB_TEST_MIXTURE    seconds of random faults and honest executions in tests/edges (45)
 #   DSB_TEST_SCHEDULE   seconds of random use of the service under each sanitizer (90)

@@ -15,7 +15,7 @@ from guest_client import GuestCase
 
 MAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../guest/python/make_code.py")
 CODE = "code-" + sys.implementation.cache_tag
-FIGURE = "try:\n    1 / 0\nexcept Exception as e:\n    problem = e\ndisplay(3)\nraise problem"
+PROGRAM = "try:\n    1 / 0\nexcept Exception as e:\n    problem = e\ndisplay(3)\nraise problem"
 
 
 class Start(GuestCase, unittest.TestCase):
@@ -39,13 +39,13 @@ class Start(GuestCase, unittest.TestCase):
 
     def same(self, plain):
         """As without any byte code."""
-        r = self.run_code(FIGURE)
+        r = self.run_code(PROGRAM)
         self.assertEqual((r.out, r.err, r.done["status"], r.report["displays"]), plain)
 
     def plain(self):
         for path in glob.glob(self.directory + "/code-*"):
             os.unlink(path)
-        r = self.run_code(FIGURE)
+        r = self.run_code(PROGRAM)
         self.assertIn(b"ZeroDivisionError", r.err)
         self.assertNotIn(self.directory.encode(), r.err)
         return r.out, r.err, r.done["status"], r.report["displays"]
