@@ -277,7 +277,7 @@ compilers() {
 		meson setup "$1/threads" -Dtests=enabled -Db_sanitize=thread
 		meson compile -C "$1/threads"
 		TSAN_OPTIONS=suppressions=$2/tests/service/tsan.supp meson test -C "$1/threads" --no-rebuild --print-errorlogs \
-			--timeout-multiplier $((4 * $3)) session session_embedded' sh "$work" "$top" "$slow" && pass || fail "threads, see $logs/threads.log"
+			--timeout-multiplier $((4 * $3)) session session_embedded stepping' sh "$work" "$top" "$slow" && pass || fail "threads, see $logs/threads.log"
 	DSB_TEST_PROGRAM=$work/threads/cli/dsandbox DSB_TEST_WORK=$work/sanitized
 	export DSB_TEST_PROGRAM DSB_TEST_WORK
 	mkdir -p "$DSB_TEST_WORK"

@@ -9,6 +9,7 @@
 #include "plugin/choice.h"
 #include "hostdir/workdir.h"
 
+#include <dsandbox/admin.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -6,6 +6,7 @@
 #include "run/leftovers.h"
 #include "run/standard_fds.h"
 
+#include <dsandbox/admin.h>
 #include <poll.h>
 #include <unistd.h>
 

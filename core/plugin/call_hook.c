@@ -7,7 +7,7 @@
 
 #include "common/names.h"
 
-#include <dsandbox/session.h>
+#include <dsandbox/admin.h>
 #include <stdlib.h>
 #include <unistd.h>
 

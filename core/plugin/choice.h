@@ -5,7 +5,7 @@
 #include "plugin/gate.h"
 #include "plugin/loader.h"
 
-#include <dsandbox/session.h>
+#include <dsandbox/run.h>
 
 /** A loaded plugin with an opened engine and its facts. */
 struct dsb_engine {

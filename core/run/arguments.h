@@ -2,7 +2,7 @@
 #ifndef DSB_RUN_ARGUMENTS_H
 #define DSB_RUN_ARGUMENTS_H
 
-#include <dsandbox/session.h>
+#include <dsandbox/run.h>
 
 /*
  * What callers give, in structures of ours: callers may have been compiled with an older header, whose structures end

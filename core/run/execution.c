@@ -6,7 +6,6 @@
 #include "run/command.h"
 #include "run/pid1.h"
 #include "run/user_report.h"
-#include "hostdir/disk_watch.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -133,21 +132,10 @@ void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits
     queue_command(wire, DSB_FRAME_CONFIG, 0, command);
 }
 
-struct loop {
-    struct dsb_exec *exec;
-    struct dsb_wire *wire;
-    const struct dsb_run_options *options;
-    struct dsb_result *result;
-    int stdin_fd, cancel_fd; /* below 0: ended */
-    gboolean done, cancelling, over_disk, draws;
-    gint64 deadline; /* monotonic microseconds: then there is no point in waiting */
-    struct dsb_watch watch;
-};
-
-static void keep(struct loop *loop, struct dsb_output *output, int stream, const struct dsb_frame *frame)
+static void keep(struct dsb_exec *exec, struct dsb_output *output, int stream, const struct dsb_frame *frame)
 {
-    gsize room = loop->exec->limits->output_limit > output->bytes->len
-                     ? (gsize) (loop->exec->limits->output_limit - output->bytes->len)
+    gsize room = exec->limits->output_limit > output->bytes->len
+                     ? (gsize) (exec->limits->output_limit - output->bytes->len)
                      : 0;
     gsize size = MIN(frame->size, room);
     output->total += frame->size;
@@ -156,26 +144,26 @@ static void keep(struct loop *loop, struct dsb_output *output, int stream, const
     if (size == 0)
         return;
     g_byte_array_append(output->bytes, frame->payload, (guint) size);
-    if (loop->options->output != NULL)
-        loop->options->output(loop->options->data, stream, frame->payload, size);
+    if (exec->options->output != NULL)
+        exec->options->output(exec->options->data, stream, frame->payload, size);
 }
 
-static gboolean take_frame(struct loop *loop, const struct dsb_frame *frame, GError **error)
+static gboolean take_frame(struct dsb_exec *exec, const struct dsb_frame *frame, GError **error)
 {
-    struct dsb_result *result = loop->result;
-    gboolean session = loop->exec->session;
+    struct dsb_result *result = exec->result;
+    gboolean session = exec->session;
     if (frame->type == DSB_FRAME_FAILURE)
         return dsb_pid1_failure(frame, error);
     if (session && (frame->type == DSB_FRAME_READY || frame->type == DSB_FRAME_ANSWER))
         return TRUE; /* the interpreter is up; or an answer that nobody waited for any longer */
-    if (frame->execution != loop->exec->number)
+    if (frame->execution != exec->number)
         return dsb_pid1_broken("a frame of another execution", error);
     switch (frame->type) {
     case DSB_FRAME_STDOUT:
-        keep(loop, &result->out, 1, frame);
+        keep(exec, &result->out, 1, frame);
         return TRUE;
     case DSB_FRAME_STDERR:
-        keep(loop, &result->err, 2, frame);
+        keep(exec, &result->err, 2, frame);
         return TRUE;
     case DSB_FRAME_REPORT:
         /* The user's process wrote it: a broken one is its own loss. */
@@ -186,12 +174,12 @@ static gboolean take_frame(struct loop *loop, const struct dsb_frame *frame, GEr
         return session ? dsb_pid1_background(frame, result, error)
                        : dsb_pid1_broken("a frame that does not belong here", error);
     case DSB_FRAME_DRAWING:
-        loop->deadline += loop->draws ? 0 : DSB_DRAWING_MS * INT64_C(1000);
-        loop->draws = TRUE;
+        exec->deadline += exec->draws ? 0 : DSB_DRAWING_MS * INT64_C(1000);
+        exec->draws = TRUE;
         return TRUE;
     case DSB_FRAME_DONE:
-        loop->done = dsb_pid1_done(frame, session, result, error);
-        return loop->done;
+        exec->done = dsb_pid1_done(frame, session, result, error);
+        return exec->done;
     case DSB_FRAME_HELLO:
     case DSB_FRAME_CONFIG:
     case DSB_FRAME_EXEC:
@@ -208,142 +196,135 @@ static gboolean take_frame(struct loop *loop, const struct dsb_frame *frame, GEr
 }
 
 /* Read a little of the caller's input and queue it; an empty frame is the end. */
-static void feed(struct loop *loop)
+static void feed(struct dsb_exec *exec)
 {
     uint8_t buffer[32 << 10];
-    ssize_t n = read(loop->stdin_fd, buffer, sizeof buffer);
+    ssize_t n = read(exec->stdin_fd, buffer, sizeof buffer);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (n < 0)
-        dsb_say(loop->options, "the code's standard input ends, since it cannot be read: %s", g_strerror(errno));
-    dsb_wire_queue(loop->wire, DSB_FRAME_STDIN, loop->exec->number, buffer, n > 0 ? (gsize) n : 0);
+        dsb_say(exec->options, "the code's standard input ends, since it cannot be read: %s", g_strerror(errno));
+    dsb_wire_queue(exec->wire, DSB_FRAME_STDIN, exec->number, buffer, n > 0 ? (gsize) n : 0);
     if (n <= 0)
-        loop->stdin_fd = -1;
+        exec->stdin_fd = -1;
 }
 
-static gboolean drain(struct loop *loop, GError **error)
+static gboolean drain(struct dsb_exec *exec, GError **error)
 {
     struct dsb_frame frame;
     g_autoptr(GError) local = NULL;
-    if (!dsb_wire_fill(loop->wire, error))
+    if (!dsb_wire_fill(exec->wire, error))
         return FALSE;
-    while (!loop->done && dsb_wire_next(loop->wire, &frame, &local))
-        if (!take_frame(loop, &frame, error))
+    while (!exec->done && dsb_wire_next(exec->wire, &frame, &local))
+        if (!take_frame(exec, &frame, error))
             return FALSE;
     if (local != NULL) {
         g_propagate_error(error, g_steal_pointer(&local));
         return FALSE;
     }
-    if (loop->wire->eof && !loop->done)
-        return lost(loop->wire, "before its answer (killed from outside, or the engine stopped)", error);
+    if (exec->wire->eof && !exec->done)
+        return lost(exec->wire, "before its answer (killed from outside, or the engine stopped)", error);
     return TRUE;
 }
 
 /* "" interrupts and kills after the grace, "kill" kills. */
-static void stop(struct loop *loop, const char *how)
+static void stop(struct dsb_exec *exec, const char *how)
 {
-    dsb_wire_queue(loop->wire, DSB_FRAME_CANCEL, loop->exec->number, how, strlen(how));
-    loop->cancelling = TRUE;
+    dsb_wire_queue(exec->wire, DSB_FRAME_CANCEL, exec->number, how, strlen(how));
+    exec->cancelling = TRUE;
 }
 
-static gboolean turn(struct loop *loop, int wait_ms, GError **error)
+int dsb_exec_waits(const struct dsb_exec *exec, struct pollfd fds[DSB_EXEC_FDS])
 {
-    gboolean hungry = loop->stdin_fd >= 0 && dsb_wire_pending(loop->wire) < STDIN_QUEUE;
-    gboolean writing = dsb_wire_pending(loop->wire) > 0;
-    struct pollfd fds[] = {
-        {loop->wire->stream->read_fd, POLLIN, 0},
-        {writing ? loop->wire->stream->write_fd : -1, POLLOUT, 0},
-        {loop->cancelling ? -1 : loop->cancel_fd, POLLIN, 0},
-        {hungry ? loop->stdin_fd : -1, POLLIN, 0},
-    };
-    if (poll(fds, G_N_ELEMENTS(fds), loop->wire->more ? 0 : wait_ms) < 0 && errno != EINTR) {
+    gsize pending = dsb_wire_pending(exec->wire);
+    fds[0] = (struct pollfd){exec->wire->stream->read_fd, POLLIN, 0};
+    fds[1] = (struct pollfd){pending > 0 ? exec->wire->stream->write_fd : -1, POLLOUT, 0};
+    fds[2] = (struct pollfd){exec->cancelling ? -1 : exec->cancel_fd, POLLIN, 0};
+    fds[3] = (struct pollfd){pending < STDIN_QUEUE ? exec->stdin_fd : -1, POLLIN, 0};
+    return exec->wire->more ? 0 : until(exec->over_disk ? exec->deadline : MIN(exec->deadline, exec->watch.next_us));
+}
+
+static gboolean relay(struct dsb_exec *exec, gboolean wait, GError **error)
+{
+    struct pollfd fds[DSB_EXEC_FDS];
+    int wait_ms = dsb_exec_waits(exec, fds);
+    if (poll(fds, DSB_EXEC_FDS, wait ? wait_ms : 0) < 0 && errno != EINTR) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "poll: %s", g_strerror(errno));
         return FALSE;
     }
     if (fds[2].revents & POLLIN)
-        stop(loop, "");
+        stop(exec, "");
     else if (fds[2].revents != 0)
-        loop->cancel_fd = -1; /* nobody can cancel any more */
+        exec->cancel_fd = -1; /* nobody can cancel any more */
     if (fds[3].revents != 0)
-        feed(loop);
-    if (!dsb_wire_flush(loop->wire, error)) {
+        feed(exec);
+    if (!dsb_wire_flush(exec->wire, error)) {
         /* The container may have said why before it went. */
         g_autoptr(GError) ignored = NULL;
-        if (drain(loop, &ignored) && loop->done) {
+        if (drain(exec, &ignored) && exec->done) {
             g_clear_error(error);
             return TRUE;
         }
         return FALSE;
     }
-    return drain(loop, error);
+    return drain(exec, error);
 }
 
-static gboolean send_code(struct loop *loop, const struct dsb_request *request, GError **error)
+static void look_at_disk(struct dsb_exec *exec)
 {
-    g_autoptr(GByteArray) command = exec_command(loop->exec, request);
-    if (!queue_command(loop->wire, DSB_FRAME_EXEC, loop->exec->number, command)) {
+    if (exec->over_disk || now() < exec->watch.next_us || dsb_watch_look(&exec->watch))
+        return;
+    exec->over_disk = TRUE;
+    exec->deadline = MIN(exec->deadline, now() + SLACK_MS * 1000);
+    stop(exec, "kill"); /* pid 1 kills the interpreter and tells its usage; a rollback point lives on */
+}
+
+gboolean dsb_exec_begin(struct dsb_exec *exec, const struct dsb_request *request, GError **error)
+{
+    exec->stdin_fd = request->stdin_fd;
+    exec->cancel_fd = exec->options->cancel_fd;
+    exec->deadline = now() + (gint64) (exec->timeout_ms + exec->limits->grace_ms + SLACK_MS) * 1000;
+    g_autoptr(GByteArray) command = exec_command(exec, request);
+    if (!queue_command(exec->wire, DSB_FRAME_EXEC, exec->number, command)) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "the code is too large");
         return FALSE;
     }
-    if (loop->stdin_fd < 0)
-        dsb_wire_queue(loop->wire, DSB_FRAME_STDIN, loop->exec->number, NULL, 0);
-    loop->result->ran = TRUE;
+    if (exec->stdin_fd < 0)
+        dsb_wire_queue(exec->wire, DSB_FRAME_STDIN, exec->number, NULL, 0);
+    dsb_watch_init(&exec->watch, exec->dir_fd, exec->disk_bytes, exec->disk_inodes);
+    exec->result->ran = TRUE;
     return TRUE;
 }
 
-static void look_at_disk(struct loop *loop)
+static void acknowledge(struct dsb_exec *exec)
 {
-    if (loop->over_disk || now() < loop->watch.next_us || dsb_watch_look(&loop->watch))
-        return;
-    loop->over_disk = TRUE;
-    loop->deadline = MIN(loop->deadline, now() + SLACK_MS * 1000);
-    stop(loop, "kill"); /* pid 1 kills the interpreter and tells its usage; a rollback point lives on */
+    dsb_wire_queue(exec->wire, DSB_FRAME_ACK, exec->number, NULL, 0);
+    /* pid 1 does without it too; the answer is already here */
+    gboolean sent = dsb_wire_flush(exec->wire, NULL) && dsb_wire_pending(exec->wire) == 0;
+    exec->result->leaving = sent && !exec->session;
 }
 
-/* Until `done`, or until there is no point in waiting. */
-static gboolean relay(struct loop *loop, GError **error)
+/* After `done`, or where there is no point in waiting for it. */
+static void end(struct dsb_exec *exec, gboolean ok)
 {
-    while (!loop->done) {
-        gint64 next = loop->over_disk ? loop->deadline : MIN(loop->deadline, loop->watch.next_us);
-        if (!turn(loop, until(next), error))
-            return FALSE;
-        if (!loop->done)
-            look_at_disk(loop);
-        if (!loop->done && now() >= loop->deadline)
-            return TRUE;
-    }
-    return TRUE;
-}
-
-gboolean dsb_exec_run(struct dsb_exec *exec, const struct dsb_run_options *options, const struct dsb_request *request,
-                      struct dsb_result *result, GError **error)
-{
-    g_autoptr(GError) local = NULL;
-    struct loop loop = {.exec = exec,
-                        .wire = exec->wire,
-                        .options = options,
-                        .result = result,
-                        .stdin_fd = request->stdin_fd,
-                        .cancel_fd = options->cancel_fd};
-    loop.deadline = now() + (gint64) (exec->timeout_ms + exec->limits->grace_ms + SLACK_MS) * 1000;
-    dsb_watch_init(&loop.watch, exec->dir_fd, exec->disk_bytes, exec->disk_inodes);
-    if (!send_code(&loop, request, error))
-        return FALSE;
-    gboolean ok = relay(&loop, &local);
-    exec->broken = !ok || !loop.done;
-    if (!exec->broken) {
-        dsb_wire_queue(exec->wire, DSB_FRAME_ACK, exec->number, NULL, 0);
-        /* pid 1 does without it too; the answer is already here */
-        gboolean sent = dsb_wire_flush(exec->wire, NULL) && dsb_wire_pending(exec->wire) == 0;
-        result->leaving = sent && !exec->session;
-    }
-    if (ok && loop.over_disk)
-        dsb_result_over_disk(result, g_steal_pointer(&loop.watch.reason), loop.watch.scan.shortage != 0);
+    exec->over = TRUE;
+    exec->broken = !ok || !exec->done;
+    if (!exec->broken)
+        acknowledge(exec);
+    if (ok && exec->over_disk)
+        dsb_result_over_disk(exec->result, g_steal_pointer(&exec->watch.reason), exec->watch.scan.shortage != 0);
     else if (ok && exec->broken)
-        result->status = DSB_STATUS_TIMEOUT;
-    dsb_watch_clear(&loop.watch);
-    if (!ok)
-        g_propagate_error(error, g_steal_pointer(&local));
+        exec->result->status = DSB_STATUS_TIMEOUT;
+    dsb_watch_clear(&exec->watch);
+}
+
+gboolean dsb_exec_turn(struct dsb_exec *exec, gboolean wait, GError **error)
+{
+    gboolean ok = relay(exec, wait, error);
+    if (ok && !exec->done)
+        look_at_disk(exec);
+    if (!ok || exec->done || now() >= exec->deadline)
+        end(exec, ok);
     return ok;
 }
 

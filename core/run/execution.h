@@ -2,13 +2,18 @@
 #ifndef DSB_RUN_EXECUTION_H
 #define DSB_RUN_EXECUTION_H
 
+#include "hostdir/disk_watch.h"
 #include "policy/resolve.h"
 #include "run/result.h"
 #include "run/wire.h"
 
-#include <dsandbox/session.h>
+#include <dsandbox/run.h>
+#include <poll.h>
 
-/** One execution on a wire. */
+/** How many descriptors an execution may wait for. */
+#define DSB_EXEC_FDS 4
+
+/** One execution on a wire. It stays where it is until its end, with all that it points to. */
 struct dsb_exec {
     struct dsb_wire *wire;
     const struct dsb_resolved *limits;
@@ -17,8 +22,16 @@ struct dsb_exec {
     gboolean session; /**< the interpreter lives on */
     uint64_t timeout_ms;
     uint64_t disk_bytes, disk_inodes; /**< what the directory may hold */
-    /* result */
+    const struct dsb_run_options *options;
+    struct dsb_result *result;
+    /* what came of it */
+    gboolean over;
     gboolean broken; /**< pid 1 does not answer any more: the wire is of no use */
+    /* private */
+    int stdin_fd, cancel_fd; /* below 0: ended */
+    gboolean done, cancelling, over_disk, draws;
+    gint64 deadline; /* monotonic microseconds: then there is no point in waiting */
+    struct dsb_watch watch;
 };
 
 /** Wait for the hello frame; *text is its JSON (g_free). `deadline_us` is monotonic. */
@@ -28,12 +41,18 @@ gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us
 void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session,
                         enum dsb_checkpoint checkpoint);
 
+/** Queue the code. FALSE: INVALID, it is too large, and nothing is under way. */
+gboolean dsb_exec_begin(struct dsb_exec *exec, const struct dsb_request *request, GError **error);
+
+/** What it waits for now, -1 where there is nothing; returns for how many milliseconds at most. */
+int dsb_exec_waits(const struct dsb_exec *exec, struct pollfd fds[DSB_EXEC_FDS]);
+
 /**
- * Send the code, relay streams until `done`, acknowledge it, fill the result. FALSE: ours or the engine's failure,
- * with what came before it in the result; the caller removes the container.
+ * Go on: write and read what is possible now; with `wait` it first waits until something is. At the end (`over`) `done`
+ * was acknowledged, and the result is filled. FALSE: ours or the engine's failure, it is over and broken, with what came
+ * before it in the result; the caller removes the container.
  */
-gboolean dsb_exec_run(struct dsb_exec *exec, const struct dsb_run_options *options, const struct dsb_request *request,
-                      struct dsb_result *result, GError **error);
+gboolean dsb_exec_turn(struct dsb_exec *exec, gboolean wait, GError **error);
 
 /** Take what came while nothing ran. FALSE: the container is gone, or does not keep to the protocol. Never blocks. */
 gboolean dsb_exec_idle(struct dsb_wire *wire, GError **error);

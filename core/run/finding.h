@@ -2,7 +2,7 @@
 #ifndef DSB_RUN_FINDING_H
 #define DSB_RUN_FINDING_H
 
-#include <dsandbox/session.h>
+#include <dsandbox/admin.h>
 
 /** An array for struct dsb_finding. */
 GPtrArray *dsb_findings_new(void);

@@ -2,7 +2,7 @@
 #ifndef DSB_RUN_INPUT_CHECK_H
 #define DSB_RUN_INPUT_CHECK_H
 
-#include <dsandbox/session.h>
+#include <dsandbox/run.h>
 
 /** "K=V" entries in UTF-8, NULL-terminated, or NULL. INVALID names the one that is not. */
 gboolean dsb_check_env(const char *const *env, GError **error);

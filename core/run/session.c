@@ -5,14 +5,13 @@
 #include "run/arguments.h"
 #include "run/command.h"
 #include "run/execution.h"
-#include "run/file_changes.h"
 #include "run/input_check.h"
-#include "run/sandbox.h"
+#include "run/session.h"
 #include "run/standard_fds.h"
 #include "common/strictjson.h"
-#include "hostdir/scan.h"
 #include "run/error_rule.h"
 #include "hostdir/disk_watch.h"
+#include "hostdir/scan.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -29,29 +28,9 @@
 #define CONTROL_NUMBER UINT32_C(0x80000000)
 /* What a directory may be over its limit by (the watcher is late) before nothing runs until files are removed. */
 #define DISK_SLACK (UINT64_C(64) << 20)
-#define INODES_SLACK UINT64_C(1000)
 #define IDLE_LOOK_US G_USEC_PER_SEC
 
-/* Who is in a session. */
-enum { IDLE, AT_WORK, TO_BE_CLOSED };
-
-struct dsb_session {
-    pid_t opener; /* the process; children that it forks have no part in it */
-    gint use;     /* atomic: IDLE, AT_WORK, or this and TO_BE_CLOSED */
-    dsb_policy *policy;
-    struct dsb_sandbox box;
-    struct dsb_result *facts; /* of the opening */
-    uint32_t executions, controls;
-    char *lost_reason; /* until the first result has told it */
-    gint64 next_look;  /* at the disk, while idle */
-    gboolean full;     /* the directory held too much when the last execution ended */
-    GError *dead;
-};
-
-static const struct dsb_run_options nobody = DSB_RUN_OPTIONS_INIT;
-
-/* A session is for one call at a time: who else comes, from another thread or the call's own callbacks, is told so. */
-static gboolean enter(struct dsb_session *session, GError **error)
+gboolean dsb_session_claim(struct dsb_session *session, GError **error)
 {
     if (!dsb_given(session, "the session", error))
         return FALSE;
@@ -61,21 +40,36 @@ static gboolean enter(struct dsb_session *session, GError **error)
                     (int) session->opener);
         return FALSE;
     }
-    if (!g_atomic_int_compare_and_exchange(&session->use, IDLE, AT_WORK)) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_BUSY,
-                            "the session is in use: by another thread, or by the call whose callback this is");
-        return FALSE;
-    }
-    dsb_standard_fds_hold();
-    return TRUE;
+    if (g_atomic_int_compare_and_exchange(&session->use, DSB_SESSION_IDLE, DSB_SESSION_AT_WORK))
+        return TRUE;
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_BUSY,
+                        "the session is in use: by another thread, by an execution that was started, or by the call whose "
+                        "callback this is");
+    return FALSE;
 }
 
 static gboolean close_session(struct dsb_session *session, GError **error);
 
+void dsb_session_unclaim(struct dsb_session *session)
+{
+    if (g_atomic_int_compare_and_exchange(&session->use, DSB_SESSION_AT_WORK, DSB_SESSION_IDLE))
+        return;
+    dsb_standard_fds_hold();
+    close_session(session, NULL);
+    dsb_standard_fds_release();
+}
+
+static gboolean enter(struct dsb_session *session, GError **error)
+{
+    if (!dsb_session_claim(session, error))
+        return FALSE;
+    dsb_standard_fds_hold();
+    return TRUE;
+}
+
 static void leave(struct dsb_session *session)
 {
-    if (!g_atomic_int_compare_and_exchange(&session->use, AT_WORK, IDLE))
-        close_session(session, NULL);
+    dsb_session_unclaim(session);
     dsb_standard_fds_release();
 }
 
@@ -175,7 +169,7 @@ gboolean dsb_session_end(struct dsb_session *session, GError **error)
         return TRUE;
     }
     /* Who is at work in it closes it on leaving. */
-    if (g_atomic_int_compare_and_exchange(&session->use, AT_WORK, TO_BE_CLOSED)) {
+    if (g_atomic_int_compare_and_exchange(&session->use, DSB_SESSION_AT_WORK, DSB_SESSION_TO_BE_CLOSED)) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_BUSY,
                             "the session is in use: it ends with the call that uses it, and what comes of that is not known");
         return FALSE;
@@ -188,69 +182,22 @@ gboolean dsb_session_end(struct dsb_session *session, GError **error)
 
 void dsb_session_close(struct dsb_session *session) { dsb_session_end(session, NULL); }
 
-static struct dsb_result *new_result(const struct dsb_session *session)
-{
-    const struct dsb_result *facts = session->facts;
-    struct dsb_result *result = dsb_result_new();
-    result->id = g_strdup_printf("%s.%u", facts->id, session->executions + 1);
-    result->session = g_strdup(facts->session);
-    result->workdir = g_strdup(facts->workdir);
-    result->policy_sha256 = g_strdup(facts->policy_sha256);
-    result->controls = dsb_report_ref(facts->controls);
-    result->backend = g_strdup(facts->backend);
-    result->plugin_path = g_strdup(facts->plugin_path);
-    result->plugin_version = g_strdup(facts->plugin_version);
-    result->engine = facts->engine;
-    result->image = g_strdup(facts->image);
-    result->image_id = g_strdup(facts->image_id);
-    return result;
-}
-
 static gboolean over_by(uint64_t have, uint64_t limit, uint64_t slack)
 {
     return have > limit && have - limit > MAX(slack, limit / 10);
 }
 
-static gboolean too_full(const struct dsb_session *session, const struct dsb_scan *files)
+gboolean dsb_session_too_full(const struct dsb_session *session, const struct dsb_scan *files)
 {
     const struct dsb_resolved *limits = session->box.resolved;
     return over_by(files->bytes, limits->disk_bytes, DISK_SLACK) ||
-           over_by(files->inodes, limits->disk_inodes, INODES_SLACK);
+           over_by(files->inodes, limits->disk_inodes, DSB_INODES_SLACK);
 }
 
-static void note_files(struct dsb_session *session, const struct dsb_exec *exec, const struct dsb_scan *before,
-                       int64_t since_ns, struct dsb_result *result)
-{
-    struct dsb_scan after;
-    dsb_scan_run(exec->dir_fd, TRUE, exec->disk_inodes + 1, &after);
-    dsb_file_changes(before, &after, since_ns, dsb_file_changes_end(), result);
-    dsb_disk_settle(&after, exec->disk_bytes, exec->disk_inodes, result);
-    session->full = too_full(session, &after);
-    dsb_scan_clear(&after);
-}
-
-static void bury(struct dsb_session *session, const GError *why)
+void dsb_session_bury(struct dsb_session *session, const GError *why)
 {
     if (session->dead == NULL)
         g_atomic_pointer_set(&session->dead, g_error_copy(why));
-}
-
-/* What is in the directory just before the code starts (dsb_scan_clear, whatever is returned). */
-static gboolean look_at_files(const struct dsb_session *session, struct dsb_scan *files, GError **error)
-{
-    dsb_scan_run(session->box.dir->fd, TRUE, 2 * session->box.resolved->disk_inodes + INODES_SLACK, files);
-    if (!files->cut && !too_full(session, files))
-        return TRUE;
-    if (files->shortage != 0) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "what the session's directory %s holds could not be counted: %s",
-                    session->box.dir->path, dsb_errno_text(files->shortage));
-        return FALSE;
-    }
-    g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT,
-                "the session's directory %s holds %" G_GUINT64_FORMAT " bytes in %" G_GUINT64_FORMAT
-                " files, more than the policy's disk allows: remove files from outside",
-                session->box.dir->path, files->bytes, files->inodes);
-    return FALSE;
 }
 
 /* Processes that an execution left behind go on writing. Without its stream, pid 1 ends, and they with it. */
@@ -261,24 +208,24 @@ static void look_at_disk(struct dsb_session *session)
     gint64 began = g_get_monotonic_time();
     if (began < session->next_look)
         return;
-    dsb_scan_run(session->box.dir->fd, FALSE, session->box.resolved->disk_inodes * 2 + INODES_SLACK, &files);
+    dsb_scan_run(session->box.dir->fd, FALSE, session->box.resolved->disk_inodes * 2 + DSB_INODES_SLACK, &files);
     gboolean room = dsb_watch_room(session->box.dir->fd, &reason);
-    gboolean full = too_full(session, &files) || (files.cut && !files.hidden); /* what moves hides for once */
+    gboolean full = dsb_session_too_full(session, &files) || (files.cut && !files.hidden); /* what moves hides for once */
     if (!room || (full && !session->full)) {
         g_autoptr(GError) error = g_error_new(DSB_ERROR, DSB_ERROR_LOST, "%s while no code ran; the sandbox was ended",
                                               room ? "the disk limit was passed" : reason);
-        bury(session, error);
+        dsb_session_bury(session, error);
         dsb_sandbox_hang_up(&session->box);
     }
     dsb_scan_clear(&files);
     session->next_look = g_get_monotonic_time() + MAX(IDLE_LOOK_US, (g_get_monotonic_time() - began) * 10);
 }
 
-static gboolean is_alive(struct dsb_session *session)
+gboolean dsb_session_is_alive(struct dsb_session *session)
 {
     g_autoptr(GError) error = NULL;
     if (session->dead == NULL && !DSB_KEEPS_RULE(dsb_exec_idle(&session->box.wire, &error), &error))
-        bury(session, error);
+        dsb_session_bury(session, error);
     if (session->dead == NULL)
         look_at_disk(session);
     return session->dead == NULL;
@@ -289,113 +236,9 @@ gboolean dsb_session_alive(struct dsb_session *session)
     g_autoptr(GError) error = NULL;
     if (!enter(session, &error))
         return g_error_matches(error, DSB_ERROR, DSB_ERROR_BUSY); /* whose call it is finds out */
-    gboolean alive = is_alive(session);
+    gboolean alive = dsb_session_is_alive(session);
     leave(session);
     return alive;
-}
-
-/* All that can keep the code from running. */
-static gboolean check(struct dsb_session *session, const struct dsb_request *request, uint64_t *timeout_ms,
-                      GError **error)
-{
-    if (!is_alive(session)) {
-        g_propagate_error(error, g_error_copy(session->dead));
-        return FALSE;
-    }
-    *timeout_ms = session->box.resolved->timeout_ms;
-    if (!dsb_check_code(request, error))
-        return FALSE;
-    if (!dsb_request_has_timeout(request))
-        return TRUE;
-    g_autoptr(dsb_policy) own = dsb_request_policy(session->policy, request, error);
-    if (own == NULL)
-        return FALSE;
-    *timeout_ms = request->timeout_ms;
-    return TRUE;
-}
-
-/* The container's own word is not to be had any more. */
-static void lose(struct dsb_session *session, const struct dsb_run_options *options, const GError *why,
-                 struct dsb_result *result)
-{
-    bury(session, why);
-    dsb_sandbox_stop_failed(&session->box, options, session->dead);
-    dsb_result_set_state(result, DSB_OUTCOME_LOST, session->dead->message);
-}
-
-static gboolean run(struct dsb_session *session, const struct dsb_run_options *options,
-                    const struct dsb_request *request, uint64_t timeout_ms, const struct dsb_scan *files,
-                    struct dsb_result *result, GError **error)
-{
-    const struct dsb_resolved *limits = session->box.resolved;
-    int64_t since_ns = dsb_scan_wait(files);
-    gint64 began = g_get_monotonic_time();
-    struct dsb_exec exec = {.wire = &session->box.wire,
-                            .limits = limits,
-                            .dir_fd = session->box.dir->fd,
-                            .number = ++session->executions,
-                            .session = TRUE,
-                            .timeout_ms = timeout_ms,
-                            /* Over it already: what is there may stay, so that the code can remove it. */
-                            .disk_bytes = MAX(limits->disk_bytes, files->bytes),
-                            .disk_inodes = MAX(limits->disk_inodes, files->inodes)};
-    result->state.execution = exec.number;
-    gboolean ran = dsb_exec_run(&exec, options, request, result, error);
-    dsb_sandbox_stamp(result, began, "answered_ms");
-    note_files(session, &exec, files, since_ns, result);
-    dsb_sandbox_stamp(result, began, "compared_ms");
-    g_autoptr(GError) silent =
-        g_error_new_literal(DSB_ERROR, DSB_ERROR_LOST, "the sandbox did not answer, and was ended");
-    if (!ran || exec.broken)
-        lose(session, options, ran ? silent : *error, result);
-    if (!ran) { /* that it is still there belongs to it */
-        g_clear_error(error);
-        *error = g_error_copy(session->dead);
-    }
-    return ran;
-}
-
-static struct dsb_result *execute_with(struct dsb_session *session, const struct dsb_run_options *options,
-                                       const struct dsb_request *request)
-{
-    GError *error = NULL;
-    uint64_t timeout_ms = 0;
-    struct dsb_result *result = new_result(session);
-    dsb_engine_listen(session->box.engine, options);
-    dsb_result_set_state(result, DSB_OUTCOME_KEPT, NULL);
-    struct dsb_scan files = {0};
-    if (DSB_KEEPS_RULE(check(session, request, &timeout_ms, &error) && look_at_files(session, &files, &error), &error))
-        DSB_KEEPS_RULE(run(session, options, request, timeout_ms, &files, result, &error), &error);
-    else if (session->dead != NULL)
-        dsb_result_set_state(result, DSB_OUTCOME_LOST, error->message);
-    dsb_scan_clear(&files);
-    if (error != NULL)
-        dsb_result_fail(result, error);
-    if (error != NULL && session->dead != NULL)
-        result->status = DSB_STATUS_LOST;
-    else if (session->lost_reason != NULL && result->ran) {
-        dsb_result_set_state(result, DSB_OUTCOME_LOST, session->lost_reason);
-        g_clear_pointer(&session->lost_reason, g_free);
-    }
-    dsb_engine_listen(session->box.engine, NULL);
-    return result;
-}
-
-dsb_result *dsb_session_execute(struct dsb_session *session, const struct dsb_run_options *options,
-                                const struct dsb_request *request)
-{
-    g_autoptr(GError) error = NULL;
-    struct dsb_run_options how;
-    struct dsb_request what;
-    if (!enter(session, &error))
-        return dsb_result_from_error(error);
-    struct dsb_result *result = NULL;
-    if (dsb_take_options(options != NULL ? options : &nobody, &how, &error) && dsb_take_request(request, &what, &error))
-        result = execute_with(session, &how, &what);
-    else
-        dsb_result_fail(result = new_result(session), g_steal_pointer(&error));
-    leave(session);
-    return result;
 }
 
 /* The operation with its members, which are texts. */
@@ -437,7 +280,7 @@ static struct json_object *control(struct dsb_session *session, const char *op_j
     g_autoptr(GByteArray) command = control_command(op_json, wait_ms, error);
     if (command == NULL)
         return NULL;
-    if (!is_alive(session)) {
+    if (!dsb_session_is_alive(session)) {
         g_propagate_error(error, g_error_copy(session->dead));
         return NULL;
     }
@@ -451,7 +294,7 @@ static struct json_object *control(struct dsb_session *session, const char *op_j
     for (gsize i = 0; i < G_N_ELEMENTS(its_own); i++)
         alive |= g_error_matches(local, DSB_ERROR, its_own[i]);
     if (!alive)
-        bury(session, local);
+        dsb_session_bury(session, local);
     g_propagate_error(error, local);
     return NULL;
 }

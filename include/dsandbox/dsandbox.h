@@ -3,10 +3,12 @@
 #define DSANDBOX_H
 
 /** Everything an embedding program needs. Plugin authors include <dsandbox/plugin.h> instead. */
+#include <dsandbox/admin.h>
 #include <dsandbox/error.h>
 #include <dsandbox/files.h>
 #include <dsandbox/policy.h>
 #include <dsandbox/result.h>
+#include <dsandbox/run.h>
 #include <dsandbox/session.h>
 
 /** The version of these headers. */

@@ -67,7 +67,7 @@ library() {
 	done <"$tmp"
 	# and the other way round: what a header declares can be linked
 	sed -nE 's/^[A-Za-z].*[ *](dsb_[a-z0-9_]+)\(.*/\1/p' "$2"/dsandbox/dsandbox.h "$2"/dsandbox/policy.h \
-		"$2"/dsandbox/session.h "$2"/dsandbox/files.h "$2"/dsandbox/result.h | grep -vE '^dsb_error_quark$' | sort -u | while read -r name; do
+		"$2"/dsandbox/session.h "$2"/dsandbox/files.h "$2"/dsandbox/result.h "$2"/dsandbox/run.h "$2"/dsandbox/admin.h | grep -vE '^dsb_error_quark$' | sort -u | while read -r name; do
 		grep -qx "$name" "$tmp" || {
 			echo "$name is declared and not exported" >&2
 			exit 1

@@ -38,9 +38,23 @@ is() { # name expected-status expected-output command...
 	ok "$name" $?
 }
 
+meet="import os, time
+open('here', 'w').close()
+while not os.path.exists('go'): time.sleep(0.05)"
+
+let_meet() {
+	turns=0
+	until [ -e "$DSB_BASE_DIR/first/here" ] && [ -e "$DSB_BASE_DIR/second/here" ]; do
+		turns=$((turns + 1))
+		if [ $turns -gt 600 ]; then return; fi
+		sleep 0.1
+	done
+	touch "$DSB_BASE_DIR/first/go" "$DSB_BASE_DIR/second/go"
+}
+
 # C and C++, each version that the headers promise.
 for how in "cc -xc -std=c11" "cc -xc -std=c17" "c++ -xc++ -std=c++17"; do
-	for name in embed embed-session; do
+	for name in embed embed-session embed-loop; do
 		# shellcheck disable=SC2046,SC2086
 		$how -Wall -Wextra -Wpedantic -Werror -o "$work/$name" "$top/examples/$name.c" \
 			$(pkg-config --cflags --libs dsandbox) >"$work/log" 2>&1
@@ -67,6 +81,11 @@ for how in "cc -xc -std=c11" "cc -xc -std=c17" "c++ -xc++ -std=c++17"; do
 		is "$how: SIGCHLD is ignored" 0 42 env --ignore-signal=CHLD "$work/embed"
 	fi
 	is "$how: a session" 0 "$(printf "hi\n42")" "$work/embed-session" "x = 41; print('hi')" "x + 1"
+	# Both wait until both are there: one after the other they would not come to an end.
+	rm -rf "$DSB_BASE_DIR/first" "$DSB_BASE_DIR/second"
+	let_meet &
+	is "$how: two sessions at once" 0 "$(printf "first: ok\nsecond: ok")" "$work/embed-loop" "$meet" "$meet"
+	wait
 done
 
 # Another language, which sees the library through its headers alone: for two engines, since it takes long to build.

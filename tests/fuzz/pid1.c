@@ -59,14 +59,18 @@ static void talk(struct dsb_wire *wire, gboolean session, int dir_fd, struct dsb
                             .session = session,
                             .timeout_ms = 1000,
                             .disk_bytes = UINT64_MAX,
-                            .disk_inodes = UINT64_MAX};
+                            .disk_inodes = UINT64_MAX,
+                            .options = &options,
+                            .result = result};
     g_autofree char *hello = NULL;
     GError *error = NULL;
     gboolean ok = dsb_exec_hello(wire, -1, g_get_monotonic_time() + 10 * G_USEC_PER_SEC, &hello, &error);
     PROMISE(ok == (error == NULL));
     if (ok) {
         dsb_exec_configure(wire, fuzz_resolved(), session, DSB_CHECKPOINT_IDLE);
-        ok = dsb_exec_run(&exec, &options, &request, result, &error);
+        ok = dsb_exec_begin(&exec, &request, &error);
+        while (ok && !exec.over)
+            ok = dsb_exec_turn(&exec, TRUE, &error);
         PROMISE(ok == (error == NULL));
     }
     if (!ok)

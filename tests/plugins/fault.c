@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fails the n-th call of one operation: DSB_TEST_FAULT=op:n[:how][,...], or the path of a file with that. How: `error` (the
- * default) without doing anything, `late` after doing it, `breach` without an error, `rude` with one that no terminal
- * should see; what ends or holds up the process: `crash`, `abort`, `exit`, `success` (exit with 0), `hang`, `quiet` (closes
- * all descriptors, and hangs); and what leaves it another: `shut` (descriptors 0 to 2), `umask`, `chdir`, `block` (a
- * signal), `ignore` (one), `locale`. `describe` also `claims` that the engine removes what has ended. n is 0 for every
- * call, and `once` for the first of all, which empties the file. Operations: those of struct dsb_plugin, `load`, and `read`,
- * `write` and `closing` of streams.
+ * Fails the n-th call of one operation: DSB_TEST_FAULT=op:n[:how][,...], or the path of a file with that. How: `error`
+ * (the default) without doing anything, `late` after doing it, `breach` without an error, `rude` with one that no terminal
+ * should see; what ends or holds up the process: `crash`, `abort`, `exit`, `success` (exit with 0), `hang`, `quiet`
+ * (closes all descriptors, and hangs), `hold` (until the file DSB_TEST_HOLD is there; says so with DSB_TEST_HOLD.held); and
+ * what leaves it another: `shut` (descriptors 0 to 2), `umask`, `chdir`, `block` (a signal), `ignore` (one), `locale`.
+ * `describe` also `claims` that the engine removes what has ended. n is 0 for every call, and `once` for the first of
+ * all, which empties the file. Operations: those of struct dsb_plugin, `load`, and `read`, `write` and `closing` of
+ * streams.
  */
 #include "wrap.h"
 
@@ -17,6 +18,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define HOLD_MAX 60000 /* milliseconds: whoever is held up for good shall see where */
 
 static char *fault(void)
 {
@@ -60,6 +63,17 @@ static gboolean is_due(const char *op, const char *how)
     return due == 0 || n == due;
 }
 
+static void hold(const char *until)
+{
+    g_autofree char *held = g_strconcat(until, ".held", NULL);
+    g_file_set_contents(held, "", 0, NULL);
+    for (int turns = 0; !g_file_test(until, G_FILE_TEST_EXISTS); turns++) {
+        if (turns == HOLD_MAX)
+            abort();
+        g_usleep(1000);
+    }
+}
+
 /** What no error tells. */
 static void break_process(const char *op)
 {
@@ -79,6 +93,8 @@ static void break_process(const char *op)
         close(fd);
     while (quiet || hang)
         pause();
+    if (is_due(op, "hold"))
+        hold(g_getenv("DSB_TEST_HOLD"));
 }
 
 /** What is everybody's in the process, and of which no error tells either. */

@@ -426,10 +426,71 @@ static void nothing_is_left(void)
         g_usleep(50000);
     }
     check(strstr(answer, " 200 ") != NULL && strstr(answer, owner) == NULL, "no container of ours is left", answer);
-    static const char *const ids[] = {"main", "disk", "outside", "many"};
+    static const char *const ids[] = {"main", "disk", "outside", "many", "steps", "steps-2"};
     for (gsize i = 0; i < G_N_ELEMENTS(ids); i++)
         check(dsb_files_delete_session(base_dir, ids[i], &error), "a session's directory is removed",
               error != NULL ? error->message : "");
+}
+
+/* One turn of a loop for several executions; returns the longest step so far, in microseconds. */
+static gint64 turn(dsb_execution **all, gboolean *over, gsize n, gint64 longest)
+{
+    struct pollfd fds[3];
+    int wait_ms = -1;
+    for (gsize i = 0; i < n; i++) {
+        gint64 began = g_get_monotonic_time();
+        over[i] = over[i] || dsb_execution_step(all[i]);
+        longest = MAX(longest, g_get_monotonic_time() - began);
+        int at_most = dsb_execution_timeout_ms(all[i]);
+        wait_ms = over[i] || at_most < 0 || (wait_ms >= 0 && wait_ms < at_most) ? wait_ms : at_most;
+        fds[i] = (struct pollfd){dsb_execution_fd(all[i]), POLLIN, 0};
+    }
+    poll(fds, n, wait_ms < 0 || wait_ms > 1000 ? 1000 : wait_ms);
+    return longest;
+}
+
+static void expect_result(dsb_execution *execution, const char *what, const char *output)
+{
+    g_autoptr(dsb_result) result = dsb_execution_result(execution);
+    g_autofree char *text = dsb_result_json(result, FALSE);
+    gsize size = 0;
+    const char *out = dsb_result_output(result, 1, &size);
+    gboolean same = size == strlen(output) && memcmp(out, output, size) == 0;
+    check(dsb_result_status(result) == DSB_STATUS_OK && same, what, text);
+    dsb_execution_free(execution);
+}
+
+static void several_in_one_thread(void)
+{
+    int fds[2];
+    dsb_session *first = open_as("steps", NULL), *second = open_as("steps-2", NULL);
+    struct dsb_request waits = DSB_REQUEST_INIT, quick = DSB_REQUEST_INIT;
+    waits.code = "import sys\nprint(sys.stdin.read())";
+    quick.code = "x = 41\nprint(x + 1)";
+    waits.code_size = strlen(waits.code);
+    quick.code_size = strlen(quick.code);
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return;
+    waits.stdin_fd = fds[0];
+    options.session = NULL;
+    dsb_execution *all[] = {dsb_session_start(first, NULL, &waits), dsb_session_start(second, NULL, &quick),
+                            dsb_run_start(policy, &options, &quick)};
+    gboolean over[3] = {FALSE};
+    gint64 longest = 0, give_up = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    while (!(over[1] && over[2]) && g_get_monotonic_time() < give_up)
+        longest = turn(all, over, 3, longest);
+    check(over[1] && over[2] && !over[0], "a session and a run end while another session waits for its input", "");
+    check(write(fds[1], "typed", 5) == 5 && close(fds[1]) == 0, "it is written", "");
+    while (!over[0] && g_get_monotonic_time() < give_up)
+        longest = turn(all, over, 1, longest);
+    expect_result(all[0], "input through a loop", "typed\n");
+    expect_result(all[1], "a session in a loop", "42\n");
+    expect_result(all[2], "a run in a loop", "42\n");
+    printf("     the longest step took %.1f ms\n", (double) longest / 1000.0);
+    ok(second, "and the call that waits", "print(x)", "41\n");
+    close(fds[0]);
+    dsb_session_close(first);
+    dsb_session_close(second);
 }
 
 static int by_size(const void *a, const void *b)
@@ -509,6 +570,7 @@ int main(int argc, char **argv)
     killed_while_running();
     idle_too_long();
     several_at_once();
+    several_in_one_thread();
     many_leave_no_growth();
     nothing_is_left();
     dsb_policy_free(policy);

@@ -31,7 +31,8 @@ struct fake_pid1 {
     struct dsb_wire wire;
     struct dsb_checked_stream stream;
     uint32_t execution, late_control;
-    gboolean waiting, ended;
+    gboolean waiting, counting, ended;
+    gsize input; /* bytes of standard input so far */
 };
 
 static gssize done_or_error(gssize n, GError **error)
@@ -160,8 +161,10 @@ static void execute(struct fake_pid1 *fake, const struct command *c, const char 
         do_word(fake, words[i], words[i + 1] != NULL ? words[i + 1] : "", exec);
     }
     fake->waiting = g_str_equal(last, "wait");
+    fake->counting = g_str_equal(last, "input");
     fake->ended = g_str_equal(last, "die");
-    if (fake->waiting || fake->ended || g_str_equal(last, "mute"))
+    fake->input = 0;
+    if (fake->waiting || fake->counting || fake->ended || g_str_equal(last, "mute"))
         return;
     if (g_str_equal(last, "rolled"))
         answer(fake, "signal", "\"outcome\":\"rolled_back\",\"reason\":\"killed by signal 11\",\"to\":1");
@@ -211,6 +214,14 @@ static void hear(struct fake_pid1 *fake, const struct dsb_frame *frame)
         execute(fake, &c, text);
     } else if (frame->type == DSB_FRAME_CONTROL) {
         control(fake, frame, &c.name);
+    } else if (frame->type == DSB_FRAME_STDIN && fake->counting) {
+        g_autofree char *size = g_strdup_printf("%" G_GSIZE_FORMAT, fake->input);
+        fake->input += frame->size;
+        fake->counting = frame->size > 0;
+        if (!fake->counting) {
+            say(fake, DSB_FRAME_STDOUT, fake->execution, size);
+            answer(fake, "exited", kept);
+        }
     } else if (frame->type == DSB_FRAME_CANCEL && fake->waiting) {
         g_autofree char *how = g_strndup((const char *) frame->payload, frame->size);
         fake->waiting = FALSE;
@@ -223,7 +234,7 @@ static void serve(struct fake_pid1 *fake, int fd)
 {
     struct dsb_frame frame;
     fake->stream = (struct dsb_checked_stream){.state = GINT_TO_POINTER(fd), .read = fake_read, .write = fake_write};
-    fake->ended = fake->waiting = FALSE;
+    fake->ended = fake->waiting = fake->counting = FALSE;
     fake->late_control = 0;
     dsb_wire_init(&fake->wire, &fake->stream);
     say_hello(fake);

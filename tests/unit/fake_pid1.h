@@ -11,6 +11,7 @@
  *   big NAME      one of 3 MiB                    gone NAME  removes one
  *   rolled / lost the state it answers with       wait       until cancelled; the cancel's payload on standard output
  *   die           the stream ends                 mute       no answer
+ *   input         the size of standard input, after its end
  *   stateless, foreign, garbage                   answers that break the protocol
  * Control operations: "vars" answers, "bad" has an error, "slow" comes after the next execution, "die" ends.
  */

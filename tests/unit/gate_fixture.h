@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <dsandbox/session.h>
+#include <dsandbox/admin.h>
 
 static const char *const argv[] = {"/opt/dsandbox/dsb-init", NULL};
 static const struct dsb_bind binds[] = {{"/tmp", "/sandbox", FALSE}, {"/usr", "/opt/dsandbox", TRUE}};

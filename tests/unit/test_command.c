@@ -104,10 +104,13 @@ static void the_code_is_written_so(void **state)
                             .number = 7,
                             .timeout_ms = 30000,
                             .disk_bytes = UINT64_MAX,
-                            .disk_inodes = UINT64_MAX};
-    g_autoptr(dsb_result) result = dsb_result_new();
+                            .disk_inodes = UINT64_MAX,
+                            .options = &options};
+    g_autoptr(dsb_result) result = exec.result = dsb_result_new();
     g_autoptr(GError) error = NULL;
-    assert_false(dsb_exec_run(&exec, &options, &request, result, &error)); /* nobody answers */
+    assert_true(dsb_exec_begin(&exec, &request, &error));
+    assert_false(dsb_exec_turn(&exec, TRUE, &error)); /* nobody answers */
+    assert_true(exec.over && exec.broken);
     assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_LOST));
     dsb_wire_clear(&wire);
     /* Behind it the end of its standard input. */

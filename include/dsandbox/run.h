@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DSANDBOX_RUN_H
+#define DSANDBOX_RUN_H
+
+#include <dsandbox/policy.h>
+#include <dsandbox/result.h>
+
+G_BEGIN_DECLS
+
+/** The image that is used where none is named. */
+#define DSB_DEFAULT_IMAGE "dsandbox-sandbox:latest"
+
+/**
+ * No descriptor. It is not -1, so that what open() returned for a failure is not taken for "none": every other
+ * negative number, and one that is not open, is INVALID, and the message names the member.
+ */
+#define DSB_FD_NONE (-2)
+
+/** What DSB_RUN_OPTIONS_INIT and DSB_REQUEST_INIT put into `init`: a structure of zeros is INVALID, and does nothing. */
+#define DSB_INIT 0x64736221u
+
+/** When a session's interpreter is copied, so that a crash of the code goes back to that copy with all its variables. */
+enum dsb_checkpoint {
+    DSB_CHECKPOINT_IDLE,   /**< when the session has been quiet for a moment: many executions in a row cost one copy */
+    DSB_CHECKPOINT_ALWAYS, /**< after each execution */
+    DSB_CHECKPOINT_OFF,    /**< never: less memory; a crash loses the variables */
+};
+/** "idle", "always", "off"; NULL for others. Static. */
+const char *dsb_checkpoint_name(enum dsb_checkpoint checkpoint);
+/** The one of that name. INVALID names the three. */
+gboolean dsb_checkpoint_parse(const char *name, enum dsb_checkpoint *checkpoint, GError **error);
+
+/**
+ * Where and how to run. It begins as DSB_RUN_OPTIONS_INIT. All strings may be NULL (default); they belong to the caller
+ * for the call.
+ */
+struct dsb_run_options {
+    uint32_t struct_size;       /**< sizeof the structure, and with it its version */
+    uint32_t init;              /**< DSB_INIT */
+    const char *backend;        /**< plugin name, "auto" */
+    const char *plugin_path;    /**< absolute path of a plugin file instead of a name */
+    const char *endpoint;       /**< engine address */
+    const char *base_dir;       /**< absolute; NULL: dsb_default_base_dir() */
+    const char *session;        /**< session id; NULL: a fresh directory, removed afterwards */
+    const char *image;          /**< NULL: DSB_DEFAULT_IMAGE */
+    uint64_t allow_unenforced;  /**< control bits that may be missing; the result lists them */
+    uint32_t engine_timeout_ms; /**< deadline of one engine call; 0: the backend's default, 60 000 for ours */
+    /**
+     * Readable: stop, remove the container, status cancelled; DSB_FD_NONE: nothing stops it. It must stay readable: an
+     * eventfd, or a pipe into which a byte is written. A pipe whose other end is closed without one cannot stop anything
+     * any more. Engine calls end too; an engine that does not answer any more is not waited for, what it keeps is for
+     * dsb_gc().
+     */
+    int cancel_fd;
+    /** Diagnostics, one line. May be NULL. */
+    void (*log)(void *data, const char *line);
+    /** Output as it comes; stream is 1 or 2. Also kept in the result. May be NULL. */
+    void (*output)(void *data, int stream, const void *bytes, gsize size);
+    void *data;
+    /* sessions; dsb_run does not look at them */
+    enum dsb_checkpoint checkpoint; /**< dsb_session_open */
+    const char *lost_reason; /**< dsb_session_open: why the session's former interpreter is gone. The first execution's
+                                  state is then `lost` with this reason; NULL: there was none */
+};
+
+#define DSB_RUN_OPTIONS_INIT                                                                                           \
+    {                                                                                                                  \
+        sizeof(struct dsb_run_options), DSB_INIT, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, DSB_FD_NONE, NULL, NULL,   \
+            NULL, DSB_CHECKPOINT_IDLE, NULL                                                                            \
+    }
+
+/** What to run. It begins as DSB_REQUEST_INIT; code has to be set. */
+struct dsb_request {
+    uint32_t struct_size; /**< sizeof the structure, and with it its version */
+    uint32_t init;        /**< DSB_INIT */
+    const char *code;     /**< Python source, UTF-8 */
+    gsize code_size;
+    const char *filename;    /**< shown in tracebacks; NULL: "<sandbox>" */
+    const char *const *argv; /**< arguments after the file name, NULL-terminated, or NULL */
+    const char *const *env;  /**< "K=V", NULL-terminated, or NULL */
+    /** Standard input of the code: open for reading, no directory. It stays the caller's. DSB_FD_NONE: empty. */
+    int stdin_fd;
+    uint64_t timeout_ms; /**< wall time of this execution; 0: the policy's; never more than a locked policy's */
+};
+#define DSB_REQUEST_INIT                                                                                               \
+    {                                                                                                                  \
+        sizeof(struct dsb_request), DSB_INIT, NULL, 0, NULL, NULL, NULL, DSB_FD_NONE, 0                                \
+    }
+
+/**
+ * All that can be said about code, arguments, environment, descriptors and the image's name before an engine is asked;
+ * either may be NULL. INVALID says what to change. dsb_run() and dsb_session_execute() check the same, and put it into their
+ * result.
+ */
+gboolean dsb_input_check(const struct dsb_run_options *options, const struct dsb_request *request, GError **error);
+
+/**
+ * Run once in a fresh sandbox: policy resolved, container created, verified, started, measured, code run, container
+ * removed. `policy` NULL: the default one. Never NULL: every failure is in the result.
+ */
+dsb_result *dsb_run(const dsb_policy *policy, const struct dsb_run_options *options, const struct dsb_request *request);
+
+/* --- an execution in the caller's event loop --- */
+
+/**
+ * An execution that is under way: one-shot (dsb_run_start) or in a session (dsb_session_start). It goes on in
+ * dsb_execution_step(), and needs no thread of the caller's:
+ *
+ *     dsb_execution *execution = dsb_session_start(session, &options, &request);
+ *     while (!dsb_execution_step(execution)) {
+ *         struct pollfd fd = {dsb_execution_fd(execution), POLLIN, 0};
+ *         poll(&fd, 1, dsb_execution_timeout_ms(execution));
+ *     }
+ *     dsb_result *result = dsb_execution_result(execution);
+ *     dsb_execution_free(execution);
+ *
+ * One thread at a time may have it, but for dsb_execution_cancel(). It belongs to the process that started it.
+ */
+typedef struct dsb_execution dsb_execution;
+
+/**
+ * dsb_run() for an event loop. What calls the engine (to create, verify and start the container, to remove it) blocks:
+ * a thread of the library's own does it. Options, request and policy are needed during this call only, but their
+ * descriptors, which must stay open until the end, and what `data` points to. `log` and `output` are called in
+ * dsb_execution_step(). Never NULL: every failure is in the result.
+ */
+dsb_execution *dsb_run_start(const dsb_policy *policy, const struct dsb_run_options *options,
+                             const struct dsb_request *request);
+
+/**
+ * Go on as far as that is possible without waiting. TRUE: it is over, and dsb_execution_result() has the result. Call it
+ * once after the start, then whenever dsb_execution_fd() is readable or the time of dsb_execution_timeout_ms() has
+ * passed; more often does no harm. From a callback of its own it does nothing, and is FALSE.
+ */
+gboolean dsb_execution_step(dsb_execution *execution);
+
+/** Readable (POLLIN) when there is something to do. It is the library's, and the same until the end; -1: it is over. */
+int dsb_execution_fd(const dsb_execution *execution);
+/** Milliseconds from now after which there is something to do, as for poll(): -1 none. Another after each step. */
+int dsb_execution_timeout_ms(const dsb_execution *execution);
+
+/**
+ * Stop the code, as a readable cancel_fd does: it goes on to its end, soon, and its status is then cancelled. From any
+ * thread and any signal handler, until dsb_execution_free() begins; again, or when it is over, it does nothing.
+ */
+void dsb_execution_cancel(dsb_execution *execution);
+
+/** The result, once (dsb_result_free). NULL: it is not over, or was taken. */
+dsb_result *dsb_execution_result(dsb_execution *execution);
+
+/**
+ * NULL is allowed. One that is not over is cancelled, and this waits for its end: the policy's grace and some seconds,
+ * of a one-shot run also the engine's; who cannot wait cancels and steps. Calls none of the callbacks. From a callback of
+ * its own it does nothing.
+ */
+void dsb_execution_free(dsb_execution *execution);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_execution, dsb_execution_free)
+
+G_END_DECLS
+#endif
