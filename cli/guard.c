@@ -2,6 +2,7 @@
 /* Work in a child process that may crash, end or hang: its answer comes from here then. */
 #include "guard.h"
 
+#include "common/objects.h"
 #include "common/watch.h"
 #include "outcome.h"
 

@@ -4,6 +4,7 @@
 
 #include "common/json.h"
 #include "common/names.h"
+#include "common/objects.h"
 #include "hostdir/session_files.h"
 
 #include <dsandbox/files.h>

@@ -2,6 +2,7 @@
 /* A session: a sandbox in which executions follow each other. */
 #include "common/json.h"
 #include "common/given.h"
+#include "common/objects.h"
 #include "run/arguments.h"
 #include "run/command.h"
 #include "run/execution.h"

@@ -7,9 +7,6 @@
 
 G_BEGIN_DECLS
 
-/** Of json-c. Who reads the text of an object again instead has its limits, such as depth, once more. */
-struct json_object;
-
 /** How an execution ended. Names in JSON are the lower-case words. */
 enum dsb_status {
     DSB_STATUS_OK,
@@ -194,11 +191,6 @@ const char *dsb_result_step(const dsb_result *result, gsize index, double *ms);
 
 /** The object of schema dsandbox.result/1 as JSON text (g_free). NULL for NULL. */
 char *dsb_result_json(const dsb_result *result, gboolean pretty);
-/**
- * The same as an object, for callers that add to it (json_object_put); NULL for NULL only. Objects and arrays of the first two
- * levels are its own, what is below may be the result's and is not to be changed.
- */
-struct json_object *dsb_result_object(const dsb_result *result);
 
 G_END_DECLS
 #endif

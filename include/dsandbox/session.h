@@ -52,16 +52,13 @@ dsb_execution *dsb_session_start(dsb_session *session, const struct dsb_run_opti
                                  const struct dsb_request *request);
 
 /**
- * A control operation on the idle session, a JSON object of texts {"op":"vars"|"reset"|"save"|"restore"|…};
- * guest/PROTOCOL.md has them. `timeout_ms` 0: 30 000; at most 600 000. Returns the JSON answer of at most 16 MiB
- * (g_free), which comes from the sandbox and is not to be trusted. NULL: INVALID no such object; NOT_FOUND and CONFLICT what the operation
- * needs in /sandbox is not there, or not as it needs it; FAILED its own error, or its time was over; TIMEOUT the
- * sandbox does not answer; LOST; PROTOCOL.
+ * A control operation on the idle session: a JSON object of texts, {"op":"vars"}, "get", "reset", "save" or "restore";
+ * dsandbox(3) has what each needs and answers. `timeout_ms` 0: 30 000; at most 600 000. Returns the JSON answer of at most
+ * 16 MiB (g_free), which comes from the sandbox and is not to be trusted. NULL: INVALID no such object; NOT_FOUND and
+ * CONFLICT what the operation needs in /sandbox is not there, or not as it needs it; FAILED its own error, or its time was
+ * over; TIMEOUT the sandbox does not answer; LOST; PROTOCOL; BUSY.
  */
 char *dsb_session_control(dsb_session *session, const char *op_json, guint timeout_ms, GError **error);
-/** The same with the answer as an object (json_object_put). */
-struct json_object *dsb_session_control_object(dsb_session *session, const char *op_json, guint timeout_ms,
-                                               GError **error);
 
 /**
  * FALSE when the container is gone (ended, killed, engine stopped, idle or life time over). Does not wait. Call it
@@ -77,8 +74,6 @@ const char *dsb_session_id(const dsb_session *session);
 const char *dsb_session_workdir(const dsb_session *session);
 /** JSON {id, container, backend, engine, image, policy{sha256,controls}, workdir, timing} (g_free). */
 char *dsb_session_info(const dsb_session *session);
-/** The same as an object (json_object_put). */
-struct json_object *dsb_session_info_object(const dsb_session *session);
 
 G_END_DECLS
 #endif

@@ -9,6 +9,7 @@
 #include "broker/snapshot.h"
 #include "client/socket_path.h"
 #include "common/names.h"
+#include "common/objects.h"
 #include "shared/deadlines.h"
 
 #include <string.h>

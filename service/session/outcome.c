@@ -2,6 +2,7 @@
 #include "session/outcome.h"
 
 #include "common/json.h"
+#include "common/objects.h"
 
 #include <string.h>
 

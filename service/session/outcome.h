@@ -6,6 +6,8 @@
 
 #include <dsandbox/dsandbox.h>
 
+struct json_object;
+
 G_BEGIN_DECLS
 
 /**

@@ -4,6 +4,7 @@
 
 #include "client/socket_path.h"
 #include "common/json.h"
+#include "common/objects.h"
 #include "session/outcome.h"
 
 #include <dsandbox/files.h>

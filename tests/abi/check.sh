@@ -3,14 +3,19 @@
 # What others compile and link against.
 #   check.sh headers INCLUDE_DIR       each public header compiles alone, pedantic, as C11, C17, C++11 and C++17;
 #                                      those for plugins without GLib
-#   check.sh library FILE.so INCLUDE_DIR   exports dsb_* alone, and they are what the public headers declare
+#   check.sh library FILE.so INCLUDE_DIR   exports dsb_* alone, and they are what the public headers declare, or, of
+#                                      the version DSANDBOX_PROGRAMS, common/objects.h
 #   check.sh words FILE.so...          no message speaks of an option of the program
 #   check.sh manual FILE.so PAGE       each function that it exports is in the page
 #   check.sh plugins FILE.so...         exports dsb_plugin_entry and nothing else
 set -eu
 
 exported() {
-	nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort -u
+	nm -D --defined-only "$1" | awk '$2 != "A" && !/@DSANDBOX_PROGRAMS$/ { sub(/@.*/, "", $3); print $3 }' | sort -u
+}
+
+of_our_programs() {
+	nm -D --defined-only "$1" | awk '$2 != "A" && /@DSANDBOX_PROGRAMS$/ { sub(/@.*/, "", $3); print $3 }' | sort -u
 }
 
 headers() {
@@ -74,6 +79,23 @@ library() {
 		}
 	done
 	wc -l <"$tmp"
+	of_our_programs "$1" >"$tmp"
+	test -s "$tmp"
+	while read -r name; do
+		if grep -qw "$name" "$2"/dsandbox/*.h || ! grep -qw "$name" "$2"/../common/objects.h; then
+			echo "$name is of our own programs, and has its place in common/objects.h alone" >&2
+			exit 1
+		fi
+	done <"$tmp"
+	if grep -n json_object "$2"/dsandbox/*.h; then
+		echo "public headers need no json-c" >&2
+		exit 1
+	fi
+	# Nobody else's can take its place: what is linked in is not looked for. Where there is no static one, that cannot be.
+	if [ "${DSB_TEST_STATIC_JSON:-1}" = 1 ] && nm -D --undefined-only "$1" | grep -E ' (json_|lh_|printbuf_|array_list_)'; then
+		echo "these names of json-c are taken from whoever has them" >&2
+		exit 1
+	fi
 }
 
 # Embedders have no command line: what the library and its backends say has no option in it.

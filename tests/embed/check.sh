@@ -88,6 +88,14 @@ for how in "cc -xc -std=c11" "cc -xc -std=c17" "c++ -xc++ -std=c++17"; do
 	wait
 done
 
+# A program with functions of its own that have names of json-c's.
+cc -rdynamic -o "$work/embed-json" "$top/examples/embed.c" "$top/tests/embed/json_names.c" \
+	$(pkg-config --cflags --libs dsandbox) >"$work/log" 2>&1
+ok "cc embed.c json_names.c" $?
+if [ -n "$DSB_BACKEND" ] && [ -z "${DSB_TEST_ALLOW:-}" ]; then
+	is "names of json-c's: prints" 0 42 "$work/embed-json"
+fi
+
 # Another language, which sees the library through its headers alone: for two engines, since it takes long to build.
 case $DSB_BACKEND in docker-api | podman)
 	if [ -z "${DSB_TEST_ALLOW:-}" ]; then

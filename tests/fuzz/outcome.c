@@ -4,6 +4,7 @@
  * service's answer, sent, and read by the program.
  */
 #include "client/internal.h"
+#include "common/objects.h"
 #include "common/strictjson.h"
 #include "fuzz.h"
 #include "run/result.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What programs read of a result, and that its JSON says the same. */
+#include "common/objects.h"
 #include "run/result.h"
 #include "run/user_report.h"
 
