@@ -2,6 +2,7 @@
 /* The sources of extra binds, as they are on this host just before the container is made. */
 #include "attest/bind_sources.h"
 
+#include "common/openat2.h"
 #include "common/strictjson.h"
 #include "policy/denied_places.h"
 #include "policy/fields.h"
@@ -11,10 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -98,13 +97,11 @@ static const char *problem_of(int handle, struct stat *st)
 
 static gboolean check(const char *source, struct dsb_identity *identity, GError **error)
 {
-    struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-                           .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
     struct stat st;
     const char *problem = dsb_bind_source_problem(source);
     if (problem != NULL)
         return refuse(source, problem, error);
-    int handle = (int) syscall(SYS_openat2, AT_FDCWD, source, &how, sizeof how);
+    int handle = dsb_openat2(AT_FDCWD, source, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, false);
     if (handle < 0 && errno == ELOOP)
         return refuse(source, "has a symbolic link in its path; give the real path", error);
     if (handle < 0 && (errno == ENOENT || errno == ENOTDIR))

@@ -2,12 +2,12 @@
 /* Opens files and directories below a hostile directory, and nothing outside of it. */
 #include "hostdir/safe_open.h"
 
+#include "common/openat2.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define OWNER 0700u
@@ -15,12 +15,7 @@
 int dsb_open_beneath(int dir, const char *path, int flags, mode_t mode)
 {
     int more = O_CLOEXEC | O_NOFOLLOW | ((flags & O_PATH) != 0 ? 0 : O_NONBLOCK | O_NOCTTY);
-    struct open_how how = {
-        .flags = (unsigned) (flags | more),
-        .mode = (flags & O_CREAT) != 0 ? mode : 0,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
-    };
-    return (int) syscall(SYS_openat2, dir, path, &how, sizeof how);
+    return dsb_openat2(dir, path, flags | more, mode, true);
 }
 
 /* For our own directories only; the superuser needs none of it. chmod by handle, since fchmod takes no O_PATH one. */

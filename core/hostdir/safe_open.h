@@ -10,7 +10,7 @@
  */
 
 /**
- * openat2 beneath `dir`: over no link, magic link or mount. O_CLOEXEC and O_NOFOLLOW are added, and O_NONBLOCK and
+ * dsb_openat2 beneath `dir`: over no link, magic link or mount. O_CLOEXEC and O_NOFOLLOW are added, and O_NONBLOCK and
  * O_NOCTTY, so that a FIFO or a terminal neither blocks nor binds us. Returns a descriptor, or -1 with errno.
  */
 int dsb_open_beneath(int dir, const char *path, int flags, mode_t mode);
