@@ -12,6 +12,7 @@
 #include "run/file_changes.h"
 
 #include <dsandbox/files.h>
+#include <dsandbox/run.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>

@@ -86,6 +86,15 @@ static void a_descriptor_is_written_up_to_its_bound(void **state)
     close(pipe_fds[0]);
     g_autofree char *old = text_of("f");
     assert_string_equal(old, "old");
+    int none[] = {-1, DSB_FD_NONE, fcntl(0, F_DUPFD_CLOEXEC, 500), open("/dev/null", O_WRONLY | O_CLOEXEC), open("/", O_PATH | O_CLOEXEC)};
+    close(none[2]);
+    for (gsize i = 0; i < G_N_ELEMENTS(none); i++) { /* not an empty file */
+        assert_false(dsb_files_write_fd(files, "new", none[i], 9, 0, &error));
+        assert_failed(&error, DSB_ERROR_INVALID);
+        assert_null(dsb_files_stat(files, "new", NULL));
+    }
+    close(none[3]);
+    close(none[4]);
     int in = open(outside, O_RDONLY | O_CLOEXEC);
     assert_true(dsb_files_write_fd(files, "f", in, 6, 0, &error));
     close(in);

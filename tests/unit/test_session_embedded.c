@@ -42,6 +42,29 @@ static void a_pipe_that_ended_does_not_cancel(void **state)
     close(fds[0]);
 }
 
+/* Neither empty input nor a cancel: it is said, and the session goes on. */
+static void bad_descriptors_are_said(void **state)
+{
+    (void) state;
+    dsb_session *session = open_session();
+    int closed = fcntl(0, F_DUPFD_CLOEXEC, 500);
+    close(closed);
+    const int bad[] = {-1, closed};
+    for (gsize i = 0; i < 2 * G_N_ELEMENTS(bad); i++) {
+        struct dsb_run_options one = DSB_RUN_OPTIONS_INIT;
+        struct dsb_request request = DSB_REQUEST_INIT;
+        request.code = "out hi";
+        request.code_size = strlen(request.code);
+        *(i % 2 == 0 ? &one.cancel_fd : &request.stdin_fd) = bad[i / 2];
+        g_autoptr(dsb_result) result = dsb_session_execute(session, &one, &request);
+        assert_true(g_error_matches(dsb_result_failure(result), DSB_ERROR, DSB_ERROR_INVALID));
+        assert_non_null(strstr(dsb_result_failure(result)->message, i % 2 == 0 ? "cancel_fd: " : "stdin_fd: "));
+        assert_int_equal(dsb_result_status(result), DSB_STATUS_ERROR);
+    }
+    assert_run(session, "out hi", "ok", "kept");
+    dsb_session_close(session);
+}
+
 /* What a callback, or another thread, sees of a session that is at work. */
 struct witness {
     dsb_session *session;
@@ -177,6 +200,18 @@ static void nothing_lands_on_the_standard_descriptors(void **state)
     dsb_result *failure = NULL;
     dsb_session *session = dsb_session_open(policy, &options, &failure);
     int fd = dsb_session_fd(session);
+    struct dsb_request request = DSB_REQUEST_INIT;
+    request.code = "out hi";
+    request.code_size = strlen(request.code);
+    request.stdin_fd = 0; /* what holds its place meanwhile is none of the caller's */
+    g_autoptr(dsb_result) fed = dsb_session_execute(session, NULL, &request);
+    request.stdin_fd = DSB_FD_NONE;
+    dsb_execution *execution = dsb_session_start(session, NULL, &request);
+    int loop_fd = dsb_execution_fd(execution);
+    while (!dsb_execution_step(execution))
+        poll(&(struct pollfd){dsb_execution_fd(execution), POLLIN, 0}, 1, dsb_execution_timeout_ms(execution));
+    g_autoptr(dsb_result) ran = dsb_execution_result(execution);
+    dsb_execution_free(execution);
     gboolean open_fd = FALSE;
     for (int i = 0; i < 3; i++)
         open_fd |= fcntl(i, F_GETFD) >= 0;
@@ -186,8 +221,10 @@ static void nothing_lands_on_the_standard_descriptors(void **state)
         close(kept[i]);
     }
     assert_non_null(session);
-    assert_true(fd > 2);
+    assert_true(fd > 2 && loop_fd > 2);
     assert_false(open_fd);
+    assert_true(g_error_matches(dsb_result_failure(fed), DSB_ERROR, DSB_ERROR_INVALID));
+    assert_int_equal(dsb_result_status(ran), DSB_STATUS_OK);
 }
 
 static guint open_descriptors(void)
@@ -247,6 +284,7 @@ int main(void)
         TEST(runs_in_several_threads), /* first, while nothing has been found out yet */
         TEST(a_cancel_goes_to_the_code),
         TEST(a_pipe_that_ended_does_not_cancel),
+        TEST(bad_descriptors_are_said),
         TEST(a_callback_cannot_use_its_session),
         TEST(another_thread_is_told_to_wait),
         TEST(a_forked_child_ends_nothing),
