@@ -19,6 +19,8 @@ struct wish {
     char *name, *deadline;
     struct dsb_pair labels[3];
     struct dsb_bind binds[2];
+    const struct dsb_pair *label_list[3];
+    const struct dsb_bind *bind_list[2];
     struct dsb_spec spec;
 };
 
@@ -27,21 +29,25 @@ static void wish_init(struct contract *c, struct wish *wish)
     static const char *const argv[] = {"/bin/sleep", "60", NULL};
     wish->name = g_strdup_printf("dsb-contract-%d-%u", (int) getpid(), ++c->count);
     wish->deadline = g_strdup_printf("%" G_GINT64_FORMAT, c->deadline);
-    wish->labels[0] = (struct dsb_pair){DSB_LABEL_OWNER, c->owner};
-    wish->labels[1] = (struct dsb_pair){DSB_LABEL_SESSION, "s1"};
-    wish->labels[2] = (struct dsb_pair){DSB_LABEL_DEADLINE, wish->deadline};
-    wish->binds[0] = (struct dsb_bind){c->volume, "/sandbox", FALSE};
-    wish->binds[1] = (struct dsb_bind){c->volume, "/opt/dsandbox", TRUE};
+    wish->labels[0] = (struct dsb_pair){sizeof(struct dsb_pair), DSB_LABEL_OWNER, c->owner};
+    wish->labels[1] = (struct dsb_pair){sizeof(struct dsb_pair), DSB_LABEL_SESSION, "s1"};
+    wish->labels[2] = (struct dsb_pair){sizeof(struct dsb_pair), DSB_LABEL_DEADLINE, wish->deadline};
+    wish->binds[0] = (struct dsb_bind){sizeof(struct dsb_bind), c->volume, "/sandbox", FALSE};
+    wish->binds[1] = (struct dsb_bind){sizeof(struct dsb_bind), c->volume, "/opt/dsandbox", TRUE};
+    for (gsize i = 0; i < G_N_ELEMENTS(wish->labels); i++)
+        wish->label_list[i] = &wish->labels[i];
+    for (gsize i = 0; i < G_N_ELEMENTS(wish->binds); i++)
+        wish->bind_list[i] = &wish->binds[i];
     wish->spec = (struct dsb_spec){.struct_size = sizeof wish->spec,
                                    .required = c->plugin->enforces,
                                    .name = wish->name,
                                    .image = c->image,
-                                   .labels = wish->labels,
+                                   .labels = wish->label_list,
                                    .n_labels = 3,
                                    .argv = argv,
                                    .workdir = "/sandbox",
                                    .hostname = "sandbox",
-                                   .binds = wish->binds,
+                                   .binds = wish->bind_list,
                                    .n_binds = 2,
                                    .tmp_bytes = 64 << 20,
                                    .small_tmp_bytes = 64 << 10,

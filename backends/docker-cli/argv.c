@@ -144,16 +144,16 @@ GPtrArray *dsbc_create_argv(const struct dsb_spec *spec, const struct dsbc_facts
     dsbc_add(argv, "--name=%s", spec->name);
     dsbc_add(argv, "--hostname=%s", spec->hostname);
     for (gsize i = 0; i < spec->n_labels; i++)
-        dsbc_add(argv, "--label=%s=%s", spec->labels[i].name, spec->labels[i].value);
+        dsbc_add(argv, "--label=%s=%s", spec->labels[i]->name, spec->labels[i]->value);
     for (gsize i = 0; i < spec->n_env; i++)
-        dsbc_add(argv, "--env=%s=%s", spec->env[i].name, spec->env[i].value);
+        dsbc_add(argv, "--env=%s=%s", spec->env[i]->name, spec->env[i]->value);
     add_isolation(argv, spec, facts);
     add_limits(argv, spec, facts->info.limits_available);
     add_tmpfs(argv, "/tmp", spec->tmp_bytes, spec->tmp_exec, "1777", facts->podman);
     add_tmpfs(argv, "/run", spec->small_tmp_bytes, FALSE, "0755", facts->podman);
     add_tmpfs(argv, "/var/tmp", spec->small_tmp_bytes, FALSE, "1777", facts->podman);
     for (gsize i = 0; i < spec->n_binds; i++)
-        add_bind(argv, &spec->binds[i], i == 0, facts);
+        add_bind(argv, spec->binds[i], i == 0, facts);
     dsbc_add(argv, "--rm");
     dsbc_add(argv, "--log-driver=none");
     dsbc_add(argv, "--restart=no");

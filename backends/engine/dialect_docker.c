@@ -79,9 +79,9 @@ static json_object *make_mounts(const struct dsb_spec *spec)
         dsbe_put_bool(options, "NonRecursive", TRUE);
         json_object *mount = json_object_new_object();
         dsbe_put_string(mount, "Type", "bind");
-        dsbe_put_string(mount, "Source", spec->binds[i].source);
-        dsbe_put_string(mount, "Target", spec->binds[i].target);
-        dsbe_put_bool(mount, "ReadOnly", spec->binds[i].read_only);
+        dsbe_put_string(mount, "Source", spec->binds[i]->source);
+        dsbe_put_string(mount, "Target", spec->binds[i]->target);
+        dsbe_put_bool(mount, "ReadOnly", spec->binds[i]->read_only);
         dsbe_put(mount, "BindOptions", options);
         json_object_array_add(list, mount);
     }
@@ -172,13 +172,13 @@ static json_object *create_body(const struct dsb_spec *spec, const struct dsbe_f
     dsbe_put(body, "Cmd", command);
     json_object *env = json_object_new_array();
     for (gsize i = 0; i < spec->n_env; i++) {
-        g_autofree char *entry = g_strconcat(spec->env[i].name, "=", spec->env[i].value, NULL);
+        g_autofree char *entry = g_strconcat(spec->env[i]->name, "=", spec->env[i]->value, NULL);
         json_object_array_add(env, json_object_new_string(entry));
     }
     dsbe_put(body, "Env", env);
     json_object *labels = json_object_new_object();
     for (gsize i = 0; i < spec->n_labels; i++)
-        dsbe_put_string(labels, spec->labels[i].name, spec->labels[i].value);
+        dsbe_put_string(labels, spec->labels[i]->name, spec->labels[i]->value);
     dsbe_put(body, "Labels", labels);
     static const char *const yes[] = {"AttachStdin", "AttachStdout", "AttachStderr", "OpenStdin", "StdinOnce"};
     for (gsize i = 0; i < G_N_ELEMENTS(yes); i++)

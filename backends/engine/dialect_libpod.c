@@ -125,11 +125,11 @@ static json_object *make_mounts(const struct dsb_spec *spec)
     json_object *list = json_object_new_array();
     for (gsize i = 0; i < spec->n_binds; i++) {
         json_object *mount = json_object_new_object();
-        dsbe_put_string(mount, "destination", spec->binds[i].target);
+        dsbe_put_string(mount, "destination", spec->binds[i]->target);
         dsbe_put_string(mount, "type", "bind");
-        dsbe_put_string(mount, "source", spec->binds[i].source);
+        dsbe_put_string(mount, "source", spec->binds[i]->source);
         dsbe_put(mount, "options",
-                 dsbe_strings("bind", "rprivate", spec->binds[i].read_only ? "ro" : "rw", "nosuid", "nodev", NULL));
+                 dsbe_strings("bind", "rprivate", spec->binds[i]->read_only ? "ro" : "rw", "nosuid", "nodev", NULL));
         json_object_array_add(list, mount);
     }
     add_tmpfs(list, "/tmp", spec->tmp_bytes, spec->tmp_exec, "1777");
@@ -191,11 +191,11 @@ static void put_process(json_object *body, const struct dsb_spec *spec)
     dsbe_put(body, "command", command);
     json_object *env = json_object_new_object();
     for (gsize i = 0; i < spec->n_env; i++)
-        dsbe_put_string(env, spec->env[i].name, spec->env[i].value);
+        dsbe_put_string(env, spec->env[i]->name, spec->env[i]->value);
     dsbe_put(body, "env", env);
     json_object *labels = json_object_new_object();
     for (gsize i = 0; i < spec->n_labels; i++)
-        dsbe_put_string(labels, spec->labels[i].name, spec->labels[i].value);
+        dsbe_put_string(labels, spec->labels[i]->name, spec->labels[i]->value);
     dsbe_put(body, "labels", labels);
     g_autofree char *user = g_strdup_printf("%u:%u", spec->uid, spec->gid);
     dsbe_put_string(body, "user", user);

@@ -63,15 +63,15 @@ void dsbe_observe_mounts(json_object *root, const struct dsb_spec *spec, struct 
         if (strcmp(type, "tmpfs") == 0 && is_our_tmpfs(target))
             continue;
         gsize k = 0;
-        while (k < spec->n_binds && !same_path(spec->binds[k].target, target))
+        while (k < spec->n_binds && !same_path(spec->binds[k]->target, target))
             k++;
-        if (k == spec->n_binds || strcmp(type, "bind") != 0 || !same_path(spec->binds[k].source, source) ||
-            (writable && spec->binds[k].read_only)) {
+        if (k == spec->n_binds || strcmp(type, "bind") != 0 || !same_path(spec->binds[k]->source, source) ||
+            (writable && spec->binds[k]->read_only)) {
             observed->foreign_mounts++;
             continue;
         }
         if (k == 0)
-            observed->volume_present = writable || spec->binds[0].read_only;
+            observed->volume_present = writable || spec->binds[0]->read_only;
         if (k == 1)
             observed->guest_read_only = !writable;
     }

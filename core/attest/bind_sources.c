@@ -120,10 +120,10 @@ gboolean dsb_bind_sources_check(const struct dsb_spec *spec, struct dsb_host_fac
 {
     gsize fixed = dsb_fixed_binds(spec);
     for (gsize i = fixed; i < spec->n_binds; i++) {
-        const char *source = spec->binds[i].source;
+        const char *source = spec->binds[i]->source;
         if (i - fixed >= G_N_ELEMENTS(host->binds))
             return refuse(source, "is one too many", error);
-        if (strcmp(source, spec->binds[0].source) == 0) /* same_path: the session directory, which we hold */
+        if (strcmp(source, spec->binds[0]->source) == 0) /* same_path: the session directory, which we hold */
             host->binds[i - fixed] = (struct dsb_identity){host->volume_dev, host->volume_ino};
         else if (!check(source, &host->binds[i - fixed], error))
             return FALSE;

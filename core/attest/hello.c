@@ -334,7 +334,7 @@ static void read_mounts(struct reader *reader, const struct dsb_spec *spec, cons
         dsb_mounts_observe(mounts, n, spec, out, foreign);
     gsize fixed = dsb_fixed_binds(spec);
     for (gsize i = fixed; reader->problem == NULL && host != NULL && i < spec->n_binds; i++)
-        check_bind(dsb_mounts_at(mounts, n, spec->binds[i].target), &host->binds[i - fixed], out);
+        check_bind(dsb_mounts_at(mounts, n, spec->binds[i]->target), &host->binds[i - fixed], out);
 }
 
 /* The directory at /sandbox must be the very one that we made, not one of that name on another machine or disk. */

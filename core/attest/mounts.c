@@ -81,8 +81,8 @@ const struct dsb_mount *dsb_mounts_at(const struct dsb_mount *mounts, gsize n, c
 static const struct dsb_bind *bind_at(const struct dsb_spec *spec, const char *target)
 {
     for (gsize i = 0; i < spec->n_binds; i++) {
-        if (strcmp(spec->binds[i].target, target) == 0)
-            return &spec->binds[i];
+        if (strcmp(spec->binds[i]->target, target) == 0)
+            return spec->binds[i];
     }
     return NULL;
 }
@@ -181,7 +181,7 @@ void dsb_mounts_observe(const struct dsb_mount *mounts, gsize n, const struct ds
     const struct dsb_mount *root = dsb_mounts_at(mounts, n, "/");
     if (root == NULL)
         return; /* not a mount table */
-    const struct dsb_mount *guest = dsb_mounts_at(mounts, n, spec->binds[1].target);
+    const struct dsb_mount *guest = dsb_mounts_at(mounts, n, spec->binds[1]->target);
     const struct dsb_mount *shm = dsb_mounts_at(mounts, n, "/dev/shm");
     gboolean root_read_only = is_read_only(root);
 
@@ -190,8 +190,8 @@ void dsb_mounts_observe(const struct dsb_mount *mounts, gsize n, const struct ds
     out->guest_read_only = guest != NULL ? is_read_only(guest) : root_read_only;
     out->volume_present = TRUE;
     for (gsize i = 0; i < spec->n_binds; i++) {
-        const struct dsb_mount *mount = dsb_mounts_at(mounts, n, spec->binds[i].target);
-        if (i != 1 && (mount == NULL || (!spec->binds[i].read_only && is_read_only(mount))))
+        const struct dsb_mount *mount = dsb_mounts_at(mounts, n, spec->binds[i]->target);
+        if (i != 1 && (mount == NULL || (!spec->binds[i]->read_only && is_read_only(mount))))
             out->volume_present = FALSE;
     }
     out->foreign_mounts = 0;

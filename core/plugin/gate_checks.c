@@ -92,11 +92,12 @@ gboolean dsb_check_image(const char *image)
     return TRUE;
 }
 
-static gboolean pairs_ok(const struct dsb_pair *pairs, gsize n)
+static gboolean pairs_ok(const struct dsb_pair *const *pairs, gsize n)
 {
     for (gsize i = 0; i < n; i++) {
-        if (pairs == NULL || pairs[i].name == NULL || *pairs[i].name == '\0' || strchr(pairs[i].name, '=') != NULL ||
-            pairs[i].value == NULL)
+        const struct dsb_pair *pair = pairs != NULL ? pairs[i] : NULL;
+        if (pair == NULL || pair->struct_size != sizeof *pair || pair->name == NULL || *pair->name == '\0' ||
+            strchr(pair->name, '=') != NULL || pair->value == NULL)
             return FALSE;
     }
     return TRUE;
@@ -127,10 +128,12 @@ const char *dsb_check_spec(const struct dsb_spec *spec)
     if (spec->workdir == NULL || *spec->workdir != '/' || spec->hostname == NULL || *spec->hostname == '\0')
         return "working directory and host name must be given";
     if (!pairs_ok(spec->labels, spec->n_labels) || !pairs_ok(spec->env, spec->n_env))
-        return "a label or environment variable has no name or value";
+        return "a label or environment variable has no size, name or value";
     for (gsize i = 0; i < spec->n_binds; i++) {
-        if (spec->binds == NULL || !bind_path_ok(spec->binds[i].source) || !bind_path_ok(spec->binds[i].target))
-            return "a bind path is not absolute or has a character that is not allowed";
+        const struct dsb_bind *bind = spec->binds != NULL ? spec->binds[i] : NULL;
+        if (bind == NULL || bind->struct_size != sizeof *bind || !bind_path_ok(bind->source) ||
+            !bind_path_ok(bind->target))
+            return "a bind has no size, or a path that is not absolute or has a character that is not allowed";
     }
     if (spec->uid == 0 || spec->gid == 0)
         return "the user must not be root";

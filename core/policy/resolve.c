@@ -18,9 +18,9 @@
 
 struct dsb_resolved_store {
     GStringChunk *strings;
-    GArray *env;    /* struct dsb_pair */
-    GArray *labels; /* struct dsb_pair */
-    GArray *binds;  /* struct dsb_bind */
+    GPtrArray *env;    /* struct dsb_pair */
+    GPtrArray *labels; /* struct dsb_pair */
+    GPtrArray *binds;  /* struct dsb_bind */
     const char *argv[2];
 };
 
@@ -29,9 +29,9 @@ void dsb_resolved_free(struct dsb_resolved *resolved)
     if (resolved == NULL)
         return;
     g_string_chunk_free(resolved->store->strings);
-    g_array_unref(resolved->store->env);
-    g_array_unref(resolved->store->labels);
-    g_array_unref(resolved->store->binds);
+    g_ptr_array_unref(resolved->store->env);
+    g_ptr_array_unref(resolved->store->labels);
+    g_ptr_array_unref(resolved->store->binds);
     g_free(resolved->store);
     g_free(resolved);
 }
@@ -41,9 +41,9 @@ static struct dsb_resolved *resolved_new(void)
     struct dsb_resolved *resolved = g_new0(struct dsb_resolved, 1);
     resolved->store = g_new0(struct dsb_resolved_store, 1);
     resolved->store->strings = g_string_chunk_new(4096);
-    resolved->store->env = g_array_new(FALSE, TRUE, sizeof(struct dsb_pair));
-    resolved->store->labels = g_array_new(FALSE, TRUE, sizeof(struct dsb_pair));
-    resolved->store->binds = g_array_new(FALSE, TRUE, sizeof(struct dsb_bind));
+    resolved->store->env = g_ptr_array_new_with_free_func(g_free);
+    resolved->store->labels = g_ptr_array_new_with_free_func(g_free);
+    resolved->store->binds = g_ptr_array_new_with_free_func(g_free);
     return resolved;
 }
 
@@ -87,17 +87,18 @@ static gboolean check_input(const struct dsb_resolve_input *input, GError **erro
     return TRUE;
 }
 
-static void put_pair(struct dsb_resolved *resolved, GArray *pairs, const char *name, const char *value)
+static void put_pair(struct dsb_resolved *resolved, GPtrArray *pairs, const char *name, const char *value)
 {
     for (unsigned i = 0; i < pairs->len; i++) {
-        struct dsb_pair *pair = &g_array_index(pairs, struct dsb_pair, i);
+        struct dsb_pair *pair = pairs->pdata[i];
         if (strcmp(pair->name, name) == 0) {
             pair->value = keep(resolved, value);
             return;
         }
     }
-    struct dsb_pair pair = {keep(resolved, name), keep(resolved, value)};
-    g_array_append_val(pairs, pair);
+    struct dsb_pair *pair = g_new(struct dsb_pair, 1);
+    *pair = (struct dsb_pair){(uint32_t) sizeof *pair, keep(resolved, name), keep(resolved, value)};
+    g_ptr_array_add(pairs, pair);
 }
 
 static void default_env(struct dsb_resolved *resolved)
@@ -105,7 +106,9 @@ static void default_env(struct dsb_resolved *resolved)
     /* Maths libraries start a thread per host core otherwise, which the task limit and the quota both punish. */
     uint64_t threads = (resolved->spec.cpu_quota_us + DSB_CPU_PERIOD_US - 1) / DSB_CPU_PERIOD_US;
     g_autofree char *count = g_strdup_printf("%" G_GUINT64_FORMAT, threads);
-    const struct dsb_pair defaults[] = {
+    const struct {
+        const char *name, *value;
+    } defaults[] = {
         {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
         {"HOME", "/tmp"},
         {"USER", "sandbox"}, /* an arbitrary uid has no name in the image */
@@ -125,7 +128,7 @@ static void default_env(struct dsb_resolved *resolved)
 
 static void add_labels(struct dsb_resolved *resolved, const struct dsb_resolve_input *input)
 {
-    GArray *labels = resolved->store->labels;
+    GPtrArray *labels = resolved->store->labels;
     g_autofree char *deadline = g_strdup_printf("%" G_GINT64_FORMAT, (gint64) input->deadline);
     put_pair(resolved, labels, "dsandbox", "1");
     put_pair(resolved, labels, DSB_LABEL_OWNER, input->owner);
@@ -135,16 +138,17 @@ static void add_labels(struct dsb_resolved *resolved, const struct dsb_resolve_i
 
 static void add_bind(struct dsb_resolved *resolved, const char *source, const char *target, gboolean read_only)
 {
-    struct dsb_bind bind = {keep(resolved, source), keep(resolved, target), read_only};
-    g_array_append_val(resolved->store->binds, bind);
+    struct dsb_bind *bind = g_new(struct dsb_bind, 1);
+    *bind = (struct dsb_bind){(uint32_t) sizeof *bind, keep(resolved, source), keep(resolved, target), read_only};
+    g_ptr_array_add(resolved->store->binds, bind);
 }
 
 /* The extra bind that `target` is equal to, inside or around, or NULL. */
 static const struct dsb_bind *crossing(const struct dsb_resolved *resolved, const char *target)
 {
-    const GArray *binds = resolved->store->binds;
+    const GPtrArray *binds = resolved->store->binds;
     for (gsize i = dsb_fixed_binds(&resolved->spec); i < binds->len; i++) {
-        const struct dsb_bind *bind = &g_array_index(binds, struct dsb_bind, i);
+        const struct dsb_bind *bind = binds->pdata[i];
         if (dsb_path_below(bind->target, target) || dsb_path_below(target, bind->target))
             return bind;
     }
@@ -197,7 +201,7 @@ static void add_name_files(struct dsb_resolved *resolved, const struct dsb_resol
 static gboolean check_bind_target(const struct dsb_resolved *resolved, gsize fixed, const char *target, GError **error)
 {
     for (gsize i = 0; i < fixed; i++)
-        if (strcmp(g_array_index(resolved->store->binds, struct dsb_bind, i).target, target) == 0)
+        if (strcmp(((const struct dsb_bind *) resolved->store->binds->pdata[i])->target, target) == 0)
             return dsb_invalid("binds", target, "is a file of dsandbox's own; choose another target", error);
     return TRUE;
 }
@@ -299,11 +303,11 @@ static void point_spec(struct dsb_resolved *resolved, const struct dsb_resolve_i
     spec->argv = store->argv;
     spec->workdir = SANDBOX_DIR;
     spec->hostname = "sandbox";
-    spec->labels = (const struct dsb_pair *) (void *) store->labels->data;
+    spec->labels = (const struct dsb_pair *const *) store->labels->pdata;
     spec->n_labels = store->labels->len;
-    spec->env = (const struct dsb_pair *) (void *) store->env->data;
+    spec->env = (const struct dsb_pair *const *) store->env->pdata;
     spec->n_env = store->env->len;
-    spec->binds = (const struct dsb_bind *) (void *) store->binds->data;
+    spec->binds = (const struct dsb_bind *const *) store->binds->pdata;
     spec->n_binds = store->binds->len;
     spec->rootfs_read_only = TRUE;
     spec->no_new_privs = TRUE;

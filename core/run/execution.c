@@ -85,7 +85,7 @@ static gboolean queue_command(struct dsb_wire *wire, enum dsb_frame_type type, u
 static void add_environment(GByteArray *command, const struct dsb_spec *spec)
 {
     for (gsize i = 0; i < spec->n_env; i++)
-        dsb_command_add_variable(command, spec->env[i].name, strlen(spec->env[i].name), spec->env[i].value);
+        dsb_command_add_variable(command, spec->env[i]->name, strlen(spec->env[i]->name), spec->env[i]->value);
 }
 
 /* The code, with the whole environment; in a session, with what this execution has besides. */

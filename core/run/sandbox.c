@@ -278,7 +278,7 @@ static gboolean not_created(const struct dsb_spec *spec, GError **error)
 {
     if (error == NULL || *error == NULL || spec->n_binds == 0)
         return FALSE;
-    const char *base = spec->binds[0].source;
+    const char *base = spec->binds[0]->source;
     g_autofree char *lower = g_ascii_strdown((*error)->message, -1);
     if (strstr((*error)->message, base) == NULL ||
         (strstr(lower, "no such file or directory") == NULL && strstr(lower, "does not exist") == NULL))

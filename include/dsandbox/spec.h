@@ -50,8 +50,13 @@ enum dsb_control {
 
 enum dsb_network { DSB_NETWORK_NONE = 0, DSB_NETWORK_FULL = 1 };
 
+/*
+ * What comes in arrays comes as pointers, each to a structure that says its own size: it may grow.
+ */
+
 /** One bind mount. Paths are absolute and have no `..`, comma, colon, quote or control character. */
 struct dsb_bind {
+    uint32_t struct_size;
     const char *source; /**< on the engine's host */
     const char *target; /**< in the container */
     int read_only;
@@ -59,6 +64,7 @@ struct dsb_bind {
 
 /** One environment variable or label. */
 struct dsb_pair {
+    uint32_t struct_size;
     const char *name;
     const char *value;
 };
@@ -74,15 +80,15 @@ struct dsb_spec {
 
     const char *name;  /**< container name, `dsb-` and 26 random characters */
     const char *image; /**< as `prepare` resolved it: an id or digest */
-    const struct dsb_pair *labels;
+    const struct dsb_pair *const *labels; /**< `n_labels` pointers */
     size_t n_labels;
     const char *const *argv; /**< entry point and arguments, NULL-terminated; replaces the image's */
-    const struct dsb_pair *env;
+    const struct dsb_pair *const *env;
     size_t n_env;
     const char *workdir;  /**< inside, `/sandbox` */
     const char *hostname; /**< inside */
 
-    const struct dsb_bind *binds; /**< [0] is the session directory, [1] the guest directory, [2] /etc/hosts */
+    const struct dsb_bind *const *binds; /**< [0] is the session directory, [1] the guest directory, [2] /etc/hosts */
     size_t n_binds;
 
     uint64_t tmp_bytes;       /**< tmpfs at /tmp: rw,noexec,nosuid,nodev,mode=1777; see tmp_exec */

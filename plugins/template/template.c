@@ -130,8 +130,8 @@ static struct container **find(struct engine *engine, const char *id)
 static const char *label(const struct dsb_spec *spec, const char *name)
 {
     for (size_t i = 0; i < spec->n_labels; i++) {
-        if (strcmp(spec->labels[i].name, name) == 0)
-            return spec->labels[i].value;
+        if (strcmp(spec->labels[i]->name, name) == 0)
+            return spec->labels[i]->value;
     }
     return "";
 }
@@ -139,8 +139,8 @@ static const char *label(const struct dsb_spec *spec, const char *name)
 /* YOURS: the engine's own words for the spec. What cannot be said in them fails `create`. */
 static void build(const struct dsb_spec *spec, struct dsb_observed *made)
 {
-    made->volume_present = spec->n_binds > 0 && !spec->binds[0].read_only;
-    made->guest_read_only = spec->n_binds > 1 && spec->binds[1].read_only;
+    made->volume_present = spec->n_binds > 0 && !spec->binds[0]->read_only;
+    made->guest_read_only = spec->n_binds > 1 && spec->binds[1]->read_only;
     made->foreign_mounts = leaks("mount") ? 1 : 0;
     made->tmp_bytes = spec->tmp_bytes;
     made->small_tmp_bytes = spec->small_tmp_bytes;

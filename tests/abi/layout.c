@@ -10,13 +10,15 @@
 #define MEMBER(type, member, offset) _Static_assert(offsetof(struct type, member) == (offset), #type "." #member)
 
 #if defined(__LP64__)
-SIZE(dsb_bind, 24);
-MEMBER(dsb_bind, source, 0);
-MEMBER(dsb_bind, target, 8);
-MEMBER(dsb_bind, read_only, 16);
-SIZE(dsb_pair, 16);
-MEMBER(dsb_pair, name, 0);
-MEMBER(dsb_pair, value, 8);
+SIZE(dsb_bind, 32);
+MEMBER(dsb_bind, struct_size, 0);
+MEMBER(dsb_bind, source, 8);
+MEMBER(dsb_bind, target, 16);
+MEMBER(dsb_bind, read_only, 24);
+SIZE(dsb_pair, 24);
+MEMBER(dsb_pair, struct_size, 0);
+MEMBER(dsb_pair, name, 8);
+MEMBER(dsb_pair, value, 16);
 SIZE(dsb_spec, 256);
 MEMBER(dsb_spec, struct_size, 0);
 MEMBER(dsb_spec, required, 8);

@@ -99,12 +99,13 @@ static const char *open_profile(void)
 }
 
 /** Makes one control weaker. `binds` has room for one more than the spec has. */
-static void weaken(struct dsb_spec *spec, struct dsb_bind *binds, int control)
+static void weaken(struct dsb_spec *spec, const struct dsb_bind **binds, int control)
 {
+    static const struct dsb_bind more = {sizeof more, "/usr", "/mnt", TRUE};
     switch (control) {
     case DSB_CONTROL_VOLUME:
         memcpy(binds, spec->binds, spec->n_binds * sizeof *binds);
-        binds[spec->n_binds] = (struct dsb_bind){"/usr", "/mnt", TRUE};
+        binds[spec->n_binds] = &more;
         spec->binds = binds;
         spec->n_binds++;
         return;
@@ -160,7 +161,7 @@ static void weaken(struct dsb_spec *spec, struct dsb_bind *binds, int control)
 static int liar_create(void *backend, const struct dsb_spec *spec, struct dsb_created *created,
                        struct dsb_plugin_error *error)
 {
-    g_autofree struct dsb_bind *binds = g_new0(struct dsb_bind, spec->n_binds + 1);
+    g_autofree const struct dsb_bind **binds = g_new0(const struct dsb_bind *, spec->n_binds + 1);
     struct dsb_spec built = *spec;
     weaken(&built, binds, control_of("DSB_TEST_LIE"));
     return wrap_create(backend, &built, created, error);
@@ -170,7 +171,7 @@ static int liar_create(void *backend, const struct dsb_spec *spec, struct dsb_cr
 static void claim(const struct dsb_spec *spec, struct dsb_observed *observed, int control, gboolean weaker)
 {
     struct dsb_spec wanted = *spec;
-    g_autofree struct dsb_bind *binds = g_new0(struct dsb_bind, spec->n_binds + 1);
+    g_autofree const struct dsb_bind **binds = g_new0(const struct dsb_bind *, spec->n_binds + 1);
     if (weaker)
         weaken(&wanted, binds, control);
     observed->known |= DSB_BIT(control);

@@ -97,8 +97,8 @@ static struct container *need(const struct engine *engine, const char *id, struc
 static const char *label(const struct dsb_spec *spec, const char *name)
 {
     for (gsize i = 0; i < spec->n_labels; i++) {
-        if (g_str_equal(spec->labels[i].name, name))
-            return spec->labels[i].value;
+        if (g_str_equal(spec->labels[i]->name, name))
+            return spec->labels[i]->value;
     }
     return "";
 }
@@ -107,8 +107,8 @@ static const char *label(const struct dsb_spec *spec, const char *name)
 static void translate(const struct dsb_spec *spec, struct dsb_observed *facts)
 {
     facts->known = DSB_CONTROLS_ALL & ~DSB_CONTROLS_CORE;
-    facts->volume_present = spec->n_binds > 0 && !spec->binds[0].read_only;
-    facts->guest_read_only = spec->n_binds > 1 && spec->binds[1].read_only;
+    facts->volume_present = spec->n_binds > 0 && !spec->binds[0]->read_only;
+    facts->guest_read_only = spec->n_binds > 1 && spec->binds[1]->read_only;
     facts->tmp_bytes = spec->tmp_bytes;
     facts->small_tmp_bytes = spec->small_tmp_bytes;
     facts->shm_bytes = spec->shm_bytes;

@@ -20,7 +20,7 @@ struct mutation {
 
 static void add_bind(struct mutation *m, const char *source, const char *target)
 {
-    m->binds[m->spec.n_binds++] = (struct dsb_bind){source, target, TRUE};
+    m->binds[m->spec.n_binds++] = (struct dsb_bind){sizeof(struct dsb_bind), source, target, TRUE};
 }
 
 static void binds(struct mutation *m) { add_bind(m, "/usr", "/mnt"); }
@@ -103,8 +103,8 @@ static void hostname(struct mutation *m) { m->spec.hostname = g_get_host_name();
 
 static void env(struct mutation *m)
 {
-    m->env[m->spec.n_env++] = (struct dsb_pair){"DSBX_CANARY", g_getenv("DSBX_CANARY")};
-    m->env[m->spec.n_env++] = (struct dsb_pair){"PYTHONPATH", "/tmp"};
+    m->env[m->spec.n_env++] = (struct dsb_pair){sizeof(struct dsb_pair), "DSBX_CANARY", g_getenv("DSBX_CANARY")};
+    m->env[m->spec.n_env++] = (struct dsb_pair){sizeof(struct dsb_pair), "PYTHONPATH", "/tmp"};
 }
 
 /* Ready later than it could be. */
@@ -141,11 +141,19 @@ static int mutant_create(void *backend, const struct dsb_spec *spec, struct dsb_
     const char *name = g_getenv("DSB_TEST_MUTATE");
     g_autofree struct dsb_bind *more_binds = g_new0(struct dsb_bind, spec->n_binds + 1);
     g_autofree struct dsb_pair *more_env = g_new0(struct dsb_pair, spec->n_env + 2);
+    g_autofree const struct dsb_bind **bind_list = g_new(const struct dsb_bind *, spec->n_binds + 1);
+    g_autofree const struct dsb_pair **env_list = g_new(const struct dsb_pair *, spec->n_env + 2);
     struct mutation m = {.spec = *spec, .binds = more_binds, .env = more_env};
-    memcpy(more_binds, spec->binds, spec->n_binds * sizeof *more_binds);
-    memcpy(more_env, spec->env, spec->n_env * sizeof *more_env);
-    m.spec.binds = more_binds;
-    m.spec.env = more_env;
+    for (gsize i = 0; i <= spec->n_binds; i++) {
+        bind_list[i] = &more_binds[i];
+        more_binds[i] = i < spec->n_binds ? *spec->binds[i] : more_binds[i];
+    }
+    for (gsize i = 0; i < spec->n_env + 2; i++) {
+        env_list[i] = &more_env[i];
+        more_env[i] = i < spec->n_env ? *spec->env[i] : more_env[i];
+    }
+    m.spec.binds = bind_list;
+    m.spec.env = env_list;
     gboolean known = name == NULL;
     for (gsize i = 0; i < G_N_ELEMENTS(table) && !known; i++) {
         known = strcmp(table[i].name, name) == 0;

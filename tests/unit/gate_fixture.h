@@ -4,6 +4,7 @@
 #define DSB_TEST_GATE_FIXTURE_H
 
 #include "plugin/gate.h"
+#include "spec_parts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +20,9 @@
 #include <dsandbox/admin.h>
 
 static const char *const argv[] = {"/opt/dsandbox/dsb-init", NULL};
-static const struct dsb_bind binds[] = {{"/tmp", "/sandbox", FALSE}, {"/usr", "/opt/dsandbox", TRUE}};
-static const struct dsb_pair labels[] = {{DSB_LABEL_OWNER, "me"}, {DSB_LABEL_SESSION, "s"}, {DSB_LABEL_DEADLINE, "7"}};
+static const struct dsb_bind *const binds[] = {BIND("/tmp", "/sandbox", FALSE), BIND("/usr", "/opt/dsandbox", TRUE)};
+static const struct dsb_pair *const labels[] = {PAIR(DSB_LABEL_OWNER, "me"), PAIR(DSB_LABEL_SESSION, "s"),
+                                                PAIR(DSB_LABEL_DEADLINE, "7")};
 
 static inline struct dsb_spec good_spec(void)
 {

@@ -119,11 +119,12 @@ static void refuses_bad_specs(void **state)
     (void) state;
     struct dsb_backend *backend = open_memory();
     static const char *const relative[] = {"sh", NULL};
-    static const struct dsb_bind comma[] = {{"/tmp/a,b", "/sandbox", FALSE}};
-    static const struct dsb_bind dots[] = {{"/tmp/../etc", "/sandbox", FALSE}};
-    static const struct dsb_bind colon[] = {{"/tmp", "/sandbox:rw", FALSE}};
-    static const struct dsb_pair equals[] = {{"A=B", "x"}};
-    struct dsb_spec specs[12];
+    const struct dsb_bind *const comma[] = {BIND("/tmp/a,b", "/sandbox", FALSE)};
+    const struct dsb_bind *const dots[] = {BIND("/tmp/../etc", "/sandbox", FALSE)};
+    const struct dsb_bind *const colon[] = {BIND("/tmp", "/sandbox:rw", FALSE)};
+    const struct dsb_bind sizeless = {0, "/tmp", "/sandbox", FALSE}, *const no_size[] = {&sizeless}, *const hole[] = {NULL};
+    const struct dsb_pair *const equals[] = {PAIR("A=B", "x")};
+    struct dsb_spec specs[14];
     for (gsize i = 0; i < G_N_ELEMENTS(specs); i++)
         specs[i] = good_spec();
     specs[0].struct_size = 0;
@@ -142,6 +143,9 @@ static void refuses_bad_specs(void **state)
     specs[9].uid = 0;
     specs[10].network = 9;
     specs[11].required = UINT64_MAX;
+    specs[12].binds = no_size;
+    specs[13].binds = hole;
+    specs[12].n_binds = specs[13].n_binds = 1;
     for (gsize i = 0; i < G_N_ELEMENTS(specs); i++) {
         g_autoptr(GError) error = NULL;
         char *id = NULL;

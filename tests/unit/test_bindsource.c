@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "attest/bind_sources.h"
+#include "spec_parts.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -35,13 +36,13 @@ static int teardown(void **state)
 static char *check(const char *source, struct dsb_identity *identity)
 {
     struct dsb_host_facts host = {.volume_dev = 1, .volume_ino = 2};
-    const struct dsb_bind binds[] = {{"/w/s", "/sandbox", FALSE},
-                                     {"/guest", "/opt/dsandbox", TRUE},
-                                     {"/guest/hosts", "/etc/hosts", TRUE},
-                                     {"/guest/hostname", "/etc/hostname", TRUE},
-                                     {"/guest/resolv.conf", "/etc/resolv.conf", TRUE},
-                                     {"/w/s", "/w/s", FALSE},
-                                     {source, "/data", TRUE}};
+    const struct dsb_bind *const binds[] = {BIND("/w/s", "/sandbox", FALSE),
+                                       BIND("/guest", "/opt/dsandbox", TRUE),
+                                       BIND("/guest/hosts", "/etc/hosts", TRUE),
+                                       BIND("/guest/hostname", "/etc/hostname", TRUE),
+                                       BIND("/guest/resolv.conf", "/etc/resolv.conf", TRUE),
+                                       BIND("/w/s", "/w/s", FALSE),
+                                       BIND(source, "/data", TRUE)};
     const struct dsb_spec spec = {.struct_size = sizeof spec, .binds = binds, .n_binds = G_N_ELEMENTS(binds)};
     GError *error = NULL;
     if (dsb_bind_sources_check(&spec, &host, &error)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The docker-cli backend without an engine: translation (golden files), classification, which engine it is. */
 #include "docker-cli/docker_cli.h"
+#include "spec_parts.h"
 
 #include "engine/engine.h"
 
@@ -18,14 +19,14 @@
 #include <cmocka.h>
 
 static const char *const argv[] = {"/opt/dsandbox/dsb-init", "--proto=1", "--flag like", NULL};
-static const struct dsb_bind binds[] = {
-    {"/tmp/sandboxes/s1", "/sandbox", FALSE},
-    {"/usr/libexec/dsandbox/guest", "/opt/dsandbox", TRUE},
-    {"/data/models", "/models", TRUE},
+static const struct dsb_bind *const binds[] = {
+    BIND("/tmp/sandboxes/s1", "/sandbox", FALSE),
+    BIND("/usr/libexec/dsandbox/guest", "/opt/dsandbox", TRUE),
+    BIND("/data/models", "/models", TRUE),
 };
-static const struct dsb_pair env[] = {{"HOME", "/tmp"}, {"TEXT", "a=b, \"c\" $d\n"}};
-static const struct dsb_pair labels[] = {
-    {DSB_LABEL_OWNER, "o1"}, {DSB_LABEL_SESSION, "s1"}, {DSB_LABEL_DEADLINE, "17"}};
+static const struct dsb_pair *const env[] = {PAIR("HOME", "/tmp"), PAIR("TEXT", "a=b, \"c\" $d\n")};
+static const struct dsb_pair *const labels[] = {
+    PAIR(DSB_LABEL_OWNER, "o1"), PAIR(DSB_LABEL_SESSION, "s1"), PAIR(DSB_LABEL_DEADLINE, "17")};
 
 static const struct dsb_spec base_spec = {
     .struct_size = sizeof(struct dsb_spec),
@@ -126,8 +127,8 @@ static void translates(void **state)
 static void loses_no_field(void **state)
 {
     (void) state;
-    static const struct dsb_bind other_binds[] = {{"/tmp/sandboxes/s2", "/sandbox", FALSE},
-                                                  {"/usr/libexec/dsandbox/guest", "/opt/dsandbox", FALSE}};
+    const struct dsb_bind *const other_binds[] = {BIND("/tmp/sandboxes/s2", "/sandbox", FALSE),
+                                                  BIND("/usr/libexec/dsandbox/guest", "/opt/dsandbox", FALSE)};
     struct dsb_spec specs[23];
     for (gsize i = 0; i < G_N_ELEMENTS(specs); i++)
         specs[i] = base_spec;

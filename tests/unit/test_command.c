@@ -3,6 +3,7 @@
 #include "init/init.h"
 #include "run/command.h"
 #include "run/execution.h"
+#include "spec_parts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +54,7 @@ static void assert_frame(const GByteArray *written, enum dsb_frame_type type, gu
 static void the_configuration_is_written_so(void **state)
 {
     (void) state;
-    static const struct dsb_pair env[] = {{"LANG", "C.UTF-8"}};
+    const struct dsb_pair *const env[] = {PAIR("LANG", "C.UTF-8")};
     struct dsb_resolved limits = {.idle_ms = 900000, .life_ms = 86400000, .results_limit = 8u << 20};
     limits.spec.memory_bytes = 512u << 20;
     limits.spec.env = env;
@@ -81,7 +82,7 @@ static void the_code_is_written_so(void **state)
 {
     (void) state;
     static const char *const argv[] = {"\xc3\xa4", "", NULL}, *const env[] = {"E=", NULL};
-    static const struct dsb_pair of_the_policy[] = {{"A", "b=c"}};
+    const struct dsb_pair *const of_the_policy[] = {PAIR("A", "b=c")};
     struct dsb_resolved limits = {.grace_ms = 500, .output_limit = 1u << 20, .output_kill = TRUE};
     limits.spec.env = of_the_policy;
     limits.spec.n_env = 1;

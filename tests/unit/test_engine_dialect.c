@@ -5,6 +5,7 @@
  * answer is weakened, and `observe` must notice.
  */
 #include "engine/engine.h"
+#include "spec_parts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,11 +20,11 @@
 #define LIMITS                                                                                                         \
     (DSB_BIT(DSB_CONTROL_MEMORY) | DSB_BIT(DSB_CONTROL_SWAP) | DSB_BIT(DSB_CONTROL_CPU) | DSB_BIT(DSB_CONTROL_PIDS))
 
-static const struct dsb_pair labels[] = {{DSB_LABEL_OWNER, "owner-1"}, {DSB_LABEL_SESSION, "s1"}};
-static const struct dsb_pair env[] = {{"HOME", "/tmp"}, {"A", "b=\"c\""}};
-static const struct dsb_bind binds[] = {{"/srv/session/sb", "/sandbox", FALSE},
-                                        {"/srv/session/guest", "/opt/dsandbox", TRUE},
-                                        {"/srv/data", "/data", TRUE}};
+static const struct dsb_pair *const labels[] = {PAIR(DSB_LABEL_OWNER, "owner-1"), PAIR(DSB_LABEL_SESSION, "s1")};
+static const struct dsb_pair *const env[] = {PAIR("HOME", "/tmp"), PAIR("A", "b=\"c\"")};
+static const struct dsb_bind *const binds[] = {BIND("/srv/session/sb", "/sandbox", FALSE),
+                                               BIND("/srv/session/guest", "/opt/dsandbox", TRUE),
+                                               BIND("/srv/data", "/data", TRUE)};
 static const char *const argv[] = {"/opt/dsandbox/dsb-init", "--one", NULL};
 
 static struct dsb_spec base_spec(void)

@@ -51,14 +51,14 @@ static void assert_invalid(const dsb_policy *policy, const struct dsb_resolve_in
     g_error_free(error);
 }
 
-static const char *value_of(const struct dsb_pair *pairs, gsize n, const char *name)
+static const char *value_of(const struct dsb_pair *const *pairs, gsize n, const char *name)
 {
     const char *value = NULL;
     for (gsize i = 0; i < n; i++) {
-        if (strcmp(pairs[i].name, name) != 0)
+        if (strcmp(pairs[i]->name, name) != 0)
             continue;
         assert_null(value); /* each name once */
-        value = pairs[i].value;
+        value = pairs[i]->value;
     }
     return value;
 }
@@ -85,20 +85,20 @@ static void test_defaults(void **state)
     assert_string_equal(spec->workdir, "/sandbox");
     assert_string_equal(spec->hostname, "sandbox");
     assert_int_equal(spec->n_binds, 5);
-    assert_string_equal(spec->binds[0].source, WORKDIR);
-    assert_string_equal(spec->binds[0].target, "/sandbox");
-    assert_false(spec->binds[0].read_only);
-    assert_string_equal(spec->binds[1].source, GUEST);
-    assert_string_equal(spec->binds[1].target, "/opt/dsandbox");
-    assert_true(spec->binds[1].read_only);
-    assert_string_equal(spec->binds[2].source, GUEST "/hosts");
-    assert_string_equal(spec->binds[2].target, "/etc/hosts");
-    assert_true(spec->binds[2].read_only);
-    assert_string_equal(spec->binds[3].source, GUEST "/hostname");
-    assert_string_equal(spec->binds[3].target, "/etc/hostname");
-    assert_string_equal(spec->binds[4].source, GUEST "/resolv.conf");
-    assert_string_equal(spec->binds[4].target, "/etc/resolv.conf");
-    assert_true(spec->binds[3].read_only && spec->binds[4].read_only);
+    assert_string_equal(spec->binds[0]->source, WORKDIR);
+    assert_string_equal(spec->binds[0]->target, "/sandbox");
+    assert_false(spec->binds[0]->read_only);
+    assert_string_equal(spec->binds[1]->source, GUEST);
+    assert_string_equal(spec->binds[1]->target, "/opt/dsandbox");
+    assert_true(spec->binds[1]->read_only);
+    assert_string_equal(spec->binds[2]->source, GUEST "/hosts");
+    assert_string_equal(spec->binds[2]->target, "/etc/hosts");
+    assert_true(spec->binds[2]->read_only);
+    assert_string_equal(spec->binds[3]->source, GUEST "/hostname");
+    assert_string_equal(spec->binds[3]->target, "/etc/hostname");
+    assert_string_equal(spec->binds[4]->source, GUEST "/resolv.conf");
+    assert_string_equal(spec->binds[4]->target, "/etc/resolv.conf");
+    assert_true(spec->binds[3]->read_only && spec->binds[4]->read_only);
     assert_int_equal(spec->tmp_bytes, 104857600);
     assert_int_equal(spec->small_tmp_bytes, 65536);
     assert_int_equal(spec->shm_bytes, 67108864);
@@ -326,12 +326,12 @@ static void test_binds(void **state)
     g_autoptr(dsb_resolved) resolved = resolve(policy, &usual);
     const struct dsb_spec *spec = &resolved->spec;
     assert_int_equal(spec->n_binds, 7);
-    assert_string_equal(spec->binds[5].source, "/srv/data");
-    assert_string_equal(spec->binds[5].target, "/data");
-    assert_true(spec->binds[5].read_only);
-    assert_string_equal(spec->binds[6].source, WORKDIR);
-    assert_string_equal(spec->binds[6].target, WORKDIR);
-    assert_false(spec->binds[6].read_only);
+    assert_string_equal(spec->binds[5]->source, "/srv/data");
+    assert_string_equal(spec->binds[5]->target, "/data");
+    assert_true(spec->binds[5]->read_only);
+    assert_string_equal(spec->binds[6]->source, WORKDIR);
+    assert_string_equal(spec->binds[6]->target, WORKDIR);
+    assert_false(spec->binds[6]->read_only);
 
     static const char *const own[] = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"};
     for (gsize i = 0; i < G_N_ELEMENTS(own); i++) {
@@ -342,8 +342,8 @@ static void test_binds(void **state)
     assert_true(dsb_policy_set(online, "network", "full", "x", NULL));
     g_autoptr(dsb_resolved) full = resolve(online, &usual);
     assert_int_equal(full->spec.n_binds, 6);
-    assert_string_equal(full->spec.binds[4].target, "/etc/resolv.conf");
-    assert_string_equal(full->spec.binds[4].source, "/srv/data");
+    assert_string_equal(full->spec.binds[4]->target, "/etc/resolv.conf");
+    assert_string_equal(full->spec.binds[4]->source, "/srv/data");
 
     static const char *const sources[] = {"/tmp/sandboxes", "/tmp", "/tmp/sandboxes/other", GUEST, "/usr", GUEST "/x"};
     for (gsize i = 0; i < G_N_ELEMENTS(sources); i++) {
@@ -373,8 +373,8 @@ static void test_ownership(void **state)
     dsb_policy_free(policy);
     g_free(workdir);
     g_free(image);
-    assert_string_equal(resolved->spec.binds[0].source, WORKDIR);
-    assert_string_equal(resolved->spec.binds[5].source, "/srv/data");
+    assert_string_equal(resolved->spec.binds[0]->source, WORKDIR);
+    assert_string_equal(resolved->spec.binds[5]->source, "/srv/data");
     assert_string_equal(resolved->spec.image, "img:1");
     assert_string_equal(resolved->spec.runtime, "crun");
 }

@@ -138,11 +138,13 @@ mirrors! {
         name: *const c_char,
     }
     dsb_bind {
+        struct_size: u32,
         source: *const c_char,
         target: *const c_char,
         read_only: c_int,
     }
     dsb_pair {
+        struct_size: u32,
         name: *const c_char,
         value: *const c_char,
     }
@@ -151,14 +153,14 @@ mirrors! {
         required: u64,
         name: *const c_char,
         image: *const c_char,
-        labels: *const dsb_pair,
+        labels: *const *const dsb_pair,
         n_labels: usize,
         argv: *const *const c_char,
-        env: *const dsb_pair,
+        env: *const *const dsb_pair,
         n_env: usize,
         workdir: *const c_char,
         hostname: *const c_char,
-        binds: *const dsb_bind,
+        binds: *const *const dsb_bind,
         n_binds: usize,
         tmp_bytes: u64,
         small_tmp_bytes: u64,

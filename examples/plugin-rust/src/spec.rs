@@ -58,17 +58,22 @@ unsafe fn c_text(what: &str, from: *const c_char) -> Outcome<CString> {
     Ok(CString::new(text(what, from)?).unwrap_or_default()) // there is no NUL in it
 }
 
-unsafe fn items<'a, T>(what: &str, first: *const T, n: usize) -> Outcome<&'a [T]> {
+/// Each says its own size, which may be more than we know.
+unsafe fn items<'a, T>(what: &str, first: *const *const T, n: usize) -> Outcome<Vec<&'a T>> {
     if n == 0 {
-        return Ok(&[]);
+        return Ok(Vec::new());
     }
     if first.is_null() || n > MAX_ITEMS {
         return fail(DSB_ERROR_LIMIT, format!("{what} are missing, or more than {MAX_ITEMS}"));
     }
-    Ok(std::slice::from_raw_parts(first, n))
+    let read = |item: &*const T| match item.as_ref() {
+        Some(one) if *item.cast::<u32>() as usize >= size_of::<T>() => Ok(one),
+        _ => fail(DSB_ERROR_INVALID, format!("one of the {what} is missing, or of an older dsandbox")),
+    };
+    std::slice::from_raw_parts(first, n).iter().map(read).collect()
 }
 
-unsafe fn pairs(what: &str, first: *const dsb_pair, n: usize) -> Outcome<Vec<(String, String)>> {
+unsafe fn pairs(what: &str, first: *const *const dsb_pair, n: usize) -> Outcome<Vec<(String, String)>> {
     items(what, first, n)?.iter().map(|pair| Ok((text(what, pair.name)?, text(what, pair.value)?))).collect()
 }
 
@@ -90,7 +95,7 @@ unsafe fn arguments(argv: *const *const c_char) -> Outcome<Vec<CString>> {
 }
 
 unsafe fn binds(spec: &dsb_spec) -> Outcome<Vec<Bind>> {
-    let read = |bind: &dsb_bind| {
+    let read = |bind: &&dsb_bind| {
         Ok(Bind {
             source: text("the source of a bind", bind.source)?,
             target: text("the target of a bind", bind.target)?,
