@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The C API's part of bench/session.py: opens a session, then runs `x += 1` once for each line on standard input and
- * prints the microseconds that it took.
- *   dsandbox-bench-session BACKEND ENDPOINT IMAGE BASE_DIR ALLOWED
+ * The library's part of the measurements: opens a session, then runs what comes on standard input, each piece of code
+ * behind a line with its size in bytes, and prints the microseconds that it took.
+ *   dsandbox-bench-session BACKEND ENDPOINT IMAGE BASE_DIR SESSION
  */
 #include <dsandbox/dsandbox.h>
 #include <stdio.h>
@@ -27,7 +27,6 @@ static gboolean execute(dsb_session *session, const char *code)
 
 int main(int argc, char **argv)
 {
-    g_autoptr(GError) error = NULL;
     g_autoptr(dsb_result) failure = NULL;
     g_autoptr(dsb_policy) policy = dsb_policy_new();
     if (argc != 6)
@@ -38,26 +37,27 @@ int main(int argc, char **argv)
                                       .endpoint = argv[2],
                                       .image = argv[3],
                                       .base_dir = argv[4],
-                                      .session = "bench-c",
+                                      .session = argv[5],
                                       .cancel_fd = DSB_FD_NONE};
-    if (*argv[5] != '\0' && !dsb_controls_parse(argv[5], &options.allow_unenforced, &error)) {
-        fprintf(stderr, "%s\n", error->message);
-        return 2;
-    }
     g_autoptr(dsb_session) session = dsb_session_open(policy, &options, &failure);
     if (session == NULL) {
         g_autofree char *json = dsb_result_json(failure, FALSE);
         fprintf(stderr, "%s\n", json);
         return 1;
     }
+    static char code[65536];
     char line[16];
     if (!execute(session, "x = 0"))
         return 1;
     puts("ready");
     fflush(stdout);
     while (fgets(line, sizeof line, stdin) != NULL) {
+        size_t size = (size_t) g_ascii_strtoull(line, NULL, 10);
+        if (size >= sizeof code || fread(code, 1, size, stdin) != size)
+            return 2;
+        code[size] = '\0';
         gint64 begin = g_get_monotonic_time();
-        if (!execute(session, "x += 1"))
+        if (!execute(session, code))
             return 1;
         printf("%" G_GINT64_FORMAT "\n", g_get_monotonic_time() - begin);
         fflush(stdout);
