@@ -64,7 +64,10 @@ def is_ours(name):
 
 
 def pictures(result, directory):
-    """A bar for each way, on a logarithmic scale; its thin line goes to the 95th percentile. Ours are the dark ones."""
+    """
+    A bar for each way; its thin line goes to the 95th percentile. Ours are the dark ones. Where the longest is more than
+    thirty times the shortest there are points on a logarithmic scale instead: such a scale has no begin for a bar.
+    """
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -81,13 +84,23 @@ def pictures(result, directory):
             key, unit = ("mib", "MiB") if any(row.get("mib") for row in some) else ("median", "ms")
             some = sorted((row for row in some if row.get(key)), key=lambda row: row[key], reverse=True)
             values = [row[key] for row in some]
-            axis.barh([row["way"] for row in some], values, color=["#1f4e79" if is_ours(row["way"]) else "#c3ccd4" for row in some], height=0.7)
-            for i, row in enumerate(some):
-                end = max(row[key], row.get("p95") or 0) if key == "median" else row[key]
-                axis.plot([row[key], end], [i, i], color="#888888", linewidth=1)
-                axis.text(end * 1.06, i, f"{row[key]:,.3g}", va="center", fontsize=8)
-            axis.set_xscale("log")
-            axis.set_xlim(min(values) / 2, max(max(values), max((row.get("p95") or 0) for row in some)) * 2.2)
+            colours = ["#1f4e79" if is_ours(row["way"]) else "#b4bfc9" for row in some]
+            ends = [max(row[key], row.get("p95") or 0) if key == "median" else row[key] for row in some]
+            wide = max(values) > 30 * min(values)
+            if wide:
+                axis.scatter(values, range(len(some)), color=colours, s=60, zorder=3)
+                axis.set_yticks(range(len(some)), [row["way"] for row in some])
+                axis.set_xscale("log")
+                axis.set_xlim(min(values) / 1.6, max(ends) * 2)
+                axis.xaxis.set_major_formatter("{x:,.10g}")
+                axis.grid(axis="x", which="major", color="#e4e8ec", zorder=0)
+            else:
+                axis.barh([row["way"] for row in some], values, color=colours, height=0.7)
+                axis.set_xlim(0, max(ends) * 1.12)
+            for i, (value, end) in enumerate(zip(values, ends)):
+                axis.plot([value, end], [i, i], color="#777777", linewidth=1, zorder=2)
+                axis.annotate(f"{value:,.3g}" if value < 1000 else f"{value:,.0f}", (end, i), xytext=(7 if wide else 4, 0),
+                              textcoords="offset points", va="center", fontsize=8)
             axis.set_title(f"{work}, {unit}", fontsize=9, loc="left")
             axis.tick_params(labelsize=8, which="both")
             axis.spines[["top", "right", "left"]].set_visible(False)
