@@ -170,7 +170,8 @@ static gboolean build_tarball(const char *path, GError **error)
     g_autofree char *script = helper(SCRIPT);
     char *const argv[] = {(char *) "sh", script, (char *) path, NULL};
     /* A process group of its own, so that a signal can end all of it. */
-    const struct child child = {"/bin/sh", argv, NULL, STDOUT_FILENO, STDERR_FILENO, -1, FALSE};
+    const struct child child = {
+        .program = "/bin/sh", .argv = argv, .in = -1, .out = STDOUT_FILENO, .err = STDERR_FILENO, .link = -1};
     pid_t pid = 0;
     int failed = child_start(&child, &pid);
     if (failed != 0) {

@@ -12,12 +12,16 @@ extern char **environ;
 static int add_actions(posix_spawn_file_actions_t *actions, const struct child *child)
 {
     /* Who comes first must not be in the place of one that comes later. */
-    const int from[] = {-1, child->out, child->err, child->link}, n = child->link < 0 ? 3 : 4;
+    const int from[] = {child->in, child->out, child->err, child->link}, n = child->link < 0 ? 3 : 4;
     int code = 0;
     for (int i = 0; i < n && code == 0; i++)
         code = from[i] < 0 ? posix_spawn_file_actions_addopen(actions, i, "/dev/null", O_RDWR, 0)
                            : posix_spawn_file_actions_adddup2(actions, from[i], i);
-    return code != 0 ? code : posix_spawn_file_actions_addclosefrom_np(actions, n);
+    if (code == 0)
+        code = posix_spawn_file_actions_addclosefrom_np(actions, n);
+    if (code == 0 && child->directory != NULL)
+        code = posix_spawn_file_actions_addchdir_np(actions, child->directory);
+    return code;
 }
 
 static int set_attributes(posix_spawnattr_t *attributes, gboolean session)

@@ -7,12 +7,12 @@
 
 G_BEGIN_DECLS
 
-/** A program that one of ours starts as its child. Plugins have their own way (backends/engine/child.c). */
+/** A program that one of ours, or a backend, starts as its child. */
 struct child {
-    const char *program;
+    const char *program, *directory;        /**< directory NULL: ours */
     char *const *argv, *const *environment; /**< environment NULL: ours */
-    int out, err; /**< -1: /dev/null, which its standard input is, too */
-    int link;     /**< its descriptor 3; -1: none */
+    int in, out, err; /**< -1: /dev/null */
+    int link;         /**< its descriptor 3; -1: none */
     gboolean session; /**< of its own: a terminal's signals do not reach it. Else a process group of its own */
 };
 

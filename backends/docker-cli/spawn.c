@@ -2,6 +2,7 @@
 /* Starts the program, reads what it says within bounds, and ends it. */
 #include "docker-cli/docker_cli.h"
 
+#include "common/child.h"
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -28,9 +29,10 @@ void dsbc_fd_clear(dsbc_fd *fd)
 gboolean dsbc_spawn(char *const *argv, char *const *env, int in, int out, int err, struct dsbc_child *child,
                     GError **error)
 {
-    const struct dsbe_child plan = {argv[0], NULL, argv, env, in, out, err, FALSE};
+    const struct child plan = {
+        .program = argv[0], .argv = argv, .environment = env, .in = in, .out = out, .err = err, .link = -1};
     pid_t pid = -1;
-    int code = dsbe_spawn(&plan, &pid);
+    int code = child_start(&plan, &pid);
     if (code != 0) {
         g_set_error(error, DSB_ERROR, code == EACCES ? DSB_ERROR_DENIED : DSB_ERROR_FAILED, "cannot run %s: %s",
                     argv[0], dsb_errno_text(code));

@@ -131,7 +131,7 @@ char *dsbe_safe_path(const char *path_list);
 /** Absolute path of the first `name` in `path_list` that dsbe_program_ok accepts (new), or NULL. */
 char *dsbe_find_program(const char *name, const char *path_list);
 
-/* --- child.c ---------------------------------------------------------------------------------- */
+/* --- environment.c ---------------------------------------------------------------------------- */
 
 /** PATH, or a usual one where there is none. */
 const char *dsbe_path_list(void);
@@ -139,15 +139,6 @@ const char *dsbe_path_list(void);
 extern const char *const dsbe_passed[];
 /** An environment (new): PATH with the directories that nobody else can write, dsbe_passed, `more` (NULL-terminated). */
 GStrv dsbe_environment(const char *const *more);
-
-struct dsbe_child {
-    const char *program, *directory; /**< directory NULL: ours */
-    char *const *argv, *const *environment;
-    int in, out, err; /**< -1: /dev/null */
-    gboolean session; /**< of its own: a terminal's signals do not reach it. Else a process group of its own */
-};
-/** Start it, with no other descriptor and no signal blocked or ignored. 0, or an errno. */
-int dsbe_spawn(const struct dsbe_child *child, pid_t *pid);
 
 /* --- endpoint.c ------------------------------------------------------------------------------- */
 

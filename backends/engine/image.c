@@ -5,6 +5,8 @@
  */
 #include "engine/engine.h"
 
+#include "common/child.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -118,8 +120,14 @@ static int spawn_tar(const char *directory, pid_t *pid, GError **error)
     }
     char *const argv[] = {(char *) "tar", (char *) "-c", (char *) "-C", (char *) directory, (char *) ".", NULL};
     char *const environment[] = {(char *) "LANG=C.UTF-8", NULL};
-    const struct dsbe_child child = {program, NULL, argv, environment, -1, ends[1], STDERR_FILENO, FALSE};
-    int failed = dsbe_spawn(&child, pid);
+    const struct child child = {.program = program,
+                                .argv = argv,
+                                .environment = environment,
+                                .in = -1,
+                                .out = ends[1],
+                                .err = STDERR_FILENO,
+                                .link = -1};
+    int failed = child_start(&child, pid);
     close(ends[1]);
     if (!failed)
         return ends[0];

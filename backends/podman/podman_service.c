@@ -5,6 +5,8 @@
  */
 #include "podman/endpoint.h"
 
+#include "common/child.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -127,9 +129,16 @@ static int spawn_service(const struct dsb_podman_service *service, pid_t *pid)
     int log = open(service->log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (log < 0)
         return errno;
-    const struct dsbe_child child = {service->program, home, (char *const *) argv->pdata, environment, -1, -1, log,
-                                     TRUE};
-    int failed = dsbe_spawn(&child, pid);
+    const struct child child = {.program = service->program,
+                                .directory = home,
+                                .argv = (char *const *) argv->pdata,
+                                .environment = environment,
+                                .in = -1,
+                                .out = -1,
+                                .err = log,
+                                .link = -1,
+                                .session = TRUE};
+    int failed = child_start(&child, pid);
     close(log);
     return failed;
 }

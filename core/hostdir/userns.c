@@ -42,7 +42,8 @@ static gboolean map(const char *tool, const char *ranges, pid_t child, unsigned 
         return FALSE;
     g_autofree char *text = g_strdup_printf("%s %d 0 %u 1 1 %u %u", tool, (int) child, self, range.first, range.count);
     g_auto(GStrv) argv = g_strsplit(text, " ", -1);
-    const struct child mapper = {tool, argv, none, -1, -1, -1, FALSE};
+    const struct child mapper = {
+        .program = tool, .argv = argv, .environment = none, .in = -1, .out = -1, .err = -1, .link = -1};
     pid_t pid = 0;
     if (child_start(&mapper, &pid) != 0)
         return FALSE;

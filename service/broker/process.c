@@ -329,7 +329,13 @@ static int start(int their_end, pid_t *pid)
 {
     g_autofree char *program = dsb_client_helper("service", "dsandbox-session");
     char *const argv[] = {program, NULL};
-    const struct child child = {program, argv, NULL, STDERR_FILENO, STDERR_FILENO, their_end, TRUE};
+    const struct child child = {.program = program,
+                                .argv = argv,
+                                .in = -1,
+                                .out = STDERR_FILENO,
+                                .err = STDERR_FILENO,
+                                .link = their_end,
+                                .session = TRUE};
     return child_start(&child, pid);
 }
 

@@ -14,7 +14,7 @@ PARTS = {
     "include": set(),
     "common": {"include"},
     "core": {"include", "common"},
-    "backends": {"include"},
+    "backends": {"include", "common"},
     "client": {"include", "common"},
     "service": {"include", "common", "client"},
     "cli": {"include", "common", "client"},
@@ -144,7 +144,9 @@ class Rooms(unittest.TestCase):
         self.red("core/run/x.c", '#include "wire.h"\n', "is not a path")
         self.red("core/run/x.c", '#include "client/client.h"\n', "core/ may not include")
         self.red("backends/engine/x.c", '#include "podman/endpoint.h"\n', "backends/engine/ may not include")
-        self.red("backends/podman/x.c", '#include "common/owner.h"\n', "backends/ may not include")
+        self.red("backends/podman/x.c", '#include "client/client.h"\n', "backends/ may not include")
+        self.red("common/x.c", '#include "engine/engine.h"\n', "is not a path")
+        self.red("plugins/x.c", '#include "common/owner.h"\n', "plugins/ may not include")
         self.red("service/session/x.c", '#include "broker/job.h"\n', "service/session/ may not include")
         self.red("common/x.c", '#include "client/client.h"\n', "common/ may not include")
         self.red("common/x.c", '#include "owner.h"\n', "is not a path")

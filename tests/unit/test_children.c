@@ -39,7 +39,14 @@ static char *run(const char *script, gboolean session, gboolean linked, char *co
     static char text[256];
     char *const argv[] = {(char *) "sh", (char *) "-c", (char *) script, NULL};
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    const struct child child = {"/bin/sh", argv, environment, linked ? -1 : ends[1], -1, linked ? ends[1] : -1, session};
+    const struct child child = {.program = "/bin/sh",
+                                .argv = argv,
+                                .environment = environment,
+                                .in = -1,
+                                .out = linked ? -1 : ends[1],
+                                .err = -1,
+                                .link = linked ? ends[1] : -1,
+                                .session = session};
     assert_int_equal(child_start(&child, &pid), 0);
     close(ends[1]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -77,16 +84,47 @@ static void children_start_in_a_clean_state(void **state)
     assert_string_equal(session, "0");
 }
 
+static void children_have_an_input_and_a_directory(void **state)
+{
+    (void) state;
+    int input[2], output[2], status = -1;
+    pid_t pid = 0;
+    char text[64] = "";
+    char *const argv[] = {(char *) "sh", (char *) "-c", (char *) "read x && pwd && echo $x", NULL};
+    assert_int_equal(pipe2(input, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(output, O_CLOEXEC), 0);
+    assert_int_equal(write(input[1], "given\n", 6), 6);
+    const struct child child = {.program = "/bin/sh",
+                                .directory = "/usr",
+                                .argv = argv,
+                                .in = input[0],
+                                .out = output[1],
+                                .err = -1,
+                                .link = -1};
+    assert_int_equal(child_start(&child, &pid), 0);
+    close(output[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(read(output[0], text, sizeof text - 1) > 0);
+    assert_string_equal(text, "/usr\ngiven\n");
+    assert_int_equal(status, 0);
+    close(input[0]);
+    close(input[1]);
+    close(output[0]);
+}
+
 static void children_that_cannot_be(void **state)
 {
     (void) state;
     pid_t pid = 0;
     char *const argv[] = {(char *) "nothing", NULL};
-    const struct child missing = {"/nothing/here", argv, NULL, -1, -1, -1, FALSE};
+    const struct child missing = {.program = "/nothing/here", .argv = argv, .in = -1, .out = -1, .err = -1, .link = -1};
     assert_int_equal(child_start(&missing, &pid), ENOENT);
-    const struct child low = {"/bin/true", argv, NULL, -1, -1, 2, FALSE};
+    const struct child nowhere = {
+        .program = "/bin/true", .directory = "/nothing/here", .argv = argv, .in = -1, .out = -1, .err = -1, .link = -1};
+    assert_int_equal(child_start(&nowhere, &pid), ENOENT);
+    const struct child low = {.program = "/bin/true", .argv = argv, .in = -1, .out = -1, .err = -1, .link = 2};
     assert_int_equal(child_start(&low, &pid), EBADF);
-    const struct child closed = {"/bin/true", argv, NULL, 1000, -1, -1, FALSE};
+    const struct child closed = {.program = "/bin/true", .argv = argv, .in = -1, .out = 1000, .err = -1, .link = -1};
     assert_int_equal(child_start(&closed, &pid), EBADF);
 }
 
@@ -95,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(service_keeps_what_engines_need),
         cmocka_unit_test(children_start_in_a_clean_state),
+        cmocka_unit_test(children_have_an_input_and_a_directory),
         cmocka_unit_test(children_that_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

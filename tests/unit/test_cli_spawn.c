@@ -84,26 +84,6 @@ static void starts_in_a_clean_state(void **state)
     signal(SIGPIPE, pipe_before);
     assert_true(ran);
     assert_string_equal(output.text->str, "0000000\n0000000\ngroup\n");
-
-    int ends[2];
-    pid_t pid = 0;
-    int status = -1;
-    char text[128] = "";
-    assert_int_equal(pipe(ends), 0);
-    char *const command[] = {(char *) "sh", (char *) "-c",
-                             (char *) "pwd; ps -o sid= $$ | tr -d ' '; read x || exit 3", NULL};
-    char *const environment[] = {(char *) "PATH=/usr/bin:/bin", NULL};
-    const struct dsbe_child child = {"/bin/sh", "/usr", command, environment, -1, ends[1], -1, TRUE};
-    assert_int_equal(dsbe_spawn(&child, &pid), 0);
-    close(ends[1]);
-    assert_true(dsbe_reap(pid, "sh", &status, NULL));
-    assert_int_equal(status, 3);
-    assert_true(read(ends[0], text, sizeof text - 1) > 0);
-    close(ends[0]);
-    g_autofree char *expected = g_strdup_printf("/usr\n%d\n", (int) pid);
-    assert_string_equal(text, expected);
-    const struct dsbe_child none = {"/nothing/here", NULL, command, environment, -1, -1, -1, FALSE};
-    assert_int_equal(dsbe_spawn(&none, &pid), ENOENT);
 }
 
 static void keeps_the_deadline(void **state)
