@@ -3,6 +3,7 @@
 
 #include "client/socket_path.h"
 #include "common/shortage.h"
+#include "common/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +41,7 @@ int session_socket_open(const char *socket_path)
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir < 0)
         return -1;
-    if (fstat(dir, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) == 0)
+    if (fstat(dir, &st) == 0 && dsb_is_private_dir(&st))
         return dir;
     close(dir);
     errno = EPERM;

@@ -11,10 +11,9 @@ G_BEGIN_DECLS
 gboolean dsb_is_own_dir(const struct stat *st);
 /** And which nobody else can enter or read. */
 gboolean dsb_is_private_dir(const struct stat *st);
-/**
- * Nobody but root and the user can change a file, or what is in a directory: in a sticky one others can neither remove nor
- * replace what is not theirs.
- */
+/** Nobody but root and the user can change a file, or add to a directory. */
+gboolean dsb_is_closed(const struct stat *st);
+/** The same, or a sticky directory: others can add to it, but neither remove nor replace what is not theirs. */
 gboolean dsb_is_trusted(const struct stat *st);
 
 G_END_DECLS

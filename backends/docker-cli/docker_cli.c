@@ -108,7 +108,7 @@ static gboolean op_prepare(void *backend, const char *image, struct dsb_image_in
 static gboolean is_regular(const char *path, GError **error)
 {
     uint64_t size = 0;
-    g_auto(dsbc_fd) fd = dsbe_open_regular(path, &size, error);
+    g_auto(dsb_fd) fd = dsbe_open_regular(path, &size, error);
     return fd >= 0;
 }
 

@@ -6,16 +6,12 @@
 #ifndef DSBC_CLI_H
 #define DSBC_CLI_H
 
+#include "common/fd.h"
 #include "engine/engine.h"
 
 #include <sys/types.h>
 
 G_BEGIN_DECLS
-
-/** Descriptor that closes itself. */
-typedef int dsbc_fd;
-void dsbc_fd_clear(dsbc_fd *fd);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsbc_fd, dsbc_fd_clear)
 
 /** What the program and the engine behind it are. */
 struct dsbc_facts {

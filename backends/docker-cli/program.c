@@ -2,6 +2,7 @@
 /* Which program, which endpoint, which environment. */
 #include "docker-cli/docker_cli.h"
 
+#include "common/trust.h"
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -59,7 +60,7 @@ static gboolean make_directory(const char *path, GError **error)
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot create %s: %s", path, dsb_errno_text(errno));
         return FALSE;
     }
-    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0)
+    if (lstat(path, &st) == 0 && dsb_is_private_dir(&st))
         return TRUE;
     g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED, "%s must be a directory of yours with mode 0700", path);
     return FALSE;

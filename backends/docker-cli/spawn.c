@@ -19,13 +19,6 @@
 #define LINE_MAX_BYTES 4096
 #define LOOK_MS 20
 
-void dsbc_fd_clear(dsbc_fd *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 gboolean dsbc_spawn(char *const *argv, char *const *env, int in, int out, int err, struct dsbc_child *child,
                     GError **error)
 {
@@ -52,7 +45,7 @@ gboolean dsbc_spawn(char *const *argv, char *const *env, int in, int out, int er
 static gboolean reap(struct dsbc_child *child, int *status, GError **error)
 {
     gboolean known = dsbe_reap(child->pid, "the docker program (backend docker-api starts none)", status, error);
-    dsbc_fd_clear(&child->pidfd);
+    dsb_fd_clear(&child->pidfd);
     child->pid = -1;
     return known;
 }
@@ -86,7 +79,7 @@ void dsbc_output_clear(struct dsbc_output *output)
 
 /** One of the two pipes, and what came through it. */
 struct source {
-    dsbc_fd fd;
+    dsb_fd fd;
     GString *all;
     gsize limit;
     GString *line;
@@ -128,7 +121,7 @@ static gboolean drain(struct source *source, gboolean is_text, struct dsbc_outpu
         if (n < 0 && errno == EAGAIN)
             return TRUE;
         if (n <= 0) {
-            dsbc_fd_clear(&source->fd);
+            dsb_fd_clear(&source->fd);
             return TRUE;
         }
         if (output->line != NULL)
@@ -209,20 +202,20 @@ gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", dsb_errno_text(errno));
         return FALSE;
     }
-    g_auto(dsbc_fd) out_read = out[0], out_write = out[1];
+    g_auto(dsb_fd) out_read = out[0], out_write = out[1];
     if (pipe2(err, O_CLOEXEC) != 0) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pipe: %s", dsb_errno_text(errno));
         return FALSE;
     }
-    g_auto(dsbc_fd) err_read = err[0], err_write = err[1];
+    g_auto(dsb_fd) err_read = err[0], err_write = err[1];
     fcntl(out_read, F_SETFL, O_NONBLOCK);
     fcntl(err_read, F_SETFL, O_NONBLOCK);
 
     struct dsbc_child child;
     if (!dsbc_spawn(argv, env, -1, out_write, err_write, &child, error))
         return FALSE;
-    dsbc_fd_clear(&out_write);
-    dsbc_fd_clear(&err_write);
+    dsb_fd_clear(&out_write);
+    dsb_fd_clear(&err_write);
     dsbc_output_clear(output);
     output->text = g_string_new(NULL);
     output->errors = g_string_new(NULL);
@@ -236,7 +229,7 @@ gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int
     gint64 deadline = timeout_ms > 0 ? g_get_monotonic_time() + (gint64) timeout_ms * 1000 : -1;
     gboolean ok = pump(&child, sources, deadline, cancel_fd, output, error);
     dsbc_child_end(&child);
-    dsbc_fd_clear(&sources[0].fd);
-    dsbc_fd_clear(&sources[1].fd);
+    dsb_fd_clear(&sources[0].fd);
+    dsb_fd_clear(&sources[1].fd);
     return ok;
 }

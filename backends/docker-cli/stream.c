@@ -19,10 +19,10 @@
 
 struct stream {
     struct dsbc_child child;
-    dsbc_fd in;    /* to the program */
-    dsbc_fd out;   /* from it */
-    dsbc_fd err;   /* its complaints; -1 after their end */
-    dsbc_fd watch; /* epoll over out and err */
+    dsb_fd in;    /* to the program */
+    dsb_fd out;   /* from it */
+    dsb_fd err;   /* its complaints; -1 after their end */
+    dsb_fd watch; /* epoll over out and err */
     GString *diagnostic;
     char *printable;
 };
@@ -30,10 +30,10 @@ struct stream {
 static void close_stream(void *state)
 {
     struct stream *stream = state;
-    dsbc_fd_clear(&stream->in);
-    dsbc_fd_clear(&stream->watch);
-    dsbc_fd_clear(&stream->out);
-    dsbc_fd_clear(&stream->err);
+    dsb_fd_clear(&stream->in);
+    dsb_fd_clear(&stream->watch);
+    dsb_fd_clear(&stream->out);
+    dsb_fd_clear(&stream->err);
     /* Ending the program detaches: the engine closes the container's stdin, and pid 1 ends by itself. */
     dsbc_child_end(&stream->child);
     g_string_free(stream->diagnostic, TRUE);
@@ -53,7 +53,7 @@ static void drain_errors(struct stream *stream)
             return;
         if (n <= 0) {
             epoll_ctl(stream->watch, EPOLL_CTL_DEL, stream->err, NULL);
-            dsbc_fd_clear(&stream->err);
+            dsb_fd_clear(&stream->err);
             return;
         }
         g_string_append_len(stream->diagnostic, buffer, n);

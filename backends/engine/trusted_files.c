@@ -2,6 +2,8 @@
 /* Files and programs that others may have made: bounded reads of regular files, and whom to trust with a program. */
 #include "engine/engine.h"
 
+#include "common/trust.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -64,19 +66,14 @@ char *dsbe_read_file(const char *path, gsize limit, gsize *size, GError **error)
     return NULL;
 }
 
-/* Nobody but root and us may change it. In a sticky directory others cannot touch what is ours. */
-static gboolean is_ours(const struct stat *info, gboolean parent)
-{
-    gboolean sticky = parent && (info->st_mode & S_ISVTX);
-    return (info->st_uid == 0 || info->st_uid == geteuid()) && (sticky || (info->st_mode & (S_IWGRP | S_IWOTH)) == 0);
-}
-
+/* A sticky directory may be on the way; where programs are looked for nobody may add one. */
 static gboolean chain_ok(const char *resolved)
 {
     g_autofree char *path = g_strdup(resolved);
     struct stat info;
     for (gboolean parent = FALSE;; parent = TRUE) {
-        if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode) || !is_ours(&info, parent))
+        if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode) ||
+            !(parent ? dsb_is_trusted(&info) : dsb_is_closed(&info)))
             return FALSE;
         if (strcmp(path, "/") == 0)
             return TRUE;
@@ -98,7 +95,7 @@ gboolean dsbe_program_ok(const char *path)
     struct stat info;
     g_autofree char *directory = g_path_get_dirname(path);
     if (!directory_ok(directory) || !realpath(path, resolved) || stat(resolved, &info) != 0 || !S_ISREG(info.st_mode) ||
-        !is_ours(&info, FALSE) || access(path, X_OK) != 0)
+        !dsb_is_closed(&info) || access(path, X_OK) != 0)
         return FALSE;
     g_autofree char *real_directory = g_path_get_dirname(resolved);
     return chain_ok(real_directory);

@@ -2,6 +2,7 @@
 /* From a file to a plugin that can be called: owner, mode, symbol, version, size and name are checked. */
 #include "plugin/loader.h"
 
+#include "common/fd.h"
 #include "common/trust.h"
 #include "plugin/call_hook.h"
 #include "plugin/installation.h"
@@ -33,17 +34,6 @@
 
 /** Where the mandatory operations end: what every plugin has. */
 #define MANDATORY_END (offsetof(struct dsb_plugin, list) + sizeof(((struct dsb_plugin *) NULL)->list))
-
-/** Descriptor that closes itself. */
-typedef int dsb_fd;
-
-static void fd_clear(dsb_fd *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsb_fd, fd_clear)
 
 static gboolean fail(GError **error, const char *path, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
@@ -162,7 +152,7 @@ static gboolean open_trusted(const char *path, dsb_fd *out, GError **error)
         g_auto(dsb_fd) next = openat(dir, parts[i], flags | O_NOFOLLOW | O_CLOEXEC);
         if (next < 0)
             return fail_open(path, walked->str, errno, error);
-        fd_clear(&dir);
+        dsb_fd_clear(&dir);
         dir = next;
         next = -1;
     }

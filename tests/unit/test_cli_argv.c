@@ -286,7 +286,7 @@ static void finds_programs(void **state)
     assert_string_equal(found, program);
     static const struct {
         mode_t directory, file;
-    } bad[] = {{0777, 0755}, {0775, 0755}, {0755, 0757}, {0755, 0775}, {0755, 0644}};
+    } bad[] = {{0777, 0755}, {0775, 0755}, {0755, 0757}, {0755, 0775}, {0755, 0644}, {01777, 0755}};
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
         assert_int_equal(chmod(dir, bad[i].directory), 0);
         assert_int_equal(chmod(program, bad[i].file), 0);

@@ -21,31 +21,31 @@ static void by_owner_and_mode(void **state)
     const struct {
         uid_t uid;
         mode_t mode;
-        gboolean own, private, trusted;
+        gboolean own, private, closed, trusted;
     } cases[] = {
-        {self, S_IFDIR | 0700, TRUE, TRUE, TRUE},
-        {self, S_IFDIR | 0500, TRUE, TRUE, TRUE},
-        {self, S_IFDIR | 0710, TRUE, FALSE, TRUE},
-        {self, S_IFDIR | 0704, TRUE, FALSE, TRUE},
-        {self, S_IFDIR | 0755, TRUE, FALSE, TRUE},
-        {self, S_IFDIR | 0720, FALSE, FALSE, FALSE},
-        {self, S_IFDIR | 0702, FALSE, FALSE, FALSE},
-        {self, S_IFDIR | 01777, FALSE, FALSE, TRUE},
-        {self, S_IFREG | 0700, FALSE, FALSE, TRUE},
-        {self, S_IFREG | 01777, FALSE, FALSE, FALSE}, /* no directory: it is written to all the same */
-        {self, S_IFLNK | 0777, FALSE, FALSE, FALSE},
-        {OTHER, S_IFDIR | 0700, FALSE, FALSE, FALSE},
-        {OTHER, S_IFDIR | 01755, FALSE, FALSE, FALSE},
-        {0, S_IFDIR | 01777, FALSE, FALSE, TRUE},
-        {0, S_IFDIR | 0755, self == 0, FALSE, TRUE},
-        {0, S_IFREG | 0775, FALSE, FALSE, FALSE},
+        {self, S_IFDIR | 0700, TRUE, TRUE, TRUE, TRUE},
+        {self, S_IFDIR | 0500, TRUE, TRUE, TRUE, TRUE},
+        {self, S_IFDIR | 0710, TRUE, FALSE, TRUE, TRUE},
+        {self, S_IFDIR | 0704, TRUE, FALSE, TRUE, TRUE},
+        {self, S_IFDIR | 0755, TRUE, FALSE, TRUE, TRUE},
+        {self, S_IFDIR | 0720, FALSE, FALSE, FALSE, FALSE},
+        {self, S_IFDIR | 0702, FALSE, FALSE, FALSE, FALSE},
+        {self, S_IFDIR | 01777, FALSE, FALSE, FALSE, TRUE},
+        {self, S_IFREG | 0700, FALSE, FALSE, TRUE, TRUE},
+        {self, S_IFREG | 01777, FALSE, FALSE, FALSE, FALSE}, /* no directory: it is written to all the same */
+        {self, S_IFLNK | 0777, FALSE, FALSE, FALSE, FALSE},
+        {OTHER, S_IFDIR | 0700, FALSE, FALSE, FALSE, FALSE},
+        {OTHER, S_IFDIR | 01755, FALSE, FALSE, FALSE, FALSE},
+        {0, S_IFDIR | 01777, FALSE, FALSE, FALSE, TRUE},
+        {0, S_IFDIR | 0755, self == 0, FALSE, TRUE, TRUE},
+        {0, S_IFREG | 0775, FALSE, FALSE, FALSE, FALSE},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         const struct stat st = {.st_uid = cases[i].uid, .st_mode = cases[i].mode};
         if (dsb_is_own_dir(&st) != cases[i].own || dsb_is_private_dir(&st) != cases[i].private ||
-            dsb_is_trusted(&st) != cases[i].trusted)
-            fail_msg("uid %u mode %o: own %d, private %d, trusted %d", cases[i].uid, cases[i].mode, dsb_is_own_dir(&st),
-                     dsb_is_private_dir(&st), dsb_is_trusted(&st));
+            dsb_is_closed(&st) != cases[i].closed || dsb_is_trusted(&st) != cases[i].trusted)
+            fail_msg("uid %u mode %o: own %d, private %d, closed %d, trusted %d", cases[i].uid, cases[i].mode,
+                     dsb_is_own_dir(&st), dsb_is_private_dir(&st), dsb_is_closed(&st), dsb_is_trusted(&st));
     }
 }
 
