@@ -263,7 +263,7 @@ static gboolean op_inspect(void *backend, const char *id, const struct dsb_spec 
     return TRUE;
 }
 
-static gboolean op_start(void *backend, const char *id, struct dsbe_stream *stream, GError **error)
+static gboolean op_start(void *backend, const char *id, struct dsb_byte_stream *stream, GError **error)
 {
     struct dsbc_cli *cli = backend;
     struct dsbc_facts facts;

@@ -126,7 +126,7 @@ extern const struct dsbe_operations dsbc_operations;
 
 /* --- stream.c ----------------------------------------------------------------------------------- */
 
-gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv, struct dsbe_stream *stream, GError **error);
+gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv, struct dsb_byte_stream *stream, GError **error);
 
 G_END_DECLS
 #endif

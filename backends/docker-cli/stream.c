@@ -138,7 +138,8 @@ static gboolean watch(struct stream *stream, GError **error)
     return FALSE;
 }
 
-gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv_taken, struct dsbe_stream *out, GError **error)
+gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv_taken, struct dsb_byte_stream *out,
+                          GError **error)
 {
     g_autoptr(GPtrArray) argv = argv_taken;
     g_ptr_array_add(argv, NULL);
@@ -173,7 +174,7 @@ gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv_taken, str
         close_stream(stream);
         return FALSE;
     }
-    *out = (struct dsbe_stream){
+    *out = (struct dsb_byte_stream){
         .state = stream,
         .read_fd = stream->watch,
         .write_fd = stream->in,

@@ -106,7 +106,7 @@ int dsbe_adapter_image_make(void *backend, const struct dsb_image_source *source
 
 static int64_t stream_read(void *state, void *buffer, size_t size, struct dsb_plugin_error *error)
 {
-    const struct dsbe_stream *stream = state;
+    const struct dsb_byte_stream *stream = state;
     GError *local = NULL;
     gssize n = stream->read(stream->state, buffer, size, &local);
     conclude(n >= 0, local, error);
@@ -115,7 +115,7 @@ static int64_t stream_read(void *state, void *buffer, size_t size, struct dsb_pl
 
 static int64_t stream_write(void *state, const void *buffer, size_t size, struct dsb_plugin_error *error)
 {
-    const struct dsbe_stream *stream = state;
+    const struct dsb_byte_stream *stream = state;
     GError *local = NULL;
     gssize n = stream->write(stream->state, buffer, size, &local);
     conclude(n >= 0, local, error);
@@ -124,13 +124,13 @@ static int64_t stream_write(void *state, const void *buffer, size_t size, struct
 
 static const char *stream_diagnostic(void *state)
 {
-    const struct dsbe_stream *stream = state;
+    const struct dsb_byte_stream *stream = state;
     return stream->diagnostic(stream->state);
 }
 
 static void stream_close(void *state)
 {
-    struct dsbe_stream *stream = state;
+    struct dsb_byte_stream *stream = state;
     stream->close(stream->state);
     g_free(stream);
 }
@@ -139,7 +139,7 @@ int dsbe_adapter_start(void *backend, const char *id, struct dsb_stream *stream,
 {
     const struct opened *opened = backend;
     GError *local = NULL;
-    struct dsbe_stream *made = g_new0(struct dsbe_stream, 1);
+    struct dsb_byte_stream *made = g_new0(struct dsb_byte_stream, 1);
     gboolean ok = opened->operations->start(opened->backend, id, made, &local);
     if (ok) {
         stream->state = made;

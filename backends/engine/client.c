@@ -376,7 +376,7 @@ gboolean dsbe_op_inspect(void *backend, const char *id, const struct dsb_spec *s
     return TRUE;
 }
 
-gboolean dsbe_op_start(void *backend, const char *id, struct dsbe_stream *stream, GError **error)
+gboolean dsbe_op_start(void *backend, const char *id, struct dsb_byte_stream *stream, GError **error)
 {
     struct dsbe_client *client = backend;
     g_autofree char *attach = container_path(client, id, "attach", client->dialect->attach_query, error);
@@ -387,7 +387,7 @@ gboolean dsbe_op_start(void *backend, const char *id, struct dsbe_stream *stream
         return FALSE;
     GError *local = NULL;
     long status = 0;
-    struct dsbe_stream made = {0};
+    struct dsb_byte_stream made = {0};
     if (!dsbe_hijack(client->http, attach, client->timeout_ms, &made, &status, &local)) {
         if (status)
             local->code = (int) client->dialect->error_code(status, local->message);

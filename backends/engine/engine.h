@@ -6,6 +6,8 @@
 #ifndef DSBE_ENGINE_H
 #define DSBE_ENGINE_H
 
+#include "common/stream.h"
+
 #include <dsandbox/error.h>
 #include <dsandbox/plugin.h>
 #include <json-c/json.h>
@@ -54,16 +56,6 @@ void dsbe_sigpipe_restore(const struct dsbe_sigpipe *guard);
 
 /* --- adapter.c -------------------------------------------------------------------------------- */
 
-/** struct dsb_stream with errors as ours. */
-struct dsbe_stream {
-    void *state;
-    int read_fd, write_fd;
-    gssize (*read)(void *state, void *buffer, gsize size, GError **error);
-    gssize (*write)(void *state, const void *buffer, gsize size, GError **error);
-    const char *(*diagnostic)(void *state);
-    void (*close)(void *state);
-};
-
 /** The operations of plugin.h with errors as ours. *id of `create` is new. */
 struct dsbe_operations {
     gboolean (*open)(const struct dsb_open_params *params, void **backend, GError **error);
@@ -72,7 +64,7 @@ struct dsbe_operations {
     gboolean (*create)(void *backend, const struct dsb_spec *spec, char **id, GError **error);
     gboolean (*inspect)(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
                         GError **error);
-    gboolean (*start)(void *backend, const char *id, struct dsbe_stream *stream, GError **error);
+    gboolean (*start)(void *backend, const char *id, struct dsb_byte_stream *stream, GError **error);
     gboolean (*destroy)(void *backend, const char *id, GError **error);
     gboolean (*list)(void *backend, const char *owner, dsb_each_fn each, void *data, GError **error);
     gboolean (*prepare)(void *backend, const char *image, struct dsb_image_info *info, GError **error);
@@ -315,7 +307,7 @@ const char *dsbe_demux_diagnostic(struct dsbe_demux *demux);
 /* --- hijack.c --------------------------------------------------------------------------------- */
 
 /** POST `path` with an upgrade and give the framed connection as a stream. HTTP errors set *status. */
-gboolean dsbe_hijack(struct dsbe_http *http, const char *path, guint timeout_ms, struct dsbe_stream *stream,
+gboolean dsbe_hijack(struct dsbe_http *http, const char *path, guint timeout_ms, struct dsb_byte_stream *stream,
                      long *status, GError **error);
 
 /* --- dialects --------------------------------------------------------------------------------- */
@@ -452,7 +444,7 @@ gboolean dsbe_op_prepare(void *backend, const char *image, struct dsb_image_info
 gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, GError **error);
 gboolean dsbe_op_inspect(void *backend, const char *id, const struct dsb_spec *spec, struct dsb_observed *observed,
                          GError **error);
-gboolean dsbe_op_start(void *backend, const char *id, struct dsbe_stream *stream, GError **error);
+gboolean dsbe_op_start(void *backend, const char *id, struct dsb_byte_stream *stream, GError **error);
 gboolean dsbe_op_destroy(void *backend, const char *id, GError **error);
 gboolean dsbe_op_list(void *backend, const char *owner, dsb_each_fn each, void *data, GError **error);
 gboolean dsbe_op_image_make(void *backend, const struct dsb_image_source *source, GError **error);

@@ -205,7 +205,7 @@ static const char *hijack_diagnostic(void *state)
     return dsbe_demux_diagnostic(&hijack->demux);
 }
 
-gboolean dsbe_hijack(struct dsbe_http *http, const char *path, guint timeout_ms, struct dsbe_stream *stream,
+gboolean dsbe_hijack(struct dsbe_http *http, const char *path, guint timeout_ms, struct dsb_byte_stream *stream,
                      long *status, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + (gint64) timeout_ms * 1000;

@@ -371,7 +371,7 @@ static void gate_close(void *state)
 /** Whether `fd` is open; it must not reach child processes either. */
 static gboolean fd_ok(int fd) { return fd >= 0 && fcntl(fd, F_GETFD) >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0; }
 
-gboolean dsb_backend_start(struct dsb_backend *backend, const char *id, struct dsb_checked_stream *stream,
+gboolean dsb_backend_start(struct dsb_backend *backend, const char *id, struct dsb_byte_stream *stream,
                            GError **error)
 {
     g_return_val_if_fail(backend != NULL && stream != NULL, FALSE);
@@ -403,7 +403,7 @@ gboolean dsb_backend_start(struct dsb_backend *backend, const char *id, struct d
     gate->inner = inner;
     gate->plugin_name = backend->plugin.name;
     gate->call_ms = backend->call_ms;
-    *stream = (struct dsb_checked_stream){
+    *stream = (struct dsb_byte_stream){
         .state = gate,
         .read_fd = inner.read_fd,
         .write_fd = inner.write_fd,

@@ -3,8 +3,8 @@
 #define DSB_PLUGIN_GATE_H
 
 #include "common/plugin_types.h"
+#include "common/stream.h"
 #include "plugin/loader.h"
-#include "plugin/stream.h"
 
 /**
  * The call gate: the only way from the core to a plugin. Each function checks its arguments, calls one
@@ -48,7 +48,7 @@ gboolean dsb_backend_inspect(struct dsb_backend *backend, const char *id, const 
                              struct dsb_observed *observed, GError **error);
 
 /** The stream's own functions are checked, too: their errors and counts keep the contract. */
-gboolean dsb_backend_start(struct dsb_backend *backend, const char *id, struct dsb_checked_stream *stream,
+gboolean dsb_backend_start(struct dsb_backend *backend, const char *id, struct dsb_byte_stream *stream,
                            GError **error);
 gboolean dsb_backend_destroy(struct dsb_backend *backend, const char *id, GError **error);
 

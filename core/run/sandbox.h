@@ -13,7 +13,7 @@ struct dsb_sandbox {
     struct dsb_resolved *resolved;
     struct dsb_workdir *dir;
     char *name, *container;
-    struct dsb_checked_stream stream;
+    struct dsb_byte_stream stream;
     struct dsb_wire wire;
     gint64 began;
     gboolean stopped; /**< there is no container to remove, not yet or not any more */

@@ -6,7 +6,7 @@
 
 #define KEPT_BYTES (256u << 10)
 
-void dsb_wire_init(struct dsb_wire *wire, struct dsb_checked_stream *stream)
+void dsb_wire_init(struct dsb_wire *wire, struct dsb_byte_stream *stream)
 {
     *wire = (struct dsb_wire){.stream = stream, .in = g_byte_array_new(), .out = g_byte_array_new()};
 }

@@ -2,7 +2,7 @@
 #ifndef DSB_RUN_WIRE_H
 #define DSB_RUN_WIRE_H
 
-#include "plugin/stream.h"
+#include "common/stream.h"
 
 #include <stdint.h>
 
@@ -38,7 +38,7 @@ struct dsb_frame {
 
 /** Both directions of one stream: frames in, frames out, never blocking. */
 struct dsb_wire {
-    struct dsb_checked_stream *stream; /**< borrowed */
+    struct dsb_byte_stream *stream; /**< borrowed */
     GByteArray *in;
     gsize taken; /**< bytes of `in` already handed out */
     GByteArray *out;
@@ -47,7 +47,7 @@ struct dsb_wire {
     gboolean more; /**< the last fill stopped before WOULD_BLOCK: fill again before polling */
 };
 
-void dsb_wire_init(struct dsb_wire *wire, struct dsb_checked_stream *stream);
+void dsb_wire_init(struct dsb_wire *wire, struct dsb_byte_stream *stream);
 void dsb_wire_clear(struct dsb_wire *wire);
 
 /** Append a frame to the output queue. FALSE: it is larger than DSB_FRAME_MAX, and not queued. */

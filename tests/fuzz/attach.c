@@ -50,7 +50,7 @@ CURLcode __wrap_curl_easy_recv(CURL *curl, void *buffer, size_t size, size_t *do
     return CURLE_OK;
 }
 
-static void read_all(struct dsbe_stream *stream, gsize room)
+static void read_all(struct dsb_byte_stream *stream, gsize room)
 {
     g_autofree uint8_t *buffer = g_malloc(room);
     for (;;) {
@@ -75,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     wire = (struct fuzz_input){data, size};
     step = 1 + (gsize) fuzz_byte(&wire) * 16;
     gsize room = 1 + (gsize) fuzz_byte(&wire) * 64;
-    struct dsbe_stream stream = {0};
+    struct dsb_byte_stream stream = {0};
     long status = 0;
     g_autoptr(GError) error = NULL;
     gboolean ok = dsbe_hijack(http, "/containers/x/attach", 10000, &stream, &status, &error);

@@ -104,7 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fake fake = {.input = {data, size}};
     uint8_t how = fuzz_byte(&fake.input);
     fake.step = 1 + (gsize) how * 16;
-    struct dsb_checked_stream stream = {.state = &fake,
+    struct dsb_byte_stream stream = {.state = &fake,
                                         .read_fd = always_ready,
                                         .write_fd = always_ready,
                                         .read = fake_read,

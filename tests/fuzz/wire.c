@@ -45,7 +45,7 @@ static gssize fake_write(void *state, const void *buffer, gsize size, GError **e
 static gboolean copy_frames(struct fuzz_input input, gsize step, GByteArray *out)
 {
     struct fake source = {.input = input, .step = step}, sink = {.step = step, .written = out};
-    struct dsb_checked_stream in = {.state = &source, .read = fake_read}, back = {.state = &sink, .write = fake_write};
+    struct dsb_byte_stream in = {.state = &source, .read = fake_read}, back = {.state = &sink, .write = fake_write};
     struct dsb_wire reader, writer;
     gboolean good = TRUE;
     dsb_wire_init(&reader, &in);

@@ -103,7 +103,7 @@ static gboolean wait_readable(int fd, gint64 deadline, GError **error)
 }
 
 /* An error of the stream is data for the tests; only one that never ends fails the operation. */
-static gboolean read_stream(struct driver *driver, struct dsb_checked_stream *stream, GError **error)
+static gboolean read_stream(struct driver *driver, struct dsb_byte_stream *stream, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + STREAM_MS * 1000;
     for (;;) {
@@ -130,7 +130,7 @@ static gboolean read_stream(struct driver *driver, struct dsb_checked_stream *st
 
 static gboolean start(struct driver *driver, GError **error)
 {
-    struct dsb_checked_stream stream = {0};
+    struct dsb_byte_stream stream = {0};
     if (!dsb_backend_start(driver->backend, driver->id, &stream, error))
         return FALSE;
     gboolean good = read_stream(driver, &stream, error);

@@ -29,7 +29,7 @@ struct fake_pid1 {
     GString *configs;
     /* of the connection */
     struct dsb_wire wire;
-    struct dsb_checked_stream stream;
+    struct dsb_byte_stream stream;
     uint32_t execution, late_control;
     gboolean waiting, counting, ended;
     gsize input; /* bytes of standard input so far */
@@ -233,7 +233,7 @@ static void hear(struct fake_pid1 *fake, const struct dsb_frame *frame)
 static void serve(struct fake_pid1 *fake, int fd)
 {
     struct dsb_frame frame;
-    fake->stream = (struct dsb_checked_stream){.state = GINT_TO_POINTER(fd), .read = fake_read, .write = fake_write};
+    fake->stream = (struct dsb_byte_stream){.state = GINT_TO_POINTER(fd), .read = fake_read, .write = fake_write};
     fake->ended = fake->waiting = fake->counting = FALSE;
     fake->late_control = 0;
     dsb_wire_init(&fake->wire, &fake->stream);

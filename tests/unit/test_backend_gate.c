@@ -32,7 +32,7 @@ static void passes_a_whole_life(void **state)
     assert_true(dsb_backend_inspect(backend, id, &spec, &observed, &error));
     assert_int_equal(observed.memory_bytes, spec.memory_bytes);
 
-    struct dsb_checked_stream stream = {0};
+    struct dsb_byte_stream stream = {0};
     assert_true(dsb_backend_start(backend, id, &stream, &error));
     char buffer[8];
     assert_int_equal(stream.read(stream.state, buffer, sizeof buffer, &error), -1);

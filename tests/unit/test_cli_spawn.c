@@ -141,7 +141,7 @@ static void survives_a_closed_pipe(void **state)
     (void) state;
     char *const environment[] = {NULL};
     struct dsbc_cli cli = {.program = (char *) "/bin/true", .env = (char **) environment, .cancel_fd = -1};
-    struct dsbe_stream stream = {0};
+    struct dsb_byte_stream stream = {0};
     g_autoptr(GError) error = NULL;
     void (*before)(int) = signal(SIGPIPE, SIG_DFL);
     GPtrArray *command = g_ptr_array_new_with_free_func(g_free);

@@ -60,7 +60,7 @@ static void the_configuration_is_written_so(void **state)
     limits.spec.env = env;
     limits.spec.n_env = 1;
     g_autoptr(GByteArray) written = g_byte_array_new();
-    struct dsb_checked_stream stream = {.state = written, .write = keep};
+    struct dsb_byte_stream stream = {.state = written, .write = keep};
     struct dsb_wire wire;
     dsb_wire_init(&wire, &stream);
     dsb_exec_configure(&wire, &limits, TRUE, DSB_CHECKPOINT_OFF);
@@ -95,7 +95,7 @@ static void the_code_is_written_so(void **state)
                                   .env = env,
                                   .stdin_fd = -1};
     g_autoptr(GByteArray) written = g_byte_array_new();
-    struct dsb_checked_stream stream = {
+    struct dsb_byte_stream stream = {
         .state = written, .read_fd = -1, .write_fd = -1, .read = nothing_more, .write = keep};
     struct dsb_wire wire;
     dsb_wire_init(&wire, &stream);

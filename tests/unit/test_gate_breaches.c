@@ -104,7 +104,7 @@ static void call_all_spoilt(struct dsb_backend *backend)
     struct dsb_engine_info info = {.struct_size = sizeof info};
     struct dsb_image_info image = {.struct_size = sizeof image};
     struct dsb_observed observed = {.struct_size = sizeof observed};
-    struct dsb_checked_stream stream = {0};
+    struct dsb_byte_stream stream = {0};
     struct dsb_image_source source = {.struct_size = sizeof source, .tarball = "/x", .name = "a:b"};
     assert_false(dsb_backend_describe(backend, &info, &error));
     assert_code(&error, DSB_ERROR_PLUGIN, "contract of describe");
@@ -417,7 +417,7 @@ static void catches_wrong_streams(void **state)
     loaded->plugin.start = wrong_start;
     struct dsb_backend *backend = open_loaded(loaded);
     g_autoptr(GError) error = NULL;
-    struct dsb_checked_stream stream = {0};
+    struct dsb_byte_stream stream = {0};
     closed_streams = 0;
     for (shape = 10; shape < 13; shape++) {
         assert_false(dsb_backend_start(backend, "x", &stream, &error));

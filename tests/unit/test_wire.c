@@ -49,7 +49,7 @@ static void frames_survive_every_split(void **state)
     (void) state;
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     struct fake sink = {.step = 1000, .written = bytes};
-    struct dsb_checked_stream out = {.state = &sink, .write = fake_write};
+    struct dsb_byte_stream out = {.state = &sink, .write = fake_write};
     struct dsb_wire writer;
     dsb_wire_init(&writer, &out);
     dsb_wire_queue(&writer, DSB_FRAME_STDOUT, 7, "hello", 5);
@@ -61,7 +61,7 @@ static void frames_survive_every_split(void **state)
 
     for (gsize step = 1; step <= bytes->len; step++) {
         struct fake source = {.data = bytes->data, .size = bytes->len, .step = step};
-        struct dsb_checked_stream in = {.state = &source, .read = fake_read};
+        struct dsb_byte_stream in = {.state = &source, .read = fake_read};
         struct dsb_wire reader;
         struct dsb_frame frame;
         unsigned seen = 0;
@@ -88,7 +88,7 @@ static void frames_survive_every_split(void **state)
 static void refuses(const uint8_t *bytes, gsize size)
 {
     struct fake source = {.data = bytes, .size = size, .step = size};
-    struct dsb_checked_stream in = {.state = &source, .read = fake_read};
+    struct dsb_byte_stream in = {.state = &source, .read = fake_read};
     struct dsb_wire reader;
     struct dsb_frame frame;
     g_autoptr(GError) error = NULL;
@@ -113,7 +113,7 @@ static void oversized_and_unknown_frames_are_refused(void **state)
 static void what_is_too_large_is_not_queued(void **state)
 {
     (void) state;
-    struct dsb_checked_stream out = {0};
+    struct dsb_byte_stream out = {0};
     struct dsb_wire writer;
     g_autofree char *big = g_malloc0(DSB_FRAME_MAX + 1);
     dsb_wire_init(&writer, &out);
