@@ -205,8 +205,8 @@ static gboolean scan_string(GArray *levels, const char *text, gsize size, gsize 
 }
 
 /*
- * json-c keeps the last of two equal keys and says nothing, and takes keys in single quotes. What one reader of a
- * policy sees and another does not is how a limit gets lost, so both are errors. The text is known to be JSON here.
+ * json-c keeps the last of two equal keys and says nothing. What one reader of a
+ * policy sees and another does not is how a limit gets lost. The text is known to be JSON here.
  */
 static char *find_ambiguity(const char *text, gsize size, enum leave leave)
 {
@@ -227,8 +227,6 @@ static char *find_ambiguity(const char *text, gsize size, enum leave leave)
             if (levels->len > 0)
                 g_array_index(levels, struct level, levels->len - 1).index++;
             break;
-        case '\'':
-            return g_strdup("single quotes are not JSON");
         case '"': {
             gsize end = string_end(text, size, i);
             if (has_nul(text + i, end - i) && (leave < LEAVE_NUL || is_key(levels, text, size, end)))
@@ -259,28 +257,37 @@ static char *find_ambiguity(const char *text, gsize size, enum leave leave)
 
 /*
  * What json-c makes of each comma and bracket is a hundred times as large, and an object is a hash table: both are
- * counted before it makes any. The text may be anything here.
+ * counted before it makes any. The text may be anything here. A key in single quotes, which json-c takes, could have a
+ * double one in it, and what follows would count as text. FALSE: *error.
  */
-static gboolean too_many_items(const char *text, gsize size)
+static gboolean check_items(const char *text, gsize size, gssize most_members, gsize most_items, const char *what, int code,
+                            GError **error)
 {
     g_autoptr(GArray) members = g_array_new(FALSE, FALSE, sizeof(gssize)); /* of each open object */
     gsize items = 0;
-    for (gsize i = 0; i < size && items <= DSB_JSON_ITEMS; i++) {
+    gboolean many = FALSE;
+    for (gsize i = 0; i < size && !many; i++) {
         if (text[i] == '"') {
             i = string_end(text, size, i);
+        } else if (text[i] == '\'') {
+            g_set_error(error, DSB_ERROR, code, "%s: single quotes are not JSON", what);
+            return FALSE;
         } else if (text[i] == '{' || text[i] == '[') {
             gssize first = text[i] == '{' ? 1 : G_MINSSIZE; /* an array is no table */
             g_array_append_val(members, first);
             items++;
         } else if (text[i] == ',') {
             items++;
-            if (members->len > 0 && ++g_array_index(members, gssize, members->len - 1) > DSB_JSON_MEMBERS)
-                return TRUE;
+            many = members->len > 0 && ++g_array_index(members, gssize, members->len - 1) > most_members;
         } else if ((text[i] == '}' || text[i] == ']') && members->len > 0) {
             g_array_set_size(members, members->len - 1);
         }
+        many |= items > most_items;
     }
-    return items > DSB_JSON_ITEMS;
+    if (many)
+        g_set_error(error, DSB_ERROR, code, "%s: an object has more than %zu members, or there are more than %zu in all",
+                    what, MIN((gsize) most_members, most_items), most_items);
+    return !many;
 }
 
 static unsigned line_of(const char *text, gsize end)
@@ -291,11 +298,35 @@ static unsigned line_of(const char *text, gsize end)
     return line;
 }
 
-static dsb_json *parse(const char *text, gsize size, int max_depth, enum leave leave, const char *what, int code,
-                       GError **error)
+/* Without the white space at its end, which json-c does not take. */
+static gsize trimmed(const char *text, gsize size)
 {
     while (size > 0 && strchr(" \t\r\n", text[size - 1]) != NULL && text[size - 1] != '\0')
         size--;
+    return size;
+}
+
+static dsb_json *tokenize(const char *text, gsize size, int max_depth, int flags, const char *what, int code,
+                          GError **error)
+{
+    g_autoptr(tokener) tok = json_tokener_new_ex(max_depth);
+    json_tokener_set_flags(tok, JSON_TOKENER_STRICT | flags);
+    g_autoptr(dsb_json) value = json_tokener_parse_ex(tok, text, (int) size);
+    enum json_tokener_error failure = json_tokener_get_error(tok);
+    gsize end = json_tokener_get_parse_end(tok);
+    if (failure == json_tokener_success && value != NULL && end == size)
+        return g_steal_pointer(&value);
+    const char *why = failure == json_tokener_success    ? "something follows it"
+                      : failure == json_tokener_continue ? "it ends too early"
+                                                         : json_tokener_error_desc(failure);
+    g_set_error(error, DSB_ERROR, code, "%s: line %u: not valid JSON: %s", what, line_of(text, MIN(end, size)), why);
+    return NULL;
+}
+
+static dsb_json *parse(const char *text, gsize size, int max_depth, enum leave leave, const char *what, int code,
+                       GError **error)
+{
+    size = trimmed(text, size);
     if (size == 0) {
         g_set_error(error, DSB_ERROR, code, "%s: empty; a JSON object is expected", what);
         return NULL;
@@ -304,24 +335,11 @@ static dsb_json *parse(const char *text, gsize size, int max_depth, enum leave l
         g_set_error(error, DSB_ERROR, code, "%s: not UTF-8 text", what);
         return NULL;
     }
-    if (too_many_items(text, size)) {
-        g_set_error(error, DSB_ERROR, code, "%s: an object has more than %d members, or there are more than %u in all", what,
-                    DSB_JSON_MEMBERS, DSB_JSON_ITEMS);
+    if (!check_items(text, size, DSB_JSON_MEMBERS, DSB_JSON_ITEMS, what, code, error))
         return NULL;
-    }
-    g_autoptr(tokener) tok = json_tokener_new_ex(max_depth);
-    json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-    g_autoptr(dsb_json) object = json_tokener_parse_ex(tok, text, (int) size);
-    enum json_tokener_error failure = json_tokener_get_error(tok);
-    gsize end = json_tokener_get_parse_end(tok);
-    if (failure != json_tokener_success || object == NULL || end != size) {
-        const char *why = failure == json_tokener_success    ? "something follows the object"
-                          : failure == json_tokener_continue ? "it ends too early"
-                                                             : json_tokener_error_desc(failure);
-        g_set_error(error, DSB_ERROR, code, "%s: line %u: not valid JSON: %s", what, line_of(text, MIN(end, size)),
-                    why);
+    g_autoptr(dsb_json) object = tokenize(text, size, max_depth, JSON_TOKENER_VALIDATE_UTF8, what, code, error);
+    if (object == NULL)
         return NULL;
-    }
     if (!json_object_is_type(object, json_type_object)) {
         g_set_error(error, DSB_ERROR, code, "%s: a JSON object is expected", what);
         return NULL;
@@ -343,6 +361,18 @@ dsb_json *dsb_json_parse_request(const char *text, gsize size, int max_depth, co
                                  GError **error)
 {
     return parse(text, size, max_depth, LEAVE_NUL, what, code, error);
+}
+
+dsb_json *dsb_json_parse_engine(const char *text, gsize size, int max_depth, const char *what, int code, GError **error)
+{
+    size = trimmed(text, size);
+    if (size > G_MAXINT / 2) {
+        g_set_error(error, DSB_ERROR, code, "%s: it is too large", what);
+        return NULL;
+    }
+    if (!check_items(text, size, G_MAXSSIZE, DSB_JSON_ENGINE_ITEMS, what, code, error))
+        return NULL;
+    return tokenize(text, size, max_depth, 0, what, code, error);
 }
 
 static gboolean copy(dsb_json *from, dsb_json **to);

@@ -31,6 +31,13 @@ dsb_json *dsb_json_parse_request(const char *text, gsize size, int max_depth, co
  */
 dsb_json *dsb_json_parse_foreign(const char *text, gsize size, int max_depth);
 
+/**
+ * Any one JSON value, of a program that is believed as engines are, or of its settings: keys that are there twice and
+ * what is not UTF-8 are taken. Of objects, arrays and commas at most DSB_JSON_ENGINE_ITEMS.
+ */
+dsb_json *dsb_json_parse_engine(const char *text, gsize size, int max_depth, const char *what, int code, GError **error);
+#define DSB_JSON_ENGINE_ITEMS 500000u
+
 /** For messages: `text` in quotes, control characters escaped, cut at 80 bytes (g_free). */
 char *dsb_quoted(const char *text);
 

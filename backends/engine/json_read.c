@@ -2,48 +2,16 @@
 /* Small getters and builders over json-c. Absent and null are the same: not known. */
 #include "engine/engine.h"
 
+#include "common/strictjson.h"
+
 #include <stdarg.h>
 #include <string.h>
 
 #define DEPTH_MAX 32
-#define ITEMS_MAX 500000
-
-/* What json-c makes of each comma and bracket is a hundred times as large: they are counted before it does. */
-static gboolean too_many_items(const char *text, gsize size)
-{
-    gboolean inside = FALSE;
-    gsize items = 0;
-    for (gsize i = 0; i < size && items <= ITEMS_MAX; i++) {
-        if (inside && text[i] == '\\')
-            i++;
-        else if (text[i] == '"')
-            inside = !inside;
-        else if (!inside)
-            items += text[i] == ',' || text[i] == '[' || text[i] == '{';
-    }
-    return items > ITEMS_MAX;
-}
 
 json_object *dsbe_json_parse(const char *text, gsize size, GError **error)
 {
-    if (too_many_items(text, size)) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine's answer has more than %d members", ITEMS_MAX);
-        return NULL;
-    }
-    struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
-    json_object *root = json_tokener_parse_ex(tokener, text, (int) MIN(size, DSBE_BODY_MAX));
-    enum json_tokener_error code = json_tokener_get_error(tokener);
-    gsize end = json_tokener_get_parse_end(tokener);
-    json_tokener_free(tokener);
-    gboolean clean = code == json_tokener_success;
-    for (gsize i = end; clean && i < size; i++)
-        clean = g_ascii_isspace(text[i]);
-    if (clean && root)
-        return root;
-    json_object_put(root);
-    g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL, "the engine's answer is not valid JSON: %s",
-                code == json_tokener_success ? "unexpected data" : json_tokener_error_desc(code));
-    return NULL;
+    return dsb_json_parse_engine(text, size, DEPTH_MAX, "the engine's answer", DSB_ERROR_PROTOCOL, error);
 }
 
 json_object *dsbe_json_at(json_object *root, const char *path)

@@ -2,6 +2,8 @@
 /* Framing, HTTP heads, addresses and sizes: everything an engine or a user could send malformed. */
 #include "engine/engine.h"
 
+#include "common/strictjson.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -247,6 +249,24 @@ static void test_messages(void **state)
     assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_PROTOCOL));
     g_autofree char *deep = g_strnfill(100, '[');
     assert_null(dsbe_json_parse(deep, 100, NULL));
+    /* Before json-c has it: what is behind such a key would not be counted. */
+    g_clear_error(&error);
+    assert_null(dsbe_json_parse("{'\"':[1,1", 10, &error));
+    assert_non_null(strstr(error->message, "single quotes"));
+    g_clear_error(&error);
+    g_autoptr(GString) many = g_string_new("[");
+    for (unsigned i = 0; i < DSB_JSON_ENGINE_ITEMS; i++)
+        g_string_append(many, "1,");
+    g_string_append(many, "1]");
+    assert_null(dsbe_json_parse(many->str, many->len, &error));
+    assert_non_null(strstr(error->message, "more than"));
+    /* What engines may do, and policies not. */
+    json_object *twice = dsbe_json_parse("{\"a\":1,\"a\":\"\xff\"}\r\n", 17, NULL);
+    assert_string_equal(dsbe_json_string(twice, "a", ""), "\xff");
+    json_object_put(twice);
+    json_object *list = dsbe_json_parse("[]", 2, NULL);
+    assert_true(json_object_is_type(list, json_type_array));
+    json_object_put(list);
 }
 
 int main(void)

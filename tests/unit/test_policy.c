@@ -57,6 +57,7 @@ static const struct {
     {"{\"memory\":\"512MiB\",}", "JSON"},
     {"{/* c */}", "JSON"},
     {"{'memory':\"512MiB\"}", "quotes"},
+    {"{'\"':[1,1", "single quotes"}, /* before json-c has it: what follows would not be counted */
     {"{memory:1}", "JSON"},
     {"{\"memory\":\"\xff\"}", "UTF-8"},
     {"{\"nope\":1}", "unknown key \"nope\""},
