@@ -5,6 +5,7 @@
  */
 #include "docker-cli/docker_cli.h"
 
+#include "common/json.h"
 #include "engine/engine.h"
 
 #include <string.h>
@@ -181,19 +182,19 @@ static void cache_store(const struct dsbc_cli *cli, const char *key, const struc
 {
     const struct dsb_engine_info *info = &facts->info;
     g_autoptr(json_object) root = json_object_new_object();
-    dsbe_put_string(root, "product", info->product);
-    dsbe_put_string(root, "version", info->version);
-    dsbe_put_string(root, "api", info->api);
-    dsbe_put_string(root, "endpoint", info->endpoint);
-    dsbe_put_string(root, "runtime", info->runtime);
-    dsbe_put_string(root, "data_root", info->data_root);
-    dsbe_put_bool(root, "rootless", info->rootless);
-    dsbe_put_bool(root, "local", info->local);
-    dsbe_put_bool(root, "maps_users", info->maps_users);
+    json_add(root, "product", info->product);
+    json_add(root, "version", info->version);
+    json_add(root, "api", info->api);
+    json_add(root, "endpoint", info->endpoint);
+    json_add(root, "runtime", info->runtime);
+    json_add(root, "data_root", info->data_root);
+    json_add_bool(root, "rootless", info->rootless);
+    json_add_bool(root, "local", info->local);
+    json_add_bool(root, "maps_users", info->maps_users);
     dsbe_put_uint(root, "cgroup_version", info->cgroup_version);
     dsbe_put_uint(root, "limits", info->limits_available);
-    dsbe_put_bool(root, "podman", facts->podman);
-    dsbe_put_bool(root, "selinux", facts->selinux);
+    json_add_bool(root, "podman", facts->podman);
+    json_add_bool(root, "selinux", facts->selinux);
     g_autofree char *path = cache_path(cli);
     g_autoptr(GError) local = NULL;
     if (!dsbe_cache_remember(path, key, root, &local))

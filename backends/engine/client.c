@@ -5,6 +5,8 @@
  */
 #include "engine/engine.h"
 
+#include "common/json.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -326,7 +328,7 @@ gboolean dsbe_op_create(void *backend, const struct dsb_spec *spec, char **id, G
     if (dsbe_cancel_pending(&cancel_fd)) /* what has begun is finished, but nothing new begins */
         return dsbe_set_cancelled(error);
     g_autoptr(json_object) body = client->dialect->create_body(spec, &client->facts);
-    g_autofree char *text = dsbe_json_text(body);
+    const char *text = json_text(body);
     g_autofree char *path =
         g_strconcat(client->prefix, "/containers/create", client->dialect->name_in_query ? "?name=" : "",
                     client->dialect->name_in_query ? spec->name : "", NULL);
@@ -492,8 +494,7 @@ gboolean dsbe_op_list(void *backend, const char *owner, dsb_each_fn each, void *
     g_autofree char *word = g_strconcat(DSB_LABEL_OWNER, owner ? "=" : "", owner ? owner : "", NULL);
     g_autoptr(json_object) filter = json_object_new_object();
     dsbe_put(filter, "label", dsbe_strings(word, NULL));
-    g_autofree char *text = dsbe_json_text(filter);
-    g_autofree char *escaped = g_uri_escape_string(text, NULL, FALSE);
+    g_autofree char *escaped = g_uri_escape_string(json_text(filter), NULL, FALSE);
     g_autofree char *path = g_strconcat(client->prefix, "/containers/json?all=true&filters=", escaped, NULL);
     g_autoptr(json_object) root = list(client, path, error);
     if (!root)

@@ -2,6 +2,8 @@
 /* Docker Engine API 1.40 to 1.44. Data and pure functions only. */
 #include "engine/engine.h"
 
+#include "common/json.h"
+
 #include <string.h>
 
 #define API_MIN 40
@@ -62,7 +64,7 @@ static json_object *make_ulimits(const struct dsb_spec *spec)
     for (gsize i = 0; i < dsbe_n_limit_controls; i++) {
         json_object *item = json_object_new_object();
         uint64_t value = dsbe_limit_asked(&dsbe_limit_controls[i], spec);
-        dsbe_put_string(item, "Name", dsbe_limit_controls[i].name);
+        json_add(item, "Name", dsbe_limit_controls[i].name);
         dsbe_put_uint(item, "Soft", value);
         dsbe_put_uint(item, "Hard", value);
         json_object_array_add(list, item);
@@ -75,13 +77,13 @@ static json_object *make_mounts(const struct dsb_spec *spec)
     json_object *list = json_object_new_array();
     for (gsize i = 0; i < spec->n_binds; i++) {
         json_object *options = json_object_new_object();
-        dsbe_put_string(options, "Propagation", "rprivate");
-        dsbe_put_bool(options, "NonRecursive", TRUE);
+        json_add(options, "Propagation", "rprivate");
+        json_add_bool(options, "NonRecursive", TRUE);
         json_object *mount = json_object_new_object();
-        dsbe_put_string(mount, "Type", "bind");
-        dsbe_put_string(mount, "Source", spec->binds[i]->source);
-        dsbe_put_string(mount, "Target", spec->binds[i]->target);
-        dsbe_put_bool(mount, "ReadOnly", spec->binds[i]->read_only);
+        json_add(mount, "Type", "bind");
+        json_add(mount, "Source", spec->binds[i]->source);
+        json_add(mount, "Target", spec->binds[i]->target);
+        json_add_bool(mount, "ReadOnly", spec->binds[i]->read_only);
         dsbe_put(mount, "BindOptions", options);
         json_object_array_add(list, mount);
     }
@@ -94,9 +96,9 @@ static json_object *make_tmpfs(const struct dsb_spec *spec)
     g_autofree char *run = dsbe_tmpfs_options(spec->small_tmp_bytes, FALSE, "0755", "");
     g_autofree char *small = dsbe_tmpfs_options(spec->small_tmp_bytes, FALSE, "1777", "");
     json_object *tmpfs = json_object_new_object();
-    dsbe_put_string(tmpfs, "/tmp", big);
-    dsbe_put_string(tmpfs, "/run", run);
-    dsbe_put_string(tmpfs, "/var/tmp", small);
+    json_add(tmpfs, "/tmp", big);
+    json_add(tmpfs, "/run", run);
+    json_add(tmpfs, "/var/tmp", small);
     return tmpfs;
 }
 
@@ -122,19 +124,19 @@ static json_object *make_host_config(const struct dsb_spec *spec, const struct d
 {
     json_object *host = json_object_new_object();
     put_limits(host, spec, facts);
-    dsbe_put_string(host, "NetworkMode", spec->network == DSB_NETWORK_NONE ? "none" : "bridge");
+    json_add(host, "NetworkMode", spec->network == DSB_NETWORK_NONE ? "none" : "bridge");
     dsbe_put(host, "MaskedPaths", dsbe_masked_paths());
-    dsbe_put_bool(host, "ReadonlyRootfs", spec->rootfs_read_only);
-    dsbe_put_bool(host, "AutoRemove", TRUE);
-    dsbe_put_bool(host, "Privileged", FALSE);
-    dsbe_put_bool(host, "Init", FALSE);
-    dsbe_put_string(host, "IpcMode", "private");
-    dsbe_put_string(host, "CgroupnsMode", "private");
+    json_add_bool(host, "ReadonlyRootfs", spec->rootfs_read_only);
+    json_add_bool(host, "AutoRemove", TRUE);
+    json_add_bool(host, "Privileged", FALSE);
+    json_add_bool(host, "Init", FALSE);
+    json_add(host, "IpcMode", "private");
+    json_add(host, "CgroupnsMode", "private");
     /*
      * With userns-remap our user would be another one on the host, and could not enter the session directory. Control
      * groups stay writable all the same, and the measurement refuses that.
      */
-    dsbe_put_string(host, "UsernsMode", "host");
+    json_add(host, "UsernsMode", "host");
     dsbe_put(host, "CapDrop", dsbe_strings("ALL", NULL));
     g_autofree char *seccomp = g_strconcat("seccomp=", spec->seccomp_json, NULL);
     json_object *security = dsbe_strings(seccomp, NULL);
@@ -144,27 +146,27 @@ static json_object *make_host_config(const struct dsb_spec *spec, const struct d
     dsbe_put(host, "Tmpfs", make_tmpfs(spec));
     dsbe_put(host, "Mounts", make_mounts(spec));
     json_object *log = json_object_new_object();
-    dsbe_put_string(log, "Type", "none");
+    json_add(log, "Type", "none");
     dsbe_put(host, "LogConfig", log);
     json_object *restart = json_object_new_object();
-    dsbe_put_string(restart, "Name", "no");
+    json_add(restart, "Name", "no");
     dsbe_put(host, "RestartPolicy", restart);
     if (spec->runtime)
-        dsbe_put_string(host, "Runtime", spec->runtime);
+        json_add(host, "Runtime", spec->runtime);
     return host;
 }
 
 static json_object *create_body(const struct dsb_spec *spec, const struct dsbe_facts *facts)
 {
     json_object *body = json_object_new_object();
-    dsbe_put_string(body, "Image", spec->image);
-    dsbe_put_string(body, "Hostname", spec->hostname);
+    json_add(body, "Image", spec->image);
+    json_add(body, "Hostname", spec->hostname);
     g_autofree char *user = g_strdup_printf("%u:%u", spec->uid, spec->gid);
-    dsbe_put_string(body, "User", user);
-    dsbe_put_string(body, "WorkingDir", spec->workdir);
+    json_add(body, "User", user);
+    json_add(body, "WorkingDir", spec->workdir);
     /* The runtime makes a namespace with loopback by itself. Asked for "none" alone, the daemon makes one too, with a
      * hook that executes the daemon's own program: more than half of the whole start. */
-    dsbe_put_bool(body, "NetworkDisabled", spec->network == DSB_NETWORK_NONE);
+    json_add_bool(body, "NetworkDisabled", spec->network == DSB_NETWORK_NONE);
     dsbe_put(body, "Entrypoint", dsbe_strings(spec->argv[0], NULL));
     json_object *command = json_object_new_array();
     for (gsize i = 1; spec->argv[i]; i++)
@@ -178,13 +180,13 @@ static json_object *create_body(const struct dsb_spec *spec, const struct dsbe_f
     dsbe_put(body, "Env", env);
     json_object *labels = json_object_new_object();
     for (gsize i = 0; i < spec->n_labels; i++)
-        dsbe_put_string(labels, spec->labels[i]->name, spec->labels[i]->value);
+        json_add(labels, spec->labels[i]->name, spec->labels[i]->value);
     dsbe_put(body, "Labels", labels);
     static const char *const yes[] = {"AttachStdin", "AttachStdout", "AttachStderr", "OpenStdin", "StdinOnce"};
     for (gsize i = 0; i < G_N_ELEMENTS(yes); i++)
-        dsbe_put_bool(body, yes[i], TRUE);
-    dsbe_put_bool(body, "Tty", FALSE);
-    dsbe_put_string(body, "StopSignal", "SIGKILL");
+        json_add_bool(body, yes[i], TRUE);
+    json_add_bool(body, "Tty", FALSE);
+    json_add(body, "StopSignal", "SIGKILL");
     dsbe_put_uint(body, "StopTimeout", 0);
     json_object *health = json_object_new_object();
     dsbe_put(health, "Test", dsbe_strings("NONE", NULL));

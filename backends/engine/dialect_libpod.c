@@ -5,6 +5,8 @@
  */
 #include "engine/engine.h"
 
+#include "common/json.h"
+
 #include <string.h>
 
 #define PREFIX "/v4.0.0/libpod"
@@ -69,16 +71,16 @@ static void parse_info(json_object *root, struct dsb_engine_info *info)
 static json_object *nsmode(const char *mode, const char *value)
 {
     json_object *namespace = json_object_new_object();
-    dsbe_put_string(namespace, "nsmode", mode);
+    json_add(namespace, "nsmode", mode);
     if (value)
-        dsbe_put_string(namespace, "value", value);
+        json_add(namespace, "value", value);
     return namespace;
 }
 
 static void add_rlimits(json_object *list, const char *type, uint64_t soft, uint64_t hard)
 {
     json_object *item = json_object_new_object();
-    dsbe_put_string(item, "type", type);
+    json_add(item, "type", type);
     dsbe_put_uint(item, "hard", hard);
     dsbe_put_uint(item, "soft", soft);
     json_object_array_add(list, item);
@@ -113,9 +115,9 @@ static void add_tmpfs(json_object *list, const char *target, uint64_t bytes, gbo
     for (char **word = words; *word; word++)
         json_object_array_add(options, json_object_new_string(*word));
     json_object *mount = json_object_new_object();
-    dsbe_put_string(mount, "destination", target);
-    dsbe_put_string(mount, "type", "tmpfs");
-    dsbe_put_string(mount, "source", "tmpfs");
+    json_add(mount, "destination", target);
+    json_add(mount, "type", "tmpfs");
+    json_add(mount, "source", "tmpfs");
     dsbe_put(mount, "options", options);
     json_object_array_add(list, mount);
 }
@@ -125,9 +127,9 @@ static json_object *make_mounts(const struct dsb_spec *spec)
     json_object *list = json_object_new_array();
     for (gsize i = 0; i < spec->n_binds; i++) {
         json_object *mount = json_object_new_object();
-        dsbe_put_string(mount, "destination", spec->binds[i]->target);
-        dsbe_put_string(mount, "type", "bind");
-        dsbe_put_string(mount, "source", spec->binds[i]->source);
+        json_add(mount, "destination", spec->binds[i]->target);
+        json_add(mount, "type", "bind");
+        json_add(mount, "source", spec->binds[i]->source);
         dsbe_put(mount, "options",
                  dsbe_strings("bind", "rprivate", spec->binds[i]->read_only ? "ro" : "rw", "nosuid", "nodev", NULL));
         json_object_array_add(list, mount);
@@ -177,8 +179,8 @@ static void put_namespaces(json_object *body, const struct dsb_spec *spec)
     g_autofree char *value = g_strdup_printf("uid=%u,gid=%u", spec->uid, spec->gid);
     dsbe_put(body, "userns", nsmode("keep-id", value));
     json_object *mappings = json_object_new_object();
-    dsbe_put_bool(mappings, "HostUIDMapping", FALSE);
-    dsbe_put_bool(mappings, "HostGIDMapping", FALSE);
+    json_add_bool(mappings, "HostUIDMapping", FALSE);
+    json_add_bool(mappings, "HostGIDMapping", FALSE);
     dsbe_put(body, "idmappings", mappings);
 }
 
@@ -191,58 +193,58 @@ static void put_process(json_object *body, const struct dsb_spec *spec)
     dsbe_put(body, "command", command);
     json_object *env = json_object_new_object();
     for (gsize i = 0; i < spec->n_env; i++)
-        dsbe_put_string(env, spec->env[i]->name, spec->env[i]->value);
+        json_add(env, spec->env[i]->name, spec->env[i]->value);
     dsbe_put(body, "env", env);
     json_object *labels = json_object_new_object();
     for (gsize i = 0; i < spec->n_labels; i++)
-        dsbe_put_string(labels, spec->labels[i]->name, spec->labels[i]->value);
+        json_add(labels, spec->labels[i]->name, spec->labels[i]->value);
     dsbe_put(body, "labels", labels);
     g_autofree char *user = g_strdup_printf("%u:%u", spec->uid, spec->gid);
-    dsbe_put_string(body, "user", user);
-    dsbe_put_string(body, "work_dir", spec->workdir);
-    dsbe_put_string(body, "hostname", spec->hostname);
-    dsbe_put_bool(body, "stdin", TRUE);
-    dsbe_put_bool(body, "terminal", FALSE);
+    json_add(body, "user", user);
+    json_add(body, "work_dir", spec->workdir);
+    json_add(body, "hostname", spec->hostname);
+    json_add_bool(body, "stdin", TRUE);
+    json_add_bool(body, "terminal", FALSE);
 }
 
 static json_object *create_body(const struct dsb_spec *spec, const struct dsbe_facts *facts)
 {
     json_object *body = json_object_new_object();
-    dsbe_put_string(body, "name", spec->name);
-    dsbe_put_string(body, "image", spec->image);
+    json_add(body, "name", spec->name);
+    json_add(body, "image", spec->image);
     put_process(body, spec);
     put_namespaces(body, spec);
-    dsbe_put_bool(body, "remove", TRUE);
-    dsbe_put_bool(body, "use_image_hosts", TRUE);  /* nothing of the host's /etc/hosts */
-    dsbe_put_bool(body, "manage_password", FALSE); /* no /etc/passwd and /etc/group of the engine's making */
+    json_add_bool(body, "remove", TRUE);
+    json_add_bool(body, "use_image_hosts", TRUE);  /* nothing of the host's /etc/hosts */
+    json_add_bool(body, "manage_password", FALSE); /* no /etc/passwd and /etc/group of the engine's making */
     dsbe_put(body, "mask", dsbe_masked_paths());
-    dsbe_put_bool(body, "read_only_filesystem", spec->rootfs_read_only);
-    dsbe_put_bool(body, "read_write_tmpfs", TRUE); /* false makes /dev and /dev/shm read-only in Podman 5 */
-    dsbe_put_string(body, "image_volume_mode", "ignore");
+    json_add_bool(body, "read_only_filesystem", spec->rootfs_read_only);
+    json_add_bool(body, "read_write_tmpfs", TRUE); /* false makes /dev and /dev/shm read-only in Podman 5 */
+    json_add(body, "image_volume_mode", "ignore");
     dsbe_put(body, "mounts", make_mounts(spec));
     dsbe_put_uint(body, "shm_size", spec->shm_bytes);
     dsbe_put(body, "cap_drop", dsbe_strings("ALL", NULL));
-    dsbe_put_bool(body, "privileged", FALSE);
-    dsbe_put_bool(body, "no_new_privileges", spec->no_new_privs);
-    dsbe_put_string(body, "seccomp_profile_path", spec->seccomp_path);
+    json_add_bool(body, "privileged", FALSE);
+    json_add_bool(body, "no_new_privileges", spec->no_new_privs);
+    json_add(body, "seccomp_profile_path", spec->seccomp_path);
     dsbe_put(body, "resource_limits", make_resources(spec, facts));
     dsbe_put(body, "r_limits", make_rlimits(spec, facts));
     dsbe_put_uint(body, "oom_score_adj", OOM_SCORE_ADJ);
     if (spec->life_seconds > 0)
         dsbe_put_uint(body, "timeout", spec->life_seconds);
     dsbe_put_uint(body, "stop_timeout", 0);
-    dsbe_put_bool(body, "init", FALSE);
-    dsbe_put_string(body, "systemd", "false");
-    dsbe_put_string(body, "sdnotifyMode", "ignore");
-    dsbe_put_bool(body, "httpproxy", FALSE);
+    json_add_bool(body, "init", FALSE);
+    json_add(body, "systemd", "false");
+    json_add(body, "sdnotifyMode", "ignore");
+    json_add_bool(body, "httpproxy", FALSE);
     json_object *log = json_object_new_object();
-    dsbe_put_string(log, "driver", "none");
+    json_add(log, "driver", "none");
     dsbe_put(body, "log_configuration", log);
     json_object *health = json_object_new_object();
     dsbe_put(health, "Test", dsbe_strings("NONE", NULL));
     dsbe_put(body, "healthconfig", health);
     if (spec->runtime) /* ignored before 2026; `inspect` tells which one it became */
-        dsbe_put_string(body, "oci_runtime", spec->runtime);
+        json_add(body, "oci_runtime", spec->runtime);
     return body;
 }
 

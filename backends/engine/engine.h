@@ -199,15 +199,12 @@ gsize dsbe_json_count(json_object *root, const char *path);
 /** The array at path holds the string (ASCII case ignored). */
 gboolean dsbe_json_has(json_object *root, const char *path, const char *word);
 
-/* builders: add to an object, which takes ownership */
+/* builders, besides those of common/json.h: add to an object, which takes ownership */
 void dsbe_put(json_object *object, const char *key, json_object *value);
-void dsbe_put_string(json_object *object, const char *key, const char *value);
-void dsbe_put_bool(json_object *object, const char *key, gboolean value);
 void dsbe_put_uint(json_object *object, const char *key, uint64_t value);
 json_object *dsbe_strings(const char *first, ...) G_GNUC_NULL_TERMINATED;
 /** Files of /proc and /sys that tell about the host or other containers: the engines' newest list, for all of them. */
 json_object *dsbe_masked_paths(void);
-char *dsbe_json_text(json_object *object);
 
 /* --- http.c ----------------------------------------------------------------------------------- */
 

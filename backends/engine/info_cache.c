@@ -5,6 +5,8 @@
  */
 #include "engine/engine.h"
 
+#include "common/json.h"
+
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,10 +41,9 @@ json_object *dsbe_cache_recall(const char *path, const char *key, guint seconds)
 gboolean dsbe_cache_remember(const char *path, const char *key, json_object *facts, GError **error)
 {
     g_autoptr(json_object) root = json_object_new_object();
-    dsbe_put_string(root, "key", key);
+    json_add(root, "key", key);
     dsbe_put(root, "facts", json_object_get(facts));
-    g_autofree char *text = dsbe_json_text(root);
-    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
+    return g_file_set_contents_full(path, json_text(root), -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
 }
 
 static char *make_key(const struct dsbe_client *client)

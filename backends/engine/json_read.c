@@ -2,6 +2,7 @@
 /* Small getters and builders over json-c. Absent and null are the same: not known. */
 #include "engine/engine.h"
 
+#include "common/json.h"
 #include "common/strictjson.h"
 
 #include <stdarg.h>
@@ -17,12 +18,8 @@ json_object *dsbe_json_parse(const char *text, gsize size, GError **error)
 json_object *dsbe_json_at(json_object *root, const char *path)
 {
     g_auto(GStrv) keys = g_strsplit(path, ".", 8);
-    for (char **key = keys; *key; key++) {
-        json_object *next = NULL;
-        if (!json_object_is_type(root, json_type_object) || !json_object_object_get_ex(root, *key, &next))
-            return NULL;
-        root = next;
-    }
+    for (char **key = keys; *key; key++)
+        root = json_member(root, *key);
     return root;
 }
 
@@ -42,10 +39,7 @@ const char *dsbe_json_string(json_object *root, const char *path, const char *fa
 
 const char *dsbe_json_label(json_object *labels, const char *name)
 {
-    json_object *value = NULL;
-    if (!json_object_is_type(labels, json_type_object) || !json_object_object_get_ex(labels, name, &value))
-        return "";
-    return string_of(value, "");
+    return string_of(json_member(labels, name), "");
 }
 
 int dsbe_give_listed(const char *id, json_object *labels, gboolean running, dsb_each_fn each, void *data)
@@ -101,16 +95,6 @@ gboolean dsbe_json_has(json_object *root, const char *path, const char *word)
 
 void dsbe_put(json_object *object, const char *key, json_object *value) { json_object_object_add(object, key, value); }
 
-void dsbe_put_string(json_object *object, const char *key, const char *value)
-{
-    dsbe_put(object, key, json_object_new_string(value));
-}
-
-void dsbe_put_bool(json_object *object, const char *key, gboolean value)
-{
-    dsbe_put(object, key, json_object_new_boolean(value));
-}
-
 void dsbe_put_uint(json_object *object, const char *key, uint64_t value)
 {
     dsbe_put(object, key, json_object_new_uint64(value));
@@ -125,11 +109,6 @@ json_object *dsbe_strings(const char *first, ...)
         json_object_array_add(array, json_object_new_string(word));
     va_end(list);
     return array;
-}
-
-char *dsbe_json_text(json_object *object)
-{
-    return g_strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
 json_object *dsbe_masked_paths(void)

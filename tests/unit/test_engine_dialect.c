@@ -7,6 +7,8 @@
 #include "engine/engine.h"
 #include "spec_parts.h"
 
+#include "common/json.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -241,7 +243,7 @@ static void test_observe_time_zone(void **state)
     (void) state;
     const struct recording *recording = &recordings[G_N_ELEMENTS(recordings) - 1];
     g_autoptr(json_object) root = load(recording->file);
-    dsbe_put_string(dsbe_json_at(root, "Config"), "Timezone", "Asia/Tokyo");
+    json_add(dsbe_json_at(root, "Config"), "Timezone", "Asia/Tokyo");
     assert_int_equal(observe(recording, root).foreign_mounts, 1);
 }
 
