@@ -3,7 +3,7 @@
 #include "files.h"
 #include "input.h"
 #include "session.h"
-#include "tar.h"
+#include "untar.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,7 @@ static gboolean begin_entry(void *data, guint64 size, GError **error)
 static gboolean write_entry(void *data, const void *bytes, gsize size, GError **error)
 {
     const struct entry *entry = data;
-    return tar_write_content(entry->fd, bytes, size, error);
+    return files_write_content(entry->fd, bytes, size, error);
 }
 
 static gboolean export_file(struct transfer *transfer, int fd, const char *name, gint64 mtime, GError **error)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `cp` out of a session: what comes is hostile, and stays in the directory that it is for. */
 #include "files.h"
-#include "tar.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -93,7 +92,7 @@ static gboolean open_target(void *data, guint64 size, GError **error)
 static gboolean write_target(void *data, const void *bytes, gsize size, GError **error)
 {
     struct target *target = data;
-    target->failed = !tar_write_content(target->fd, bytes, size, error);
+    target->failed = !files_write_content(target->fd, bytes, size, error);
     return !target->failed;
 }
 
@@ -119,7 +118,7 @@ static gboolean get_file(struct transfer *transfer, const char *from, struct tar
         return ok;
     if (!ok)
         take_back(target);
-    target->failed |= ok && !tar_end_content(target->fd);
+    target->failed |= ok && !files_end_content(target->fd);
     target->failed |= close(target->fd) < 0 && ok;
     return ok && (!target->failed || cannot("write", target->path, error));
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The files of a session, through the service or on this machine. */
 #include "files.h"
+#include "common/tar.h"
 #include "common/words.h"
 
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* A directory exists when something is in it; this is there for a moment. */
 #define PLACEHOLDER ".dsandbox-new"
@@ -153,3 +157,20 @@ void files_leave_out(struct transfer *transfer, const char *path, const char *wh
     transfer->failed += failed ? 1 : 0;
     g_printerr("dsandbox: left out: %s: %s\n", shown, why);
 }
+
+/* Where what is passed over reads as zeros: behind all that the file has. */
+static gboolean is_at_end(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (fcntl(fd, F_GETFL) & O_APPEND) == 0 &&
+           lseek(fd, 0, SEEK_CUR) >= st.st_size;
+}
+
+gboolean files_write_content(int fd, const void *bytes, gsize size, GError **error)
+{
+    const char *first = bytes;
+    gboolean zeros = size > 0 && *first == '\0' && memcmp(first, first + 1, size - 1) == 0;
+    return (zeros && is_at_end(fd) && lseek(fd, (off_t) size, SEEK_CUR) >= 0) || tar_write(fd, bytes, size, error);
+}
+
+gboolean files_end_content(int fd) { return !is_at_end(fd) || ftruncate(fd, lseek(fd, 0, SEEK_CUR)) == 0; }

@@ -30,6 +30,13 @@ gboolean files_get(struct transfer *transfer, const char *path, const struct dsb
 gboolean files_put(struct transfer *transfer, const char *path, const struct dsb_client_source *source, GError **error);
 gboolean files_mkdir(struct transfer *transfer, const char *path, GError **error);
 gboolean files_is_directory(struct transfer *transfer, const char *path);
+/**
+ * Write the content of a session's file. Code can make files of many zeros that take no room from its limit, and they are
+ * to take none here: a regular file gets holes. Other bytes come last, or files_end_content().
+ */
+gboolean files_write_content(int fd, const void *bytes, gsize size, GError **error);
+/** The file ends where it should. FALSE: errno. */
+gboolean files_end_content(int fd);
 /** Say that something does not go through; `failed`: it ought to have. */
 void files_leave_out(struct transfer *transfer, const char *path, const char *why, gboolean failed);
 

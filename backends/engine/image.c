@@ -6,15 +6,15 @@
 #include "engine/engine.h"
 
 #include "common/child.h"
+#include "common/fd.h"
+#include "common/tar.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define TAR_BLOCK 512
 
 static gboolean progress_line(void *data, const char *line, gsize size, GError **error)
 {
@@ -70,43 +70,33 @@ static gboolean import_tarball(struct dsbe_client *client, const char *path, con
     return done;
 }
 
-/* One file, uid and gid 0, mode 0644, then the two empty blocks at the end. */
-static GByteArray *make_tar(const char *name, const char *data, gsize size)
+/* One file in a tar, in memory that is unmapped when it is not needed any more; *end is its size. NULL: *error. */
+static void *pack(const char *name, const char *text, gsize size, gsize *end, GError **error)
 {
-    char head[TAR_BLOCK] = {0};
-    static const char zero[2 * TAR_BLOCK];
-    g_strlcpy(head, name, 100);
-    memcpy(head + 100, "0000644", 8);
-    memcpy(head + 108, "0000000", 8);
-    memcpy(head + 116, "0000000", 8);
-    g_snprintf(head + 124, 12, "%011" G_GINT64_MODIFIER "o", (guint64) size);
-    memcpy(head + 136, "00000000000", 12);
-    memset(head + 148, ' ', 8);
-    head[156] = '0';
-    memcpy(head + 257, "ustar\00000", 8);
-    guint sum = 0;
-    for (gsize i = 0; i < sizeof head; i++)
-        sum += (guchar) head[i];
-    g_snprintf(head + 148, 8, "%06o", sum);
-    GByteArray *tar = g_byte_array_new();
-    g_byte_array_append(tar, (const guint8 *) head, sizeof head);
-    g_byte_array_append(tar, (const guint8 *) data, (guint) size);
-    g_byte_array_append(tar, (const guint8 *) zero, (guint) ((TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK));
-    g_byte_array_append(tar, (const guint8 *) zero, sizeof zero);
-    return tar;
+    g_auto(dsb_fd) fd = memfd_create("dsandbox-tar", MFD_CLOEXEC);
+    if (fd >= 0 && (!tar_add(fd, name, TAR_FILE, 0, text, size, error) || !tar_finish(fd, error)))
+        return NULL;
+    *end = fd >= 0 ? (gsize) lseek(fd, 0, SEEK_CUR) : 0;
+    void *tar = fd >= 0 ? mmap(NULL, *end, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    if (tar != MAP_FAILED)
+        return tar;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "packing the build context failed: %s", dsb_errno_text(errno));
+    return NULL;
 }
 
 static gboolean build_alone(struct dsbe_client *client, const char *dockerfile, const char *name, GError **error)
 {
-    gsize size = 0;
+    gsize size = 0, packed = 0;
     g_autofree char *text = dsbe_read_file(dockerfile, DSBE_DOCKERFILE_MAX, &size, error);
-    if (!text)
+    void *tar = text ? pack("Dockerfile", text, size, &packed, error) : NULL;
+    if (!tar)
         return FALSE;
-    g_autoptr(GByteArray) tar = make_tar("Dockerfile", text, size);
     g_autofree char *path = g_strconcat(client->prefix, client->dialect->build_path, "&t=", name, NULL);
     struct dsbe_request request = {
-        .path = path, .content_type = "application/x-tar", .body = (const char *) tar->data, .body_size = tar->len};
-    return send_request(client, &request, error);
+        .path = path, .content_type = "application/x-tar", .body = tar, .body_size = packed};
+    gboolean done = send_request(client, &request, error);
+    munmap(tar, packed);
+    return done;
 }
 
 /* tar of a directory on a pipe; its read end, or -1. */

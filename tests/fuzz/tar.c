@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Archives that are imported into a session. */
-#include "../../cli/tar.h"
+#include "../../cli/untar.h"
 
 #include "fuzz.h"
 

@@ -3,7 +3,7 @@
 #include "common/words.h"
 #include "prompt.h"
 #include "table.h"
-#include "tar.h"
+#include "untar.h"
 
 #include <dsandbox/error.h>
 #include <setjmp.h>

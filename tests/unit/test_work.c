@@ -12,7 +12,7 @@
 #include "run/pid1.h"
 #include "run/user_report.h"
 #include "scratch.h"
-#include "tar.h"
+#include "untar.h"
 
 #include "../fuzz/spec.h"
 

@@ -1,130 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Archives in the format of tar, written and read in pieces, without trust. */
-#include "tar.h"
+/* Archives in the format of tar, read in pieces, without trust. */
+#include "untar.h"
 
 #include <dsandbox/error.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define BLOCK 512
 #define NAME_MAX_BYTES 4096
 #define EXTENSION_MAX (64u << 10) /* of a pax header */
-
-struct header {
-    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], sum[8], type, link[100], magic[6], version[2];
-    char user[32], group[32], major[8], minor[8], prefix[155], pad[12];
-};
-G_STATIC_ASSERT(sizeof(struct header) == BLOCK);
-
-/* --- writing ------------------------------------------------------------------- */
-
-gboolean tar_write(int fd, const void *bytes, gsize size, GError **error)
-{
-    const char *from = bytes;
-    while (size > 0) {
-        ssize_t n = write(fd, from, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot write: %s", g_strerror(errno));
-            return FALSE;
-        }
-        from += n;
-        size -= (gsize) n;
-    }
-    return TRUE;
-}
-
-/* Where what is passed over reads as zeros: behind all that the file has. */
-static gboolean is_at_end(int fd)
-{
-    struct stat st;
-    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (fcntl(fd, F_GETFL) & O_APPEND) == 0 &&
-           lseek(fd, 0, SEEK_CUR) >= st.st_size;
-}
-
-gboolean tar_write_content(int fd, const void *bytes, gsize size, GError **error)
-{
-    const char *first = bytes;
-    gboolean zeros = size > 0 && *first == '\0' && memcmp(first, first + 1, size - 1) == 0;
-    return (zeros && is_at_end(fd) && lseek(fd, (off_t) size, SEEK_CUR) >= 0) || tar_write(fd, bytes, size, error);
-}
-
-gboolean tar_end_content(int fd) { return !is_at_end(fd) || ftruncate(fd, lseek(fd, 0, SEEK_CUR)) == 0; }
-
-static guint sum_of(const struct header *header)
-{
-    const guint8 *bytes = (const guint8 *) header;
-    guint sum = 0;
-    for (gsize i = 0; i < BLOCK; i++)
-        sum += i >= offsetof(struct header, sum) && i < offsetof(struct header, type) ? ' ' : bytes[i];
-    return sum;
-}
-
-gboolean tar_pad(int fd, guint64 size, GError **error)
-{
-    static const char zeros[BLOCK] = {0};
-    return tar_write(fd, zeros, (gsize) ((BLOCK - size % BLOCK) % BLOCK), error);
-}
-
-/* Octal digits and a NUL, as old programs want it; GNU's way for what does not fit. */
-static void put(char *field, gsize size, guint64 value)
-{
-    char text[32];
-    if (value >> (3 * (size - 1)) != 0) {
-        guint64 big = GUINT64_TO_BE(value);
-        field[0] = (char) 0x80;
-        memcpy(field + size - sizeof big, &big, sizeof big);
-        return;
-    }
-    snprintf(text, sizeof text, "%0*" G_GINT64_MODIFIER "o", (int) size - 1, value);
-    memcpy(field, text, size);
-}
-
-static gboolean write_header(int fd, const char *name, char type, gint64 mtime, guint64 size, GError **error)
-{
-    struct header header = {0};
-    memcpy(header.name, name, MIN(strlen(name), sizeof header.name));
-    put(header.mode, sizeof header.mode, type == TAR_DIRECTORY ? 0755 : 0644);
-    put(header.uid, sizeof header.uid, 0);
-    put(header.gid, sizeof header.gid, 0);
-    put(header.size, sizeof header.size, size);
-    put(header.mtime, sizeof header.mtime, (guint64) CLAMP(mtime, 0, G_MAXINT32));
-    header.type = type;
-    memcpy(header.magic, "ustar ", 6);
-    memcpy(header.version, " ", 2);
-    snprintf(header.sum, sizeof header.sum, "%06o", sum_of(&header));
-    header.sum[7] = ' ';
-    return tar_write(fd, &header, sizeof header, error);
-}
-
-gboolean tar_begin(int fd, const char *name, char type, gint64 mtime, guint64 size, GError **error)
-{
-    gsize length = strlen(name);
-    /* GNU's way for long names: the name is the content of an entry before. */
-    if (length > sizeof((struct header *) 0)->name &&
-        (!write_header(fd, "././@LongLink", 'L', 0, length + 1, error) || !tar_write(fd, name, length + 1, error) ||
-         !tar_pad(fd, length + 1, error)))
-        return FALSE;
-    return write_header(fd, name, type, mtime, size, error);
-}
-
-gboolean tar_add(int fd, const char *name, char type, gint64 mtime, const void *bytes, gsize size, GError **error)
-{
-    return tar_begin(fd, name, type, mtime, size, error) && tar_write(fd, bytes, size, error) && tar_pad(fd, size, error);
-}
-
-gboolean tar_finish(int fd, GError **error)
-{
-    static const char zeros[2 * BLOCK] = {0};
-    return tar_write(fd, zeros, sizeof zeros, error);
-}
-
-/* --- reading ------------------------------------------------------------------- */
 
 static gboolean bad(const struct tar_reader *reader, const char *why, GError **error)
 {
@@ -187,7 +71,7 @@ static gboolean number(const char *field, gsize size, guint64 *value)
     return i == size || field[i] == '\0' || field[i] == ' ';
 }
 
-static char *name_of(const struct header *header)
+static char *name_of(const struct tar_header *header)
 {
     g_autofree char *name = g_strndup(header->name, sizeof header->name);
     gboolean ustar = memcmp(header->magic, "ustar\0", 6) == 0;
@@ -224,7 +108,7 @@ static gboolean take_pax(struct tar_reader *reader, const char *text, gsize size
 static gboolean take_extension(struct tar_reader *reader, char type, guint64 size, char **name, gint64 *length,
                                GError **error)
 {
-    guint64 padding = (BLOCK - size % BLOCK) % BLOCK;
+    guint64 padding = (TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK;
     if (size > (type == 'L' ? NAME_MAX_BYTES + 1 : EXTENSION_MAX))
         return bad(reader, "a header that is too long", error);
     g_autofree char *text = g_malloc0(size + 1);
@@ -239,9 +123,9 @@ static gboolean take_extension(struct tar_reader *reader, char type, guint64 siz
     return TRUE;
 }
 
-static gboolean read_header(struct tar_reader *reader, struct header *header, gboolean *end, GError **error)
+static gboolean read_header(struct tar_reader *reader, struct tar_header *header, gboolean *end, GError **error)
 {
-    static const struct header zeros = {0};
+    static const struct tar_header zeros = {0};
     guint64 sum = 0;
     if (!read_exactly(reader, header, sizeof *header, end, error))
         return FALSE;
@@ -249,7 +133,7 @@ static gboolean read_header(struct tar_reader *reader, struct header *header, gb
         return *end = TRUE;
     if (memcmp(header, "\x1f\x8b", 2) == 0)
         return bad(reader, "it is compressed; try: gunzip -c FILE | dsandbox session import SESSION -", error);
-    if (!number(header->sum, sizeof header->sum, &sum) || sum != sum_of(header))
+    if (!number(header->sum, sizeof header->sum, &sum) || sum != tar_sum(header))
         return bad(reader, "a header's sum is wrong", error);
     return TRUE;
 }
@@ -258,7 +142,7 @@ gboolean tar_next(struct tar_reader *reader, gboolean *end, GError **error)
 {
     g_autofree char *name = NULL;
     gint64 length = -1;
-    struct header header;
+    struct tar_header header;
     *end = FALSE;
     if (!skip(reader, reader->left + reader->padding, error))
         return FALSE;
@@ -279,7 +163,7 @@ gboolean tar_next(struct tar_reader *reader, gboolean *end, GError **error)
         if (!take_extension(reader, header.type, size, &name, &length, error))
             return FALSE;
     }
-    reader->padding = (BLOCK - reader->size % BLOCK) % BLOCK;
+    reader->padding = (TAR_BLOCK - reader->size % TAR_BLOCK) % TAR_BLOCK;
     reader->type = header.type == '\0' || header.type == '7' ? TAR_FILE : header.type;
     reader->name = name != NULL ? g_steal_pointer(&name) : name_of(&header);
     return TRUE;
