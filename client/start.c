@@ -3,6 +3,7 @@
 
 #include "client/client.h"
 #include "client/socket_path.h"
+#include "common/engine_variables.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,27 +30,15 @@ char *dsb_client_helper(const char *built_in, const char *name)
 
 char **client_environment(void)
 {
-    static const char *const names[] = {"PATH",
-                                        "HOME",
-                                        "USER",
-                                        "LOGNAME",
-                                        "LANG",
-                                        "TZ",
-                                        "TMPDIR",
-                                        "DBUS_SESSION_BUS_ADDRESS",
-                                        "CONTAINERS_CONF",
-                                        "CONTAINERS_STORAGE_CONF",
-                                        "CONTAINERS_REGISTRIES_CONF",
-                                        "BUILDAH_ISOLATION",
-                                        "G_DEBUG",
-                                        NULL};
+    static const char *const names[] = {"PATH",   "USER",              "LOGNAME", "LANG", "TZ",
+                                        "TMPDIR", "BUILDAH_ISOLATION", "G_DEBUG", NULL};
     static const char *const prefixes[] = {"LC_",   "XDG_",  "DOCKER_", "CONTAINER_", "DSB_",
                                            "ASAN_", "LSAN_", "UBSAN_",  "TSAN_",      NULL};
     g_auto(GStrv) all = g_get_environ();
     GPtrArray *kept = g_ptr_array_new();
     for (char **variable = all; *variable != NULL; variable++) {
         g_autofree char *name = g_strndup(*variable, strcspn(*variable, "="));
-        gboolean good = g_strv_contains(names, name);
+        gboolean good = g_strv_contains(names, name) || g_strv_contains(dsb_engine_variables, name);
         for (const char *const *prefix = prefixes; *prefix != NULL; prefix++)
             good |= g_str_has_prefix(name, *prefix);
         if (good)

@@ -127,9 +127,7 @@ char *dsbe_find_program(const char *name, const char *path_list);
 
 /** PATH, or a usual one where there is none. */
 const char *dsbe_path_list(void);
-/** What every program of an engine gets of our environment: where the user's files, sockets and settings are. */
-extern const char *const dsbe_passed[];
-/** An environment (new): PATH with the directories that nobody else can write, dsbe_passed, `more` (NULL-terminated). */
+/** An environment (new): PATH without what others can write, dsb_engine_variables, and `more` (NULL-terminated). */
 GStrv dsbe_environment(const char *const *more);
 
 /* --- endpoint.c ------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
 /* Programs that we start, and what they get of our environment. */
 #include "client/start.h"
 #include "common/child.h"
-#include "engine/engine.h"
+#include "common/engine_variables.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,11 +21,11 @@
 static void service_keeps_what_engines_need(void **state)
 {
     (void) state;
-    for (const char *const *name = dsbe_passed; *name != NULL; name++)
+    for (const char *const *name = dsb_engine_variables; *name != NULL; name++)
         g_setenv(*name, "here", TRUE);
     g_setenv("AWS_SECRET_ACCESS_KEY", "secret", TRUE);
     g_auto(GStrv) kept = client_environment();
-    for (const char *const *name = dsbe_passed; *name != NULL; name++)
+    for (const char *const *name = dsb_engine_variables; *name != NULL; name++)
         assert_string_equal(g_environ_getenv(kept, *name), "here");
     assert_string_equal(g_environ_getenv(kept, "PATH"), g_getenv("PATH"));
     assert_null(g_environ_getenv(kept, "AWS_SECRET_ACCESS_KEY"));
