@@ -8,7 +8,6 @@
 #
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed.
 set -u
-umask 022
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 top=$(cd "$here/../.." && pwd) || exit 1
 
@@ -25,67 +24,15 @@ missing() {
 	exit
 }
 
-passed=0 failed=0 skipped=0
-work=$(mktemp -d /tmp/dsb-rust.XXXXXX) && chmod 0755 "$work" || exit 1
-finish() {
-	trap '' EXIT INT TERM HUP
-	rm -rf --one-file-system "$work"
-	echo "$passed passed, $failed failed, $skipped skipped"
-	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
-	exit
-}
-trap finish EXIT
-trap 'failed=$((failed + 1)); echo "FAIL interrupted"; finish' INT TERM HUP
-
-ok() {
-	passed=$((passed + 1))
-}
-fail() {
-	echo "FAIL $*"
-	failed=$((failed + 1))
-	sed 's/^/   | /' "$work/out" | tail -n 30
-}
-
-# run STATUS TEXT COMMAND...: the command ends with STATUS, and its output has TEXT.
-run() {
-	status=$1 text=$2
-	shift 2
-	timeout -s KILL 300 "$@" >"$work/out" 2>&1 </dev/null
-	rc=$?
-	if [ $rc -ne "$status" ]; then
-		fail "$*: exit status $rc instead of $status"
-	elif ! grep -qF -e "$text" "$work/out"; then
-		fail "$*: no '$text' in its output"
-	else
-		grep -F -e "$text" "$work/out" | head -n 1 | sed 's/^ */   /'
-		ok
-	fi
-}
-
-need() { # what COMMAND...: nothing goes on without it
-	what=$1
-	shift
-	timeout -s KILL 900 "$@" >"$work/out" 2>&1 </dev/null && return
-	fail "$what"
-	exit
-}
-
+# shellcheck source=plugins/template/check-lib.sh
+. "$top/plugins/template/check-lib.sh"
 reason=$(missing)
 [ -z "$reason" ] || {
 	echo "$reason" >"$work/out"
 	fail "what it needs is missing"
 	exit
 }
-prefix=${1:-}
-if [ -z "$prefix" ]; then
-	echo "== install dsandbox"
-	prefix=$work/prefix
-	need "setting up dsandbox" meson setup --prefix="$prefix" -Dtests=disabled "$work/dsandbox" "$top"
-	need "installing dsandbox" meson install -C "$work/dsandbox"
-fi
-PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name dsandbox-plugin.pc | head -n 1)")
-export PKG_CONFIG_PATH
-need "the installation" pkg-config --exists dsandbox-plugin
+use "${1:-}"
 
 echo "== build the plugin out of the tree"
 mkdir "$work/source"

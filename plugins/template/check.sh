@@ -7,54 +7,10 @@
 #
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed.
 set -u
-umask 022
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 top=$(cd "$here/../.." && pwd) || exit 1
-passed=0 failed=0
-work=$(mktemp -d /tmp/dsb-template.XXXXXX) && chmod 0755 "$work" || exit 1
-
-finish() {
-	trap '' EXIT INT TERM HUP
-	rm -rf --one-file-system "$work"
-	echo "$passed passed, $failed failed, 0 skipped"
-	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
-	exit
-}
-trap finish EXIT
-trap 'failed=$((failed + 1)); echo "FAIL interrupted"; finish' INT TERM HUP
-
-ok() {
-	passed=$((passed + 1))
-}
-fail() {
-	echo "FAIL $*"
-	failed=$((failed + 1))
-	sed 's/^/   | /' "$work/out" | tail -n 30
-}
-
-# run STATUS TEXT COMMAND...: the command ends with STATUS, and its output has TEXT.
-run() {
-	status=$1 text=$2
-	shift 2
-	timeout -s KILL 300 "$@" >"$work/out" 2>&1 </dev/null
-	rc=$?
-	if [ $rc -ne "$status" ]; then
-		fail "$*: exit status $rc instead of $status"
-	elif ! grep -qF -e "$text" "$work/out"; then
-		fail "$*: no '$text' in its output"
-	else
-		grep -F -e "$text" "$work/out" | head -n 1 | sed 's/^ */   /'
-		ok
-	fi
-}
-
-need() { # what COMMAND...: nothing goes on without it
-	what=$1
-	shift
-	timeout -s KILL 900 "$@" >"$work/out" 2>&1 </dev/null && return
-	fail "$what"
-	exit
-}
+# shellcheck source=plugins/template/check-lib.sh
+. "$here/check-lib.sh"
 
 # build NAME OPTION...: the template, from a copy: nothing of this repository is beside it.
 build() {
@@ -64,21 +20,7 @@ build() {
 	need "building the template ($name)" meson compile -C "$work/$name"
 }
 
-prefix=${1:-}
-if [ -z "$prefix" ]; then
-	echo "== install dsandbox"
-	prefix=$work/prefix
-	need "setting up dsandbox" meson setup --prefix="$prefix" -Dtests=disabled "$work/dsandbox" "$top"
-	need "installing dsandbox" meson install -C "$work/dsandbox"
-fi
-pc=$(find "$prefix" -name dsandbox-plugin.pc | head -n 1)
-[ -n "$pc" ] || {
-	echo "no dsandbox-plugin.pc under $prefix" >"$work/out"
-	fail "the installation"
-	exit
-}
-PKG_CONFIG_PATH=$(dirname "$pc")
-export PKG_CONFIG_PATH
+use "${1:-}"
 dsandbox=$prefix/bin/dsandbox
 mkdir "$work/source"
 cp "$here"/*.c "$here"/meson* "$work/source/"
