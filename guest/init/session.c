@@ -9,10 +9,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -106,21 +104,6 @@ static void on_up(void)
 
 /* --- executions --- */
 
-/* What is in the pipe now, and no more: a process in the background may go on for ever. */
-static void drain(struct stream *s)
-{
-    int n = 0;
-
-    if (s->fd < 0 || ioctl(s->fd, FIONREAD, &n) < 0)
-        return;
-    while (n > 0) {
-        int64_t before = s->bytes;
-        if (!relay_stream(s))
-            return;
-        n -= (int) (s->bytes - before);
-    }
-}
-
 static void clear_report(void)
 {
     static const unsigned char zero[16];
@@ -128,85 +111,6 @@ static void clear_report(void)
     if (g.report_fd >= 0 && pwrite(g.report_fd, zero, sizeof zero, 0) < 0)
         fd_close(&g.report_fd);
     give_back_report();
-}
-
-/* --- the standard streams of an execution --- */
-
-static int *standard_stream(int number)
-{
-    return number == 0 ? &g.stdin_fd : number == 1 ? &g.stdout_.fd : &g.stderr_.fd;
-}
-
-static void close_streams(void)
-{
-    for (int i = 0; i < 3; i++)
-        fd_close(standard_stream(i));
-}
-
-/* The other end of a pipe that S has made; -1 when we may not, or it is something else. */
-static int open_by_name(int number)
-{
-    char path[64];
-    struct stat found;
-
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int) g.kernel.pid, number);
-    int fd = open(path, (number == 0 ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return -1;
-    if (fstat(fd, &found) == 0 && S_ISFIFO(found.st_mode))
-        return fd_high(fd);
-    close(fd);
-    return -1;
-}
-
-static void streams_are_there(void)
-{
-    struct message go = {.type = 'G', .number = g.id, .nonce = g.session.nonce};
-
-    g.session.opened = true;
-    g.session.connected = -1;
-    kernel_send(g.kernel.control, &go, LIVE_SEND_WAIT_MS); /* not taken: it is stopped, and ends at its time limit */
-    relay_stdin();
-}
-
-/* S has made the pipes: we open them by name. Where a security module forbids it S connects three sockets instead. */
-static void open_streams(void)
-{
-    struct message no = {.type = 'N', .number = g.id, .nonce = g.session.nonce};
-    bool all = true;
-
-    for (int i = 0; i < 3; i++)
-        all = (*standard_stream(i) = open_by_name(i)) >= 0 && all;
-    if (all || g.session.streams < 0) {
-        streams_are_there();
-        return;
-    }
-    close_streams();
-    g.session.connected = 0;
-    kernel_send(g.kernel.control, &no, LIVE_SEND_WAIT_MS);
-}
-
-static pid_t peer_of(int fd)
-{
-    struct ucred who = {0};
-    socklen_t size = sizeof who;
-
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 ? who.pid : 0;
-}
-
-void session_accept_stream(void)
-{
-    int fd = accept4(g.session.streams, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-    if (fd < 0)
-        return;
-    if (g.phase != RUNNING || g.session.connected < 0 || peer_of(fd) != g.kernel.pid) {
-        close(fd);
-        return;
-    }
-    *standard_stream(g.session.connected++) = fd_high(fd);
-    if (g.session.connected == 3)
-        streams_are_there();
 }
 
 static void recover(const char *why);
@@ -351,8 +255,8 @@ void session_finish(bool dead)
     }
     program_end();
     background_send();
-    drain(&g.stdout_);
-    drain(&g.stderr_);
+    streams_drain(&g.stdout_);
+    streams_drain(&g.stderr_);
     background_take(&g.stdout_);
     background_take(&g.stderr_);
     fd_close(&g.stdin_fd);
@@ -472,7 +376,7 @@ void session_read_control(void)
     if (!is || g.phase != RUNNING || g.session.answered || a.nonce != g.session.nonce)
         return;
     if (a.type == 'I' && !g.session.control && !g.session.opened && g.session.connected < 0)
-        open_streams();
+        streams_open();
     if (a.type == 'S' && !g.session.started)
         code_started();
     if (a.type != 'D')
@@ -489,7 +393,7 @@ void session_accept(void)
 
     if (fd < 0)
         return;
-    if (!g.session.up || peer_of(fd) != g.kernel.pid) {
+    if (!g.session.up || streams_peer(fd) != g.kernel.pid) {
         point_connected(fd);
         return;
     }

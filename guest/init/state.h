@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The one state of dsb-init, shared by its loop (main.c), the host's frames (frames.c), the execution (execution.c), and
- * in session mode the session (session.c) and its rollback points (rollback_point.c).
+ * in session mode the session (session.c, session_streams.c) and its rollback points (rollback_point.c).
  */
 #ifndef DSB_GUEST_STATE_H
 #define DSB_GUEST_STATE_H
@@ -196,7 +196,6 @@ void session_start(void);
 /** A message on the control socket. */
 void session_read_control(void);
 void session_accept(void);
-void session_accept_stream(void);
 /** Something waits: runs it as soon as the interpreter can take it. */
 void session_pending(void);
 void session_on_control(uint32_t id, const unsigned char *data, size_t n);
@@ -210,6 +209,17 @@ int64_t session_wait_until(void);
 void session_done(struct buf *out);
 /** The answer of the interpreter has been read, or it is dead. */
 void session_finish(bool dead);
+
+/* --- session_streams.c --- */
+
+/** The interpreter has made the pipes of an execution: takes our ends, or has it connect sockets instead. */
+void streams_open(void);
+/** A connection that may be one of these. */
+void session_accept_stream(void);
+/** The process at the other end of a socket, as the kernel says; 0: not known. */
+pid_t streams_peer(int fd);
+/** Relays what is in the pipe now, and no more: a process in the background may go on for ever. */
+void streams_drain(struct stream *s);
 
 /* --- rollback_point.c --- */
 
