@@ -5,11 +5,17 @@
 #include <string.h>
 #include <sys/random.h>
 
-gboolean dsb_session_id_valid(const char *id)
+gboolean dsb_is_word(const char *text, const char *extra, gsize max)
 {
-    gsize n = id != NULL ? strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") : 0;
-    return n >= 1 && n <= 64 && id[n] == '\0' && g_ascii_isalnum(id[0]);
+    if (text == NULL || !g_ascii_isalnum(*text))
+        return FALSE;
+    gsize n = 1;
+    while (n <= max && text[n] != '\0' && (g_ascii_isalnum(text[n]) || strchr(extra, text[n]) != NULL))
+        n++;
+    return n <= max && text[n] == '\0';
 }
+
+gboolean dsb_session_id_valid(const char *id) { return dsb_is_word(id, "_.-", 64); }
 
 char *dsb_random_id(const char *prefix)
 {

@@ -5,6 +5,7 @@
  */
 #include "engine/engine.h"
 
+#include "common/ids.h"
 #include "common/json.h"
 
 #include <errno.h>
@@ -199,12 +200,10 @@ gboolean dsbe_op_describe(void *backend, struct dsb_engine_info *info, GError **
 
 static gboolean check_word(const char *text, const char *extra, const char *what, GError **error)
 {
-    gboolean good = g_ascii_isalnum(text[0]) && strlen(text) <= 512;
-    for (const char *c = text; good && *c; c++)
-        good = g_ascii_isalnum(*c) || strchr(extra, *c);
-    if (!good)
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "not a usable %s", what);
-    return good;
+    if (dsb_is_word(text, extra, 512))
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "not a usable %s", what);
+    return FALSE;
 }
 
 /* PREFIX/containers/ID[/VERB][?QUERY], or NULL for an id that cannot be one. */

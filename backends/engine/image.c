@@ -7,6 +7,7 @@
 
 #include "common/child.h"
 #include "common/fd.h"
+#include "common/ids.h"
 #include "common/tar.h"
 
 #include <errno.h>
@@ -161,10 +162,7 @@ static gboolean build_context(struct dsbe_client *client, const char *dockerfile
 gboolean dsbe_op_image_make(void *backend, const struct dsb_image_source *source, GError **error)
 {
     struct dsbe_client *client = backend;
-    gboolean sane = source->name && *source->name && !source->tarball != !source->dockerfile;
-    for (const char *c = sane ? source->name : ""; *c; c++)
-        sane = sane && (g_ascii_isalnum(*c) || strchr("_.-/:", *c));
-    if (!sane) {
+    if (!dsb_is_word(source->name, "_.-/:", 512) || !source->tarball == !source->dockerfile) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
                             "an image needs a name and either a tarball or a Dockerfile");
         return FALSE;

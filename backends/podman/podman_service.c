@@ -6,6 +6,7 @@
 #include "podman/endpoint.h"
 
 #include "common/child.h"
+#include "common/ids.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,12 +32,6 @@ static char *file_in(const char *dir, const char *runtime, const char *suffix)
     return g_build_filename(dir, name, NULL);
 }
 
-static gboolean is_plain_name(const char *text)
-{
-    return g_ascii_isalnum(*text) && strlen(text) <= 32 &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(text);
-}
-
 struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir, const char *runtime, GError **error)
 {
     g_autofree char *program = dsbe_find_program("podman", dsbe_path_list());
@@ -51,7 +46,7 @@ struct dsb_podman_service *dsb_podman_service_new(const char *runtime_dir, const
                     why);
         return NULL;
     }
-    if (runtime && !is_plain_name(runtime)) {
+    if (runtime && !dsb_is_word(runtime, "._-", 32)) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "\"%s\" is not the name of an OCI runtime", runtime);
         return NULL;
     }

@@ -2,6 +2,8 @@
 /* The checks of the gate, free of any call. */
 #include "plugin/gate_checks.h"
 
+#include "common/ids.h"
+
 #include <string.h>
 
 #define MAX_LEFTOVERS 100000
@@ -56,14 +58,7 @@ gboolean dsb_check_outcome(const char *plugin, const char *op, gboolean ok, gboo
 /** Container ids and names: what engines use, nothing that could be an option or a path. */
 gboolean dsb_check_id(const char *id)
 {
-    if (id == NULL || !g_ascii_isalnum(*id))
-        return FALSE;
-    gsize length = strnlen(id, 128);
-    for (gsize i = 0; i < length; i++) {
-        if (!g_ascii_isalnum(id[i]) && strchr("_.-", id[i]) == NULL)
-            return FALSE;
-    }
-    return length < 128;
+    return dsb_is_word(id, "_.-", 127);
 }
 
 gboolean dsb_check_terminated(const char *text, gsize size) { return memchr(text, '\0', size) != NULL; }

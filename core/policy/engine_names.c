@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/engine_names.h"
 
+#include "common/ids.h"
 #include "common/strictjson.h"
 
 #include <dsandbox/error.h>
@@ -17,11 +18,8 @@ gboolean dsb_check_word(const char *what, const char *word, const char *allowed,
 {
     if (word == NULL || !g_ascii_isalnum(word[0]) || strlen(word) > 255)
         return dsb_invalid(what, word, "must start with a letter or digit and have at most 255 characters", error);
-    for (const char *p = word; *p != '\0'; p++) {
-        if (!g_ascii_isalnum(*p) && strchr(allowed, *p) == NULL)
-            return dsb_invalid(what, word, "has a character that is not possible in it", error);
-    }
-    return TRUE;
+    return dsb_is_word(word, allowed, 255) ||
+           dsb_invalid(what, word, "has a character that is not possible in it", error);
 }
 
 gboolean dsb_check_image_name(const char *image, GError **error)

@@ -28,6 +28,21 @@ static void ids_of_sessions(void **state)
     assert_false(dsb_session_id_valid(text));
 }
 
+/* Also of text that has no end: as much as can be one is looked at, and a byte more. */
+static void words(void **state)
+{
+    (void) state;
+    char text[5] = {'a', '/', 'a', 'a', 'a'};
+    assert_false(dsb_is_word(text, "/", 4));
+    text[4] = '\0';
+    assert_true(dsb_is_word(text, "/", 4));
+    assert_false(dsb_is_word(text, "/", 3));
+    assert_false(dsb_is_word(text, "-", 4));
+    assert_false(dsb_is_word(text + 1, "/", 4));
+    assert_false(dsb_is_word("", "/", 4));
+    assert_false(dsb_is_word(NULL, "/", 4));
+}
+
 static void random_ids(void **state)
 {
     (void) state;
@@ -42,6 +57,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_of_sessions),
+        cmocka_unit_test(words),
         cmocka_unit_test(random_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
