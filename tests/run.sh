@@ -19,8 +19,8 @@
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed and something passed.
 # Before it stands where the time went. What a step printed is in BUILD/test-logs/. Four lanes run beside each other:
 # Docker's set-ups; what needs no engine and Podman's set-ups; what kills and stops its engines, which are its own; and,
-# behind them, compilers, the guest with cgroup v2 and the fuzzing. What needs no engine is one `meson test`, in this build
-# and once more with sanitizers.
+# behind them, compilers, the guest with cgroup v2 and the fuzzing. What needs no engine is one `meson test --setup
+# whole`, in this build and once more with sanitizers.
 set -u
 umask 022
 cd "$(dirname "$0")/.." || exit 1
@@ -240,14 +240,14 @@ end_lanes() {
 
 # meson_tests NAME SECONDS BUILD ARGUMENT...: what needs no engine, by `meson test`.
 meson_tests() {
-	dir=$3
+	made=$3/meson-logs/testlog-whole.json dir=$3
 	testlog=$logs/$1.testlog.json
-	rm -f "$dir/meson-logs/testlog.json" "$testlog"
+	rm -f "$made" "$testlog"
 	test_step=$1 seconds=$2
 	shift 3
-	DSB_TEST_TAIL=0 step "$test_step" "$seconds" meson test -C "$dir" --no-rebuild "$@"
+	DSB_TEST_TAIL=0 step "$test_step" "$seconds" meson test -C "$dir" --no-rebuild --setup whole "$@"
 	rc=$?
-	cp "$dir/meson-logs/testlog.json" "$testlog" 2>/dev/null
+	cp "$made" "$testlog" 2>/dev/null
 	counts=$(python3 tests/rig/mesonlog.py "$testlog") || {
 		fail "$test_step: no test log (exit status $rc), see $logs/$test_step.log"
 		return

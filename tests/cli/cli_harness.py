@@ -71,6 +71,11 @@ class Work:
             os.chown(path, self.uid, -1)
         return path
 
+    def apart(self, number):
+        """For one of several processes that run tests beside each other."""
+        self.path = self.dir(f"w{number}")
+        self.base, self.run = self.dir("base", 0o700), self.dir("run", 0o700)
+
     def file(self, content, name=None):
         self.count += 1
         path = os.path.join(self.path, name or f"file{self.count}")
@@ -89,6 +94,7 @@ class Work:
 
 
 WORK = Work()
+runner.IN_WORKER.append(WORK.apart)
 
 
 def engine():

@@ -223,16 +223,6 @@ class NoEngine(Case):
         done = dsandbox("--backend", "docker-cli", "run", "--no-service", "--json", "-c", "pass", env={"PATH": WORK.path})
         self.assert_failure(done, None, "docker", "install|not found|no program|no docker|PATH")
 
-    def test_silent_engine(self):
-        """Something listens and never answers: an end with a message, not a hang."""
-        path = os.path.join(WORK.path, "silent.sock")
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
-            os.chmod(path, 0o777)
-            listener.listen(8)
-            done = dsandbox("--backend", "docker-api", "run", "--json", "-c", "pass", env={"DOCKER_HOST": "unix://" + path})
-        self.assert_failure(done, None, "answer|time|deadline")
-
     def test_not_an_engine(self):
         """Something that talks another protocol."""
         path = os.path.join(WORK.path, "other.sock")
@@ -328,4 +318,18 @@ class NoEngine(Case):
         self.assertIsNone(findings["guest files"]["remedy"])
 
 
-CASES = (Schema, Gc, TooLarge, Code, Policies, NoEngine)
+class Silent(Case):
+    long = "the backend's own deadline"
+
+    def test_silent_engine(self):
+        """Something listens and never answers: an end with a message, not a hang."""
+        path = os.path.join(WORK.path, "silent.sock")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            os.chmod(path, 0o777)
+            listener.listen(8)
+            done = dsandbox("--backend", "docker-api", "run", "--json", "-c", "pass", env={"DOCKER_HOST": "unix://" + path})
+        self.assert_failure(done, None, "answer|time|deadline")
+
+
+CASES = (Schema, Gc, TooLarge, Code, Policies, NoEngine, Silent)

@@ -14,19 +14,59 @@ from cli_harness import AS, BACKEND, Case, processes, wait_until
 from session_harness import SessionCase, dsb, end_service, is_gone, kill_all, popen, service_pid
 
 
-class WithoutEngine(Case):
-    """What needs no sandbox: bad operands, and a service that cannot make one."""
-
-    @classmethod
-    def tearDownClass(cls):
-        end_service()
-
+class Refusing(Case):
     def refused(self, *args, words=()):
         done = dsb(*args, limit=30)
         self.assertEqual(done.status, 125, done)
         for word in words:
             self.assertRegex(done.stderr, f"(?i){word}", done)
         return done
+
+
+class Silent(Refusing):
+    """A service that does not answer may have sessions: its number and what to do, not "no sessions"."""
+
+    def setUp(self):
+        end_service()
+        self.refused("session", "show", "nowhere")  # starts it
+        self.pid = service_pid()
+        self.addCleanup(self.end)
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def end(self):
+        if not is_gone(self.pid):
+            os.kill(self.pid, signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: is_gone(self.pid), 30))
+
+
+class Stopped(Silent):
+    waits = True
+
+    def test_stopped(self):
+        self.refused("session", "ls", words=(f"process {self.pid}, has the socket", f"kill -cont {self.pid}"))
+        os.kill(self.pid, signal.SIGCONT)
+        self.assertEqual(dsb("session", "ls").status, 0)
+
+    def test_stopped_as_json(self):
+        self.assert_failure(dsb("session", "ls", "--json"), "busy", f"process {self.pid}")
+
+
+class WithoutSocket(Silent):
+    long = "the client's own patience"
+
+    def test_it(self):
+        os.unlink(os.path.join(cli_harness.WORK.run, "dsandbox/api.sock"))
+        self.refused("session", "ls", words=(f"process {self.pid}, has the socket",))
+        self.end()
+        self.assertIn("no sessions", dsb("session", "ls").stdout)
+
+
+class WithoutEngine(Refusing):
+    """What needs no sandbox: bad operands, and a service that cannot make one."""
+
+    @classmethod
+    def tearDownClass(cls):
+        end_service()
 
     def test_verbs_and_operands(self):
         for args, word in ((("session",), "use new, ls"), (("session", "fly"), "not 'fly'"), (("session", "show"), "operand is missing"),
@@ -58,23 +98,6 @@ class WithoutEngine(Case):
         self.assertEqual(json.loads(dsb("session", "ls", "-o", "json").stdout), {"sessions": []})
         self.refused("run", "-s", "a", "--memory", "x", "-c", "1")
         self.assertIsNone(service_pid())
-
-    def test_a_service_that_does_not_answer_may_have_sessions(self):
-        """Stopped, or without its socket: its number and what to do, not "no sessions"."""
-        self.refused("session", "show", "nowhere")  # starts it
-        pid = service_pid()
-        self.addCleanup(lambda: is_gone(pid) or os.kill(pid, signal.SIGKILL))
-        os.kill(pid, signal.SIGSTOP)
-        self.refused("session", "ls", words=(f"process {pid}, has the socket", f"kill -cont {pid}"))
-        self.assert_failure(dsb("session", "ls", "--json"), "busy", f"process {pid}")
-        os.kill(pid, signal.SIGCONT)
-        self.assertEqual(dsb("session", "ls").status, 0)
-        os.kill(pid, signal.SIGSTOP)
-        os.unlink(os.path.join(cli_harness.WORK.run, "dsandbox/api.sock"))
-        self.refused("session", "ls", words=(f"process {pid}, has the socket",))
-        os.kill(pid, signal.SIGCONT)
-        end_service(signal.SIGKILL)
-        self.assertIn("no sessions", dsb("session", "ls").stdout)
 
     def test_no_such_archive(self):
         missing = os.path.join(cli_harness.WORK.path, "missing.tar")
@@ -331,4 +354,5 @@ class Life(SessionCase):
         self.assertEqual(process.returncode, 128 + signal.SIGPIPE)
 
 
+WITHOUT_ENGINE = (Stopped, WithoutSocket, WithoutEngine)
 WITH_ENGINE = (Life, BaseDirectory)

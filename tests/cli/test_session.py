@@ -15,4 +15,4 @@ WITH_ENGINE = [*session_life.WITH_ENGINE, *session_work.CASES, *session_prompt.C
 
 if __name__ == "__main__":
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    main([session_life.WithoutEngine] + (WITH_ENGINE if SETUP else []))
+    main([*session_life.WITHOUT_ENGINE] + (WITH_ENGINE if SETUP else []))

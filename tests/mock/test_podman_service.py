@@ -11,7 +11,7 @@ import signal
 import time
 import unittest
 
-from test_program import SLACK, Case, scaled
+from test_program import SLACK, Case, runner, scaled
 
 
 @unittest.skipIf(os.geteuid() == 0 and os.path.exists("/run/podman/podman.sock"), "a Podman service is running here")
@@ -66,4 +66,4 @@ class PodmanService(Case):
 if __name__ == "__main__":
     os.umask(0o022)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    unittest.main(verbosity=2)
+    runner.main()

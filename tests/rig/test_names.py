@@ -5,6 +5,7 @@ Names that test files take from each other exist: a suite that needs an engine w
 tests is run by somebody.
 """
 import ast
+import functools
 import glob
 import os
 import unittest
@@ -12,9 +13,15 @@ import unittest
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+@functools.lru_cache(None)
 def tree(path):
     with open(path, encoding="utf-8") as file:
         return ast.parse(file.read())
+
+
+@functools.lru_cache(None)
+def nodes(path):
+    return list(ast.walk(tree(path)))
 
 
 def bound(module):
@@ -37,10 +44,9 @@ class Names(unittest.TestCase):
         offered = {name: set().union(*(bound(tree(path)) for path in paths)) for name, paths in modules.items()}
         wrong, seen = [], 0
         for path in sum(modules.values(), []):
-            code = tree(path)
-            ours = {alias.asname or alias.name for node in ast.walk(code) if isinstance(node, ast.Import)
+            ours = {alias.asname or alias.name for node in nodes(path) if isinstance(node, ast.Import)
                     for alias in node.names} & set(offered)
-            for node in ast.walk(code):
+            for node in nodes(path):
                 if isinstance(node, ast.ImportFrom) and node.module in offered:
                     taken = [(node.module, alias.name) for alias in node.names]
                 elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ours:
@@ -56,16 +62,18 @@ class Names(unittest.TestCase):
 
     def test_each_class_is_run(self):
         """By unittest's own search, by tests/rig/all.py, or since a list has it."""
-        codes = {path: tree(path) for path in glob.glob(os.path.join(TESTS, "*/*.py"))}
-        used = {node.id if isinstance(node, ast.Name) else node.attr for code in codes.values() for node in ast.walk(code)
+        paths = glob.glob(os.path.join(TESTS, "*/*.py"))
+        used = {node.id if isinstance(node, ast.Name) else node.attr for path in paths for node in nodes(path)
                 if isinstance(node, (ast.Name, ast.Attribute))}
         classes, forgotten = 0, []
-        for path, code in codes.items():
+        for path in paths:
             place, name = os.path.basename(os.path.dirname(path)), os.path.basename(path)[:-3]
             whole = place in ("edges", "redteam") or place == "python" and (name.startswith("test_") or name in used)
-            if whole or "unittest.main" in ast.unparse(code):
+            itself = any(isinstance(node, ast.Attribute) and node.attr == "main" and isinstance(node.value, ast.Name)
+                         and node.value.id in ("unittest", "runner") for node in nodes(path))
+            if whole or itself:
                 continue
-            for node in code.body:
+            for node in tree(path).body:
                 if isinstance(node, ast.ClassDef) and any(getattr(part, "name", "").startswith("test_") for part in node.body):
                     classes += 1
                     if node.name not in used:

@@ -10,7 +10,7 @@ from harness import Case, Service, UnixConnection, in_threads, wait_for
 from schedule import PLUGIN
 
 
-class Again(Case):
+class Keyed(Case):
     def setUp(self):
         self.id = self._testMethodName[5:][:30]
         self.pid1 = FakePid1(os.path.join(self.service.run, self.id[:20]), os.path.join(self.service.base, self.id))
@@ -31,6 +31,8 @@ class Again(Case):
     def runs(self):
         return self.api.get(self.path(""))["executions"]
 
+
+class Again(Keyed):
     def test_the_same_key(self):
         before = self.runs()
         status, first = self.execute({"out": "a"}, self.key)
@@ -135,6 +137,10 @@ class Again(Case):
 
         self.assertEqual(run(), run())
 
+
+class Patience(Keyed):
+    waits = True
+
     def test_a_stream_that_is_quiet(self):
         stream = self.api.stream(self.path(), {"code": json.dumps({"wait": 17, "out": "a"})}).all()
         self.assertEqual((stream.result["status"], stream.comments, stream.stdout), ("ok", 1, b"a"))
@@ -184,4 +190,4 @@ class Kept(harness.unittest.TestCase):
             self.assertEqual(service.stop(), 0, service.said())
 
 
-CASES = (Again, Killed, Kept)
+CASES = (Again, Patience, Killed, Kept)

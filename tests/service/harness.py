@@ -18,6 +18,7 @@ import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../rig"))
 import openapi  # noqa: E402
+import runner  # noqa: E402
 from speed import scaled  # noqa: E402
 
 TOP = openapi.TOP
@@ -69,6 +70,11 @@ class Work:
             os.chown(path, self.uid, -1)
         return path
 
+    def apart(self, number):
+        """For one of several processes that run tests beside each other."""
+        self.path = os.path.join(self.path, f"w{number}")
+        os.mkdir(self.path, 0o755)
+
     def remove(self):
         for name in os.listdir(self.path):
             path = os.path.join(self.path, name)
@@ -89,6 +95,7 @@ def begin():
         if not os.access(path, os.X_OK):
             raise SystemExit(f"test_service.py: '{path}' is not there; build first, or set DSB_TEST_PROGRAM")
     WORK = Work()
+    runner.IN_WORKER.append(WORK.apart)
     if SETUP:
         with Service() as service:
             result = service.api.post("/v1/run", {"code": "pass", **service.where})

@@ -113,6 +113,8 @@ class Client:
 
 
 class Schedule(unittest.TestCase):
+    long = "random"
+
     def setUp(self):
         self.service = Service("--max-running", "4", "--max-sessions", "7")
         self.addCleanup(self.service.stop)

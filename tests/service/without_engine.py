@@ -416,18 +416,6 @@ class Limits(Case):
         for sock in slow:
             sock.close()
 
-    def test_half_a_request_is_answered(self):
-        """At the deadline, 30 seconds after the connection."""
-        with contextlib.closing(connect(self.service.socket)) as sock:
-            sock.settimeout(harness.HARD_LIMIT)
-            sock.sendall(b"GET /v1/sessions HTTP/1.1\r\nHost: x\r\n")
-            answer = b""
-            while piece := sock.recv(4096):
-                answer += piece
-        head, _, body = answer.partition(b"\r\n\r\n")
-        self.assertRegex(head, rb"^HTTP/1\.1 408 ")
-        self.assertEqual(json.loads(body)["error"], {"code": "invalid", "message": "the head of the request did not come to its end in time"})
-
     def test_clients_that_do_not_read(self):
         silent = [connect(self.service.socket) for _ in range(50)]
         for sock in silent:
@@ -459,6 +447,22 @@ class Limits(Case):
         after = process_size(self.service.pid)
         self.assertLessEqual(after[0], before[0] + 3)
         self.assertTrue(harness.SANITIZED or after[1] < before[1] + 4096, (before, after))
+
+
+class Patience(Case):
+    long = "the service's own deadline"
+
+    def test_half_a_request_is_answered(self):
+        """At the deadline, 30 seconds after the connection."""
+        with contextlib.closing(connect(self.service.socket)) as sock:
+            sock.settimeout(harness.HARD_LIMIT)
+            sock.sendall(b"GET /v1/sessions HTTP/1.1\r\nHost: x\r\n")
+            answer = b""
+            while piece := sock.recv(4096):
+                answer += piece
+        head, _, body = answer.partition(b"\r\n\r\n")
+        self.assertRegex(head, rb"^HTTP/1\.1 408 ")
+        self.assertEqual(json.loads(body)["error"], {"code": "invalid", "message": "the head of the request did not come to its end in time"})
 
 
 class Token(unittest.TestCase):
@@ -545,4 +549,4 @@ class Token(unittest.TestCase):
             service.api.get("/v1/version")
 
 
-CASES = (Starting, Http, Limits, Token)
+CASES = (Starting, Http, Limits, Patience, Token)
