@@ -11,7 +11,8 @@ import tempfile
 import unittest
 
 import guest_client
-from guest_client import DONE, FAILURE, Guest, namespaces
+from guest_client import DONE, FAILURE, Guest, as_process, namespaces
+import runner
 from test_session import Session
 
 STARTS_MAX = 6  # the first, and five again
@@ -108,6 +109,7 @@ class Cases:
         self.assertEqual(session.finish().status, "timeout")
 
 
+@as_process
 class AsProcess(Cases, unittest.TestCase):
     pass
 
@@ -118,4 +120,4 @@ class AsPid1(Cases, unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    runner.main()

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """When dsb-init takes rollback points: in quiet (idle), after each execution (always), never (off).
 
-Every case runs as an ordinary process and as pid 1 of new namespaces; the client is guest_client.py's. The interpreter is the
-real one, which also writes into a file for which execution it was asked to copy itself.
+Every case runs as pid 1 of new namespaces and, where it can differ, as an ordinary process; the client is guest_client.py's.
+The interpreter is the real one, which also writes into a file for which execution it was asked to copy itself.
 """
 import json
 import os
@@ -14,7 +14,9 @@ import time
 import unittest
 
 import guest_client
-from guest_client import CONFIG, DONE, EXEC, FAILURE, Guest, command, exec_command, frame, namespaces, scaled
+from guest_client import (CONFIG, DONE, EXEC, FAILURE, Guest, as_process, command, exec_command, frame,
+                          namespaces, once, scaled)
+import runner
 from test_session import IGNORES, Session
 
 QUIET = .05
@@ -95,6 +97,7 @@ class Cases:
 
     # --- idle
 
+    @once
     def test_a_burst_pays_for_one_copy(self):
         session = self.at_rest()
         for _ in range(20):
@@ -148,6 +151,7 @@ class Cases:
             self.assertEqual(result.state["point"], "taken")
         self.assertEqual(session.run("x").value, "1")
 
+    @once
     def test_a_session_that_never_rests(self):
         """Has a point all the same once ten seconds of executions are in none."""
         session = self.at_rest()
@@ -158,6 +162,7 @@ class Cases:
         self.assertEqual(second.state["point"] == "taken", not rested, (second.state, self.asked()))
         self.rolled_back(session.run(CRASH), 2 if 2 in self.asked() else 1, 3)
 
+    @once
     def test_operations_on_variables(self):
         session = self.at_rest()
         path = os.path.dirname(self.marks) + "/state"
@@ -176,6 +181,7 @@ class Cases:
         self.assertEqual(session.run(CRASH).outcome, "rolled_back")
         self.assertEqual(session.run("x, y").value, "(5, 1)")
 
+    @once
     def test_memory(self):
         session = self.at_rest(memory=200 << 20)
         if session.hello["cgroup"].get("memory", -1) != -1:
@@ -193,6 +199,7 @@ class Cases:
         self.assertEqual(result.outcome, "lost")
         self.assertIn("there was no rollback point: memory", result.state["reason"])
 
+    @once
     def test_nothing_is_done_when_nothing_is_due(self):
         session = self.at_rest()
         session.run("x = 1")
@@ -212,6 +219,7 @@ class Cases:
 
     # --- the others
 
+    @once
     def test_always(self):
         session = self.start(checkpoint="always")
         for _ in range(5):
@@ -229,6 +237,7 @@ class Cases:
         session.control(op="vars")
         self.assertEqual(self.asked(), [])
 
+    @once
     def test_flags_that_do_not_go_together(self):
         guest = Guest(self.prefix)
         self.addCleanup(guest.close)
@@ -238,6 +247,7 @@ class Cases:
         self.assertIn(b"flags that do not go together", guest.until(FAILURE)[2])
 
 
+@as_process
 class AsProcess(Cases, unittest.TestCase):
     pass
 
@@ -248,4 +258,4 @@ class AsPid1(Cases, unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    runner.main()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The stream of dsb-init: frames of every kind, whole, broken and in pieces, and a host that goes away or does not read.
 
-Every case runs twice where that is possible: as an ordinary process, and as pid 1 of new namespaces.
+Every case runs as pid 1 of new namespaces where that is possible, and where it can differ also as an ordinary process.
 """
 import json
 import struct
@@ -10,8 +10,9 @@ import time
 import unittest
 
 from guest_client import (ANSWER, CONFIG, CONFIG_NUMBERS, CONTROL, DONE, EXEC, PROTOCOL, STDERR, STDIN, STDOUT,
-                          Guest, GuestCase, command, config_command, control_command, exec_command, golden,
-                          namespaces, scaled)
+                          Guest, GuestCase, as_process, command, config_command, control_command, exec_command, golden,
+                          namespaces, once, scaled)
+import runner
 
 
 class Cases(GuestCase):
@@ -46,6 +47,7 @@ class Cases(GuestCase):
         self.assertEqual(done["status"], "timeout")
         self.assertEqual((done["state"]["outcome"], done["state"]["reason"]), ("lost", "the life time of the session is over"))
 
+    @once
     def test_bad_frames(self):
         good = exec_command("1", "a.py", ["b"], {"C": "d"})
         for kind, payload, words in (
@@ -124,6 +126,7 @@ class Cases(GuestCase):
         guest.execute("print(1)")
         self.assertIn("config", self.failure(guest))
 
+    @once
     def test_frames_in_pieces(self):
         guest = self.start()
         payload = exec_command("print(2)", timeout_ms=9000)
@@ -133,6 +136,7 @@ class Cases(GuestCase):
         self.assertEqual(done[1], 77)
         self.assertEqual(guest.stream(STDOUT), b"2\n")
 
+    @once
     def test_golden_bytes(self):
         """What the host's writer makes (tests/unit/test_command.c) is what the code finds."""
         guest = self.start()
@@ -152,6 +156,7 @@ class Cases(GuestCase):
                          {"name": "x", "type": "dict", "value": {"text/plain": "{'LANG': 'C.UTF-8'}"}})
 
 
+@as_process
 class AsProcess(Cases, unittest.TestCase):
     pass
 
@@ -162,4 +167,4 @@ class AsPid1(Cases, unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    runner.main()

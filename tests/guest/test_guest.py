@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """dsb-init and kernel.py without any engine: the facts, what code gives, and what ends it.
 
-Every case runs twice where that is possible: as an ordinary process, and as pid 1 of new namespaces.
+Every case runs as pid 1 of new namespaces where that is possible, and where it can differ also as an ordinary process.
 """
 import base64
 import json
@@ -10,7 +10,8 @@ import os
 import time
 import unittest
 
-from guest_client import CANCEL, DONE, PROTOCOL, SECRET, STDOUT, GuestCase, namespaces, scaled
+from guest_client import CANCEL, DONE, PROTOCOL, STDOUT, GuestCase, as_process, namespaces, once, scaled
+import runner
 
 
 class Cases(GuestCase):
@@ -41,12 +42,14 @@ class Cases(GuestCase):
         self.assertEqual((r.done["status"], r.done["exit_code"], r.done["signal"]), ("exited", 0, 0))
         self.assertEqual(r.done["stdout_bytes"], 2)
 
+    @once
     def test_value_of_the_last_expression(self):
         self.assertEqual(self.run_code("x = 20\nx + 1").result, {"text/plain": "21"})
         self.assertEqual(self.run_code("'only'").result, {"text/plain": "'only'"})
         self.assertIsNone(self.run_code("x = 1").result)
         self.assertIsNone(self.run_code("None").result)
 
+    @once
     def test_rich_value(self):
         r = self.run_code(
             "class A:\n"
@@ -63,17 +66,20 @@ class Cases(GuestCase):
         self.assertNotIn("image/svg+xml", r.result)
         self.assertEqual(r.result["text/plain"], "A?")
 
+    @once
     def test_result_is_bounded(self):
         r = self.run_code("'x' * 3000000")
         self.assertLess(len(r.result["text/plain"]), 70000)
         r = self.run_code("class A:\n def _repr_png_(self): return b'0' * 5000000\nA()")
         self.assertNotIn("image/png", r.result)
 
+    @once
     def test_broken_repr(self):
         r = self.run_code("class A:\n def __repr__(self): raise ValueError\nA()")
         self.assertIn("repr() raised ValueError", r.result["text/plain"])
         self.assertEqual(r.done["exit_code"], 0)
 
+    @once
     def test_error(self):
         r = self.run_code("def f():\n    return 1 / 0\n\nf()\n")
         self.assertEqual(r.done["exit_code"], 1)
@@ -85,18 +91,21 @@ class Cases(GuestCase):
         self.assertIn("    return 1 / 0\n", text)
         self.assertNotIn("kernel", text)
 
+    @once
     def test_syntax_error(self):
         r = self.run_code("x = (\n")
         self.assertEqual(r.done["exit_code"], 1)
         self.assertEqual(r.report["error"]["name"], "SyntaxError")
         self.assertTrue(r.err.startswith(b'  File "/sandbox/main.py", line 1\n    x = (\n'))
 
+    @once
     def test_error_with_the_library_shadowed(self):
         r = self.run_code("import sys, types\nsys.modules['traceback'] = types.ModuleType('traceback')\n1/0")
         self.assertEqual(r.report["error"]["name"], "ZeroDivisionError")
         self.assertIn(b"ZeroDivisionError: division by zero", r.err)
         self.assertEqual(r.done["exit_code"], 1)
 
+    @once
     def test_system_exit(self):
         for code, status, err in (
             ("sys.exit()", 0, b""),
@@ -114,6 +123,7 @@ class Cases(GuestCase):
         r = self.run_code("raise KeyboardInterrupt")
         self.assertEqual((r.done["status"], r.done["signal"]), ("signal", 2))
 
+    @once
     def test_environment_and_arguments(self):
         r = self.run_code(
             "import os, sys\nprint(sys.argv, os.environ['A'], sys.path[0], __name__, __file__)",
@@ -144,25 +154,30 @@ class Cases(GuestCase):
         if os.getuid() != 0:  # root may look into everything
             self.assertEqual(r.out, b"fd closed\nmem closed\nenviron closed\n")
 
+    @once
     def test_streams(self):
         r = self.run_code("import sys\nprint(input(), sys.stdin.read())\nprint('e', file=sys.stderr)", b"one\ntwo\n")
         self.assertEqual((r.out, r.err), (b"one two\n\n", b"e\n"))
 
+    @once
     def test_large_input(self):
         data = b"x" * (5 << 20)
         r = self.run_code("import sys, time\ntime.sleep(.3)\nprint(len(sys.stdin.buffer.read()))", data)
         self.assertEqual(r.out, b"%d\n" % len(data))
 
+    @once
     def test_input_that_nobody_reads(self):
         r = self.run_code("import os\nos.close(0)\nprint('ok')", b"x" * (1 << 20))
         self.assertEqual(r.out, b"ok\n")
 
+    @once
     def test_large_code(self):
         r = self.run_code("x = '%s'\nprint(len(x))" % ("y" * (3 << 20)))
         self.assertEqual(r.out, b"%d\n" % (3 << 20))
 
+    @once
     def test_files_are_finished(self):
-        path = "/tmp/dsb-test-%s" % SECRET
+        path = "/tmp/dsb-test-%s" % os.urandom(8).hex()
         try:
             self.run_code("f = open(%r, 'w')\nf.write('data')\nimport atexit\natexit.register(f.write, ' end')" % path)
             with open(path) as f:
@@ -170,6 +185,7 @@ class Cases(GuestCase):
         finally:
             os.unlink(path)
 
+    @once
     def test_end_of_the_interpreter(self):
         r = self.run_code(
             "import threading, time, atexit\n"
@@ -224,6 +240,7 @@ class Cases(GuestCase):
         r = self.run_code("while True: print('x' * 1000)", output_limit=100000, output_kill=True)
         self.assertEqual((r.done["status"], len(r.out)), ("output_limit", 100000))
 
+    @once
     def test_much_output(self):
         r = self.run_code("import os\nfor i in range(64): os.write(1, b'z' * (1 << 20))", output_limit=8 << 20)
         self.assertEqual((len(r.out), r.done["stdout_bytes"]), (8 << 20, 64 << 20))
@@ -250,6 +267,7 @@ class Cases(GuestCase):
         self.assertEqual(r.done["status"], "timeout")
         self.assertNotIn(b"kernel", r.err)
 
+    @once
     def test_frames_are_the_codes_own(self):
         """Also where our part in an import is between two of them, and in what an exception names."""
         code = ("import os, sys, tempfile\nplace = tempfile.mkdtemp()\nos.mkdir(place + '/matplotlib')\n"
@@ -264,6 +282,7 @@ class Cases(GuestCase):
         self.assertNotIn(b"importlib", r.err)
         self.assertNotIn("kernel.py", r.report["error"]["traceback"])
 
+    @once
     def test_limits_are_not_read_from_the_code(self):
         r = self.run_code('print("\\",\\"timeout_ms\\":1,\\"output_limit\\":0,")\n{"timeout_ms": 1}', timeout_ms=9000)
         self.assertEqual(r.done["status"], "exited")
@@ -285,6 +304,7 @@ class Cases(GuestCase):
         self.assertEqual(json.loads(done[2])["status"], "cancelled")
 
 
+@as_process
 class AsProcess(Cases, unittest.TestCase):
     pass
 
@@ -315,4 +335,4 @@ class AsPid1(Cases, unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    runner.main()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Session mode of dsb-init and session.py, without any engine; the client is guest_client.py's.
 
-Every case runs as an ordinary process and as pid 1 of new namespaces; what would reach
+Every case runs as pid 1 of new namespaces and, where it can differ, as an ordinary process; what would reach
 foreign processes (kill of -1) runs in namespaces only.
 """
 import base64
@@ -15,7 +15,8 @@ import time
 import unittest
 
 from guest_client import (ACK, ANSWER, CANCEL, CONTROL, DONE, EXEC, FAILURE, READY, REPORT, STDERR, STDIN, STDOUT, Guest,
-                        control_command, exec_command, namespaces, scaled)
+                        as_process, control_command, exec_command, namespaces, once, scaled)
+import runner
 
 BACKGROUND = 15
 CRASHES = (
@@ -138,6 +139,7 @@ class Base:
 class Cases(Base):
     # --- what persists
 
+    @once
     def test_variables_persist(self):
         s = self.start()
         self.kept(s.run("import math, os\nx = [1]\ndef f(): return len(x)\nos.chdir('/')\nclass A: pass\na = A()"))
@@ -146,6 +148,7 @@ class Cases(Base):
         self.assertEqual(r.value, "(2, '/', True, '__main__')")
         self.assertEqual(r.state["point"], "taken")
 
+    @once
     def test_arguments_and_environment(self):
         s = self.start()
         s.run("import os, sys\nsys.path.append('/p')", filename="a.py", argv=["1"], env={"A": "b"})
@@ -154,6 +157,7 @@ class Cases(Base):
         s.run("os.environ['C'] = 'd'")
         self.assertEqual(s.run("dict(os.environ)").value, "{'C': 'd'}")
 
+    @once
     def test_environment_of_one_execution(self):
         s = self.start(config_env={"A": "b", "TZ": "UTC"})
         self.assertEqual(s.run("import os, time\nos.environ['A'], os.environ['E'], time.tzname[0]",
@@ -163,12 +167,14 @@ class Cases(Base):
         s.run("os.environ['A'] = 'mine'\ndel os.environ['E']\nos.environ['G'] = 'h'", env={"A": "c", "E": "f"})
         self.assertEqual(s.run("dict(os.environ)").value, "{'A': 'mine', 'TZ': 'UTC', 'G': 'h'}")
 
+    @once
     def test_environment_of_the_config(self):
         s = self.start(config_env={"A": "b"}, checkpoint="off")
         self.assertEqual(s.run("import os\ndict(os.environ)").value, "{'A': 'b'}")
         s.run("os._exit(1)")
         self.assertEqual(s.run("import os\ndict(os.environ)").value, "{'A': 'b'}")
 
+    @once
     def test_what_changed(self):
         s = self.start()
         v = s.run("a = 1\nb = [1]\nc = 'x'\n_private = 2\ndef f(): pass\nn = float('nan')").report
@@ -183,6 +189,7 @@ class Cases(Base):
         self.assertEqual((len(v["vars"]["created"]), v["count"]), (1000, 1506))
         self.assertEqual(s.run("_ = 1").report["vars"], {"created": [], "changed": [], "deleted": []})
 
+    @once
     def test_exit_status(self):
         s = self.start()
         self.kept(s.run("x = 1"))
@@ -190,6 +197,7 @@ class Cases(Base):
             self.kept(s.run(code), code=status)
         self.assertEqual(self.kept(s.run("x")).value, "1")
 
+    @once
     def test_errors_show_the_lines_of_their_execution(self):
         s = self.start()
         s.run("def f():\n    return 1 / 0")
@@ -200,6 +208,7 @@ class Cases(Base):
         s.run("import linecache, inspect\ndef g():\n    return 'g'\n")
         self.assertEqual(s.run("inspect.getsource(g)").value, repr("def g():\n    return 'g'\n"))
 
+    @once
     def test_display(self):
         s = self.start()
         r = s.run("class A:\n def _repr_html_(self): return '<i>'\ndisplay(1, A())\ndisplay('x')\n2")
@@ -207,6 +216,7 @@ class Cases(Base):
         self.assertEqual(r.report["displays"][1]["text/html"], "<i>")
         self.assertEqual(s.run("1").report["displays"], [])
 
+    @once
     def test_figures(self):
         s = self.start(env={"MPLBACKEND": "Agg", "PATH": os.environ["PATH"]})
         if s.run("import matplotlib", env={"MPLBACKEND": "Agg", "HOME": "/tmp"}).code != 0:
@@ -314,6 +324,7 @@ class Cases(Base):
         self.assertIn("threads were not carried over", r.state["reason"])
         self.kept(s.run("n"))
 
+    @once
     def test_random_numbers_go_on(self):
         s = self.start()
         s.run("import random\nr = random.Random(5)\nrandom.seed(5)\n[random.gauss(0, 1), r.gauss(0, 1)]")
@@ -321,6 +332,7 @@ class Cases(Base):
             self.assertEqual(s.run(code).outcome, "rolled_back")
             self.assertEqual(s.run("[random.random(), random.gauss(0, 1)] == [r.random(), r.gauss(0, 1)]").value, "True")
 
+    @once
     def test_memory_rule(self):
         s = self.start(memory=200 << 20)
         if s.hello["cgroup"].get("memory", -1) != -1:
@@ -344,6 +356,7 @@ class Cases(Base):
 
     # --- control operations
 
+    @once
     def test_vars_and_get(self):
         s = self.start()
         s.run("a = 1\nb = 'x' * 100000\nclass R:\n def __repr__(self): 1 / 0\n def __sizeof__(self): 1 / 0\nr = R()\n_h = 1\n"
@@ -389,6 +402,7 @@ class Cases(Base):
         self.assertEqual(r.outcome, "rolled_back")
         self.assertEqual(s.run("y").value, "1")
 
+    @once
     def test_save_and_restore(self):
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
@@ -417,6 +431,7 @@ class Cases(Base):
 
     # --- the stream
 
+    @once
     def test_ready(self):
         s = self.start()
         self.assertEqual(s.guest.until(READY), (READY, 0, b"{}"))
@@ -432,16 +447,18 @@ class Cases(Base):
         self.assertLess(time.monotonic() - start, scaled(15))
 
     def test_idle(self):
-        s = self.start(idle_ms=500)
+        s = self.start(idle_ms=int(1000 * scaled(.25)))
         s.run("x = 1")
         self.assertIsNone(s.guest.until(FAILURE))
 
+    @once
     def test_large_code(self):
         s = self.start()
         self.assertEqual(s.run("x = '%s'\nlen(x)" % ("y" * (3 << 20))).value, str(3 << 20))
         self.assertEqual(s.run("len(x)").value, str(3 << 20))
 
 
+@as_process
 class AsProcess(Cases, unittest.TestCase):
     pass
 
@@ -452,4 +469,4 @@ class AsPid1(Cases, unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    runner.main()

@@ -12,6 +12,7 @@ import unittest
 
 import guest_client
 from guest_client import GuestCase
+import runner
 
 MAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../guest/python/make_code.py")
 CODE = "code-" + sys.implementation.cache_tag
@@ -25,8 +26,10 @@ class Start(GuestCase, unittest.TestCase):
         os.chmod(self.directory, 0o755)
         for path in glob.glob(os.path.join(guest_client.GUEST, "*")):
             shutil.copy(path, self.directory)
-        before, guest_client.GUEST = guest_client.GUEST, self.directory
-        self.addCleanup(setattr, guest_client, "GUEST", before)
+        # With the interpreter that make_code.py runs with.
+        for name, value in (("GUEST", self.directory), ("PATH", os.path.dirname(sys.executable))):
+            self.addCleanup(setattr, guest_client, name, getattr(guest_client, name))
+            setattr(guest_client, name, value)
         self.sources = [p for p in glob.glob(self.directory + "/*.py") if not p.endswith("/start.py")]
 
     def make(self, place):
@@ -82,4 +85,4 @@ class Start(GuestCase, unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    runner.main()
