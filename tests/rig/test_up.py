@@ -42,18 +42,26 @@ def recipe():
 
 @unittest.skipUnless(os.geteuid() == 0, "rig.sh needs root")
 class Up(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.tools = tempfile.mkdtemp(prefix="dsb-rig-test.", dir="/tmp")
+        for name in os.listdir("/usr/bin"):  # all but engines
+            if name not in ("podman", "conmon", "docker", "dockerd", "containerd", "runc", "crun", "unshare", "ip", "iptables"):
+                os.symlink(os.path.join("/usr/bin", name), os.path.join(cls.tools, name))
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.tools)
+
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="dsb-rig-test.", dir="/tmp")
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         self.bin = os.path.join(self.dir, "bin")
         os.mkdir(self.bin)
-        for name in os.listdir("/usr/bin"):  # all but engines
-            if name not in ("podman", "conmon", "docker", "dockerd", "containerd", "runc", "crun", "unshare", "ip", "iptables"):
-                os.symlink(os.path.join("/usr/bin", name), os.path.join(self.bin, name))
         self.addCleanup(self.rig, "down", "--purge")
 
     def rig(self, *args, **more):
-        env = {"PATH": self.bin, "DSB_RIG_DIR": os.path.join(self.dir, "rig"), "LANG": "C.UTF-8", **more}
+        env = {"PATH": f"{self.bin}:{self.tools}", "DSB_RIG_DIR": os.path.join(self.dir, "rig"), "LANG": "C.UTF-8", **more}
         process = subprocess.Popen(["sh", os.path.join(HERE, "rig.sh"), *args], env=env, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
         try:
