@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import unittest
@@ -62,6 +63,29 @@ def end_all():
         shutil.rmtree(path, ignore_errors=True)
 
 
+def of_user():
+    """The user's processes, but its manager and the bus."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            user = next(line for line in read(f"/proc/{pid}/status").splitlines() if line.startswith("Uid:")).split()
+            if str(UID) in user[1:] and not read(f"/proc/{pid}/cgroup").strip().endswith(("/init.scope", "/dbus.service")):
+                yield int(pid)
+
+
+def end_processes():
+    """As end_all, but the manager goes on: a new one takes as long as all that a test asks of the program."""
+    while pids := list(of_user()):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    for path in (f"/tmp/.dsandbox-{UID}", f"/tmp/storage-run-{UID}", f"/tmp/podman-run-{UID}"):
+        shutil.rmtree(path, ignore_errors=True)
+    for name in set(os.listdir(RUNTIME)) - {"systemd", "bus"}:
+        path = f"{RUNTIME}/{name}"
+        shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+
+
 def begin_all():
     root("systemctl", "start", f"user@{UID}.service")
 
@@ -88,6 +112,8 @@ def make_archive(package, place):
 class Prerequisite(unittest.TestCase):
     maxDiff = None
     shell = staticmethod(logged_in)
+    login = False  # whether it is about the user's manager, of which each test has a new one then
+    verbs = ()
 
     @classmethod
     def setUpClass(cls):
@@ -95,17 +121,22 @@ class Prerequisite(unittest.TestCase):
         cls.settings = read(SETTINGS)
         os.unlink(SETTINGS)
         write(POLICY, '{"start_timeout": "600s"}')
+        cls.verbs = (RUN, "session new")
+        if not cls.login:
+            end_all()
+            begin_all()
 
     @classmethod
     def tearDownClass(cls):
-        end_all()
         write(SETTINGS, cls.settings)
         shutil.chown(SETTINGS, USER, USER)
-        begin_all()
 
     def setUp(self):
-        end_all()
-        begin_all()
+        if self.login:
+            end_all()
+            begin_all()
+        else:
+            end_processes()
 
     def restore(self, path):
         """As it is now, at the end of the test."""
@@ -125,7 +156,10 @@ class Prerequisite(unittest.TestCase):
         bad = [f for f in findings if f["needed"] and not f["good"] and f["name"] != "engine"]
         self.assertEqual([f["name"] for f in bad], [name], findings)
         self.assertRegex(bad[0]["found"], found)
-        for verb in (RUN, "session new"):
+        verbs = self.verbs
+        if not self.login:
+            type(self).verbs = (RUN,)  # the service says the same of the same
+        for verb in verbs:
             done = self.shell(f"{PATIENT} {verb}")
             self.assertIn(done.returncode, (125, 126), done)
             self.assertEqual(done.stdout, "", done)
@@ -169,6 +203,7 @@ class Ids(Prerequisite):
         self.take("/etc/subgid")
         write(SETTINGS, "[engine]\nservice_timeout = 0\n")
         self.addCleanup(os.unlink, SETTINGS)
+        self.addCleanup(self.shell, "systemctl --user stop podman.socket podman.service")
         self.assertEqual(self.shell("systemctl --user start podman.socket podman.service").returncode, 0)
         self.follow(self.missing("subordinate ids", "^none for ci in /etc/subgid$"))
 
@@ -213,6 +248,8 @@ class Namespaces(Prerequisite):
 
 
 class Login(Prerequisite):
+    login = True
+
     def test_delegation(self):
         end_all()
         os.makedirs(UNIT, exist_ok=True)
@@ -242,6 +279,7 @@ class Login(Prerequisite):
 
 
 class NoLogin(Prerequisite):
+    login = True
     shell = staticmethod(without_login)
 
     def test_no_user_manager(self):
@@ -260,8 +298,15 @@ class Space(Prerequisite):
         """Full up to the last block, whoever asks."""
         hog = os.path.join(place, "hog")
         with open(hog, "wb") as file:
-            with contextlib.suppress(OSError):
-                os.posix_fallocate(file.fileno(), 0, os.statvfs(place).f_bavail * os.statvfs(place).f_frsize)
+            # What the file system keeps for root as well: in pieces without content, which cost nothing.
+            at, size = 0, os.statvfs(place).f_bfree * os.statvfs(place).f_frsize
+            while size >= 4096:
+                try:
+                    os.posix_fallocate(file.fileno(), at, size)
+                    at += size
+                except OSError:
+                    size //= 2
+            os.lseek(file.fileno(), 0, os.SEEK_END)
             with contextlib.suppress(OSError):
                 while True:
                     os.write(file.fileno(), bytes(4096))

@@ -9,7 +9,7 @@ import json
 import os
 import unittest
 
-from prerequisites import PATIENT, POLICY, SETTINGS, USER, Prerequisite, begin_all, end_all, logged_in, write
+from prerequisites import PATIENT, POLICY, SETTINGS, USER, Prerequisite, logged_in, write
 
 # All that code can see and an engine could have changed.
 SEES = '''
@@ -167,8 +167,6 @@ class Settings(Prerequisite):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        end_all()
-        begin_all()
         os.makedirs(HOOKS, exist_ok=True)
         write(ALLOW, '{"defaultAction": "SCMP_ACT_ALLOW"}')
         hook = {"version": "1.0.0", "hook": {"path": "/usr/bin/touch", "args": ["touch", RAN]}, "when": {"always": True},
