@@ -27,7 +27,7 @@ class Start(GuestCase, unittest.TestCase):
         for path in glob.glob(os.path.join(guest_client.GUEST, "*")):
             shutil.copy(path, self.directory)
         # With the interpreter that make_code.py runs with.
-        for name, value in (("GUEST", self.directory), ("PATH", os.path.dirname(sys.executable))):
+        for name, value in (("GUEST", self.directory), ("PATH", os.path.dirname(os.path.realpath(sys.executable)))):
             self.addCleanup(setattr, guest_client, name, getattr(guest_client, name))
             setattr(guest_client, name, value)
         self.sources = [p for p in glob.glob(self.directory + "/*.py") if not p.endswith("/start.py")]

@@ -7,7 +7,7 @@ import sys
 import harness
 import openapi
 from fake_pid1 import FakePid1
-from harness import HARD_LIMIT, PROGRAM, Case, Service, wait_for
+from harness import HARD_LIMIT, PROGRAM, Case, Service, scaled, wait_for
 from schedule import PLUGIN
 
 sys.path.insert(0, os.path.join(openapi.TOP, "bindings/python"))
@@ -111,13 +111,13 @@ class Removal(Case):
 
     def test_nobody_waits(self):
         """The log has it."""
-        self.begin(idle_timeout="1s")
+        self.begin(idle_timeout=f"{scaled(0.5):.1f}s")  # longer than it takes to set the fault, also on a busy machine
         wait_for(self.ended)
         self.assertIn(f"session {self.id} ended, but its container", self.service.said())
 
     def test_container_that_ended_by_itself(self):
         """Its removal failed then, and who ends the session is told of it."""
-        self.begin({"rest": 0.3})
+        self.begin({"rest": scaled(0.15)})
         wait_for(lambda: LEFT in (self.api.get(f"/v1/sessions/{self.id}")["lost"] or ""))
         self.assertIn(LEFT, self.delete()[1]["error"]["message"])
 
