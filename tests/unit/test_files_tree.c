@@ -2,6 +2,8 @@
 /* Whole trees of a session: they are removed, compared and counted, whatever is in them. */
 #include "files_fixture.h"
 
+#define FAR_FUTURE 11000000000 /* the year 2318 */
+
 static void removal_asks_before_content(void **state)
 {
     (void) state;
@@ -242,6 +244,33 @@ static void only_this_executions_changes_count(void **state)
     }
 }
 
+/* After the year 2262 nanoseconds do not fit into 64 bits: such a time is the greatest one, and no change by itself. */
+static void times_of_the_far_future_are_the_greatest(void **state)
+{
+    (void) state;
+    const struct timespec far[2] = {{.tv_sec = FAR_FUTURE}, {.tv_sec = FAR_FUTURE}};
+    struct dsb_scan before;
+    struct stat st;
+    put("far", "1");
+    assert_int_equal(utimensat(top_fd, "far", far, 0), 0);
+    assert_int_equal(fstatat(top_fd, "far", &st, 0), 0);
+    if (st.st_mtim.tv_sec != FAR_FUTURE)
+        skip(); /* this file system ends earlier */
+    dsb_scan_run(top_fd, TRUE, 0, &before);
+    int64_t since_ns = dsb_scan_wait(&before);
+    assert_true(g_array_index(before.files, struct dsb_file_entry, 0).mtime_ns > since_ns);
+    g_autoptr(dsb_result) quiet = changes(&before, since_ns);
+    assert_changes(quiet, "", "", "");
+    put("near", "1");
+    assert_int_equal(utimensat(top_fd, "far", NULL, 0), 0);
+    g_autoptr(dsb_result) now = changes(&before, since_ns);
+    assert_changes(now, "near", "far", "");
+    dsb_scan_clear(&before);
+    assert_int_equal(utimensat(top_fd, "far", far, 0), 0);
+    g_autoptr(GPtrArray) list = dsb_files_list(files, NULL, TRUE, 0, NULL, NULL);
+    assert_true(((struct dsb_file_info *) list->pdata[0])->mtime_ns == G_MAXINT64);
+}
+
 /* What a list cannot hold is left out, and said. */
 static void names_have_a_budget(void **state)
 {
@@ -339,6 +368,7 @@ int main(void)
         TEST(removal_has_a_bound),
         TEST(nothing_outside_is_removed_however_it_moves),
         TEST(only_this_executions_changes_count),
+        TEST(times_of_the_far_future_are_the_greatest),
         TEST(names_have_a_budget),
         TEST(comparing_ends_in_time),
         TEST(totals_count_links_once_and_look_everywhere),
