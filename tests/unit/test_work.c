@@ -4,6 +4,7 @@
  * than ten times a usual one of the same size. Ratios of processor time within one process, the best of some rounds.
  */
 #include "attest/hello.h"
+#include "broker/httprequest.h"
 #include "client/http.h"
 #include "common/strictjson.h"
 #include "engine/engine.h"
@@ -234,16 +235,27 @@ static void parse_client(const char *text, gsize size)
     g_byte_array_unref(answer.head);
 }
 
+/* In pieces, as it may come. */
+static void parse_request(const char *text, gsize size)
+{
+    gsize used = 1;
+    struct httprequest *request = httprequest_new();
+    for (gsize at = 0; at < size && used > 0; at += used)
+        if (!httprequest_feed(request, (const guint8 *) text + at, MIN(size - at, 64), &used, NULL))
+            break;
+    httprequest_free(request);
+}
+
 static void parse_head(const char *text, gsize size)
 {
     struct dsbe_head head;
     dsbe_head_parse(text, size, &head);
 }
 
-/* Of lines such as `line`, up to 60 KiB. */
-static GString *head_of(const char *line, const char *end)
+/* Of lines such as `line`, up to 60 KiB, behind a first line. */
+static GString *head_of(const char *first, const char *line, const char *end)
 {
-    GString *head = g_string_new("HTTP/1.1 200 OK\r\n");
+    GString *head = g_string_new(first);
     while (head->len + strlen(line) + 8 < 60 << 10)
         g_string_append(head, line);
     g_string_append(head, end);
@@ -255,15 +267,25 @@ static void heads_are_linear(void **state)
     (void) state;
     static const char *const lines[] = {"a:\r\n", "Content-Length: 1\r\n", "x: \r \r \r \r \r\n", "aaaaaaaaaaaaaaaa",
                                         "a:                ", "\r\r\r\r"};
+    static const char status[] = "HTTP/1.1 200 OK\r\n";
     static const struct {
-        const char *name;
+        const char *name, *first;
+        unsigned value; /* bytes of the usual one: the service takes a hundred fields */
         parser parse;
-    } parsers[] = {{"client head", parse_client}, {"engine head", parse_head}};
-    g_autoptr(GString) some = head_of("X-Some-Header: some value\r\n", "\r\n");
+    } parsers[] = {{"client head", status, 12, parse_client},
+                   {"engine head", status, 12, parse_head},
+                   {"request head", "GET /v1/version HTTP/1.1
+", 700, parse_request}};
     for (gsize p = 0; p < G_N_ELEMENTS(parsers); p++) {
+        g_autofree char *value = g_strnfill(parsers[p].value, 'v'), *line = g_strconcat("X-Header: ", value, "
+", NULL);
+        g_autoptr(GString) some = head_of(parsers[p].first, line, "
+");
         struct usual usual = usual_of(parsers[p].parse, some, NULL);
         for (gsize i = 0; i < G_N_ELEMENTS(lines) * 2; i++) {
-            g_autoptr(GString) head = head_of(lines[i / 2], i % 2 ? "\r\n\r\n" : "");
+            g_autoptr(GString) head = head_of(parsers[p].first, lines[i / 2], i % 2 ? "
+
+" : "");
             assert_ratio(parsers[p].name, &usual, parsers[p].parse, head);
         }
     }
