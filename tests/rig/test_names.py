@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-Names that test files take from each other exist: a suite that needs an engine would say so only there. And each class of
-tests is run by somebody.
+Names that test files take from each other exist: a suite that needs an engine would say so only there. Each class of
+tests is run by somebody, and no definition hides one before it, which would never run.
 """
 import ast
 import functools
@@ -36,6 +36,18 @@ def bound(module):
     return names | {node.name for node in module.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
 
 
+def hidden(code):
+    """Functions and classes that another one of the same name, in the same body, hides; a decorator may have taken the first."""
+    for parent in ast.walk(code):
+        for body in (getattr(parent, "body", None), getattr(parent, "orelse", None)):
+            seen = set()
+            for node in body if isinstance(body, list) else ():
+                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                    if node.name in seen and not node.decorator_list:
+                        yield node
+                    seen.add(node.name)
+
+
 class Names(unittest.TestCase):
     def test_what_is_taken_is_there(self):
         modules = {}
@@ -59,7 +71,6 @@ class Names(unittest.TestCase):
         self.assertEqual(wrong, [])
         self.assertGreater(seen, 500)
 
-
     def test_each_class_is_run(self):
         """By unittest's own search, by tests/rig/all.py, or since a list has it."""
         paths = glob.glob(os.path.join(TESTS, "*/*.py"))
@@ -80,6 +91,12 @@ class Names(unittest.TestCase):
                         forgotten.append(f"{os.path.relpath(path, TESTS)}: {node.name}")
         self.assertEqual(forgotten, [])
         self.assertGreater(classes, 40)
+
+    def test_nothing_is_hidden(self):
+        paths = glob.glob(os.path.join(TESTS, "*/*.py"))
+        self.assertEqual([f"{os.path.relpath(path, TESTS)}:{node.lineno}: a second {node.name}"
+                          for path in paths for node in hidden(tree(path))], [])
+        self.assertGreater(len(paths), 100)
 
 
 if __name__ == "__main__":
