@@ -1,4 +1,0 @@
-import os, stat
-os.mkfifo("/tmp/pipe")
-print(stat.S_ISFIFO(os.stat("/tmp/pipe").st_mode))
-os.unlink("/tmp/pipe")
