@@ -4,7 +4,8 @@
 How much slower the machine is now than the one that the deadlines of the tests were written for: an idle core.
 
 A deadline of a test only ends what hangs; on a busy machine it must not end what is slow. `scaled(seconds)` is such a
-deadline. Importing this scales the time limits of subprocess as well. As a program it prints the factor.
+deadline. `slowness()` is for a promise of the product that a slow machine alone may break: 1 on an idle core. Importing this
+scales the time limits of subprocess as well. As a program it prints the factor of `scaled`.
 """
 import subprocess
 import sys
@@ -15,7 +16,7 @@ REFERENCE = 0.015  # seconds of one piece of work on an idle core
 LEAST, MOST = 2.0, 20.0  # others may become busy after the measurement
 VALID = 5  # seconds
 _lock = threading.Lock()
-_measured = {"at": None, "factor": LEAST}
+_measured = {"at": None, "slowness": 1.0}
 
 
 def _work():
@@ -25,14 +26,18 @@ def _work():
     return time.monotonic() - begin
 
 
-def factor():
+def slowness():
     with _lock:
         now = time.monotonic()
         if _measured["at"] is None or now > _measured["at"] + VALID:
             # The slowest of a few: a busy machine lets one pass at full speed now and then.
-            _measured["factor"] = min(max(LEAST, 2 * max(_work() for _ in range(3)) / REFERENCE), MOST)
+            _measured["slowness"] = min(max(1, max(_work() for _ in range(3)) / REFERENCE), MOST / 2)
             _measured["at"] = time.monotonic()
-        return _measured["factor"]
+        return _measured["slowness"]
+
+
+def factor():
+    return max(LEAST, 2 * slowness())
 
 
 def scaled(seconds):
