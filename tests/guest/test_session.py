@@ -156,6 +156,9 @@ class Cases(Base):
         self.assertEqual(r.value, "(['/sandbox/b.py', '2', '3'], None, '/sandbox', '/p')")
         s.run("os.environ['C'] = 'd'")
         self.assertEqual(s.run("dict(os.environ)").value, "{'C': 'd'}")
+        # What a file has of itself is gone for code without one.
+        has = "[name in globals() for name in ('__file__', '__cached__')]"
+        self.assertEqual([s.run(has, filename=name).value for name in ("b.py", "")], ["[True, True]", "[False, False]"])
 
     @once
     def test_environment_of_one_execution(self):
@@ -207,6 +210,30 @@ class Cases(Base):
         self.assertNotIn("session.py", r.err)
         s.run("import linecache, inspect\ndef g():\n    return 'g'\n")
         self.assertEqual(s.run("inspect.getsource(g)").value, repr("def g():\n    return 'g'\n"))
+
+    @once
+    def test_sources_have_a_bound(self):
+        """The newest thousand are known, of 16 Mi characters."""
+        s = self.start(checkpoint="off")
+        s.run("def f():\n    return 1 / 0")
+        s.run("_s = __loader__.execution.sources\n"
+              "def _more(n, kind, text):\n    for i in range(n): _s.add('<%s %d>' % (kind, i), text)")
+        self.assertIn("return 1 / 0", s.run("_more(997, 'few', '1'); f()").err)
+        r = s.run("f()  # here")
+        self.assertIn('File "<execution 1>", line 2', r.err)
+        self.assertNotIn("return 1 / 0", r.err)
+        self.assertIn("f()  # here", r.err)
+        s.run("def g():\n    return 2 / 0")
+        self.assertIn("return 2 / 0", s.run("_more(15, 'much', 'x' * (1 << 20)); g()").err)
+        self.assertNotIn("return 2 / 0", s.run("_more(2, 'more', 'x' * (1 << 20)); g()").err)
+        self.assertEqual(s.run("len(_s.texts) <= 1000, sum(map(len, _s.texts.values())) <= 16 << 20").value, "(True, True)")
+
+    @once
+    def test_formatting_has_a_time(self):
+        s = self.start()
+        r = s.run("import time\nclass S:\n n = 0\n def __repr__(self):\n  S.n += 1; time.sleep(.1); return 's'\n[S() for _ in range(30)]")
+        self.assertRegex(r.value, r"^\[s, .*\u2026$")
+        self.assertEqual(s.run("1 <= S.n <= 12").value, "True")
 
     @once
     def test_display(self):
@@ -353,6 +380,20 @@ class Cases(Base):
         self.assertIn("memory", r.state["reason"])
         self.assertEqual(s.run("'a' in globals()").value, "False")
         self.assertEqual(s.run("1").state["point"], "taken")
+
+    @once
+    def test_what_figures_leave_is_given_back(self):
+        """Before the copy for a rollback point: garbage in cycles, as closed figures are, and pages below others that are held."""
+        s = self.start(memory=300 << 20)
+        if s.hello["cgroup"].get("memory", -1) != -1:
+            self.skipTest("the tests have a memory limit of their own")
+        s.run("import gc, sys, types\nhelpers = sys.modules['matplotlib._pylab_helpers'] = types.ModuleType('helpers')\n"
+              "helpers.Gcf = type('Gcf', (), {'figs': {}})")
+        for what, code in (("cycles", "figure = [bytearray(b'x') * (180 << 20)]\nfigure.append(figure)\ngc.collect()\ndel figure"),
+                           ("pages", "held = [b'%d' % i * 300 for i in range(180000)]\nheld = held[-1]")):
+            with self.subTest(what):
+                self.assertEqual(s.run(code).state["point"], "taken")
+        self.assertEqual(s.run("import os\nos._exit(1)").outcome, "rolled_back")
 
     # --- control operations
 
