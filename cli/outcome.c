@@ -71,6 +71,7 @@ struct outcome outcome_of(struct json_object *result, const char *timeout)
         .point = json_string(state, "point"),
         .restored = json_member(state, "restored"),
         .background = json_member(result, "background"),
+        .omitted = json_member(result, "results_omitted"),
         .leftover = json_string(result, "leftover"),
         .to = json_int(state, "to"),
     };
@@ -120,6 +121,21 @@ static void explain_background(struct json_object *background, const char *strea
                g_str_has_suffix(text, "\n") ? "" : "\n");
 }
 
+void outcome_say_missing(uint64_t count, const char *reason)
+{
+    g_autofree char *clean = clean_text(reason, strlen(reason), "");
+    g_printerr("dsandbox: %" G_GUINT64_FORMAT " %s missing: %s\n", (guint64) count, count == 1 ? "result is" : "results are", clean);
+}
+
+static void explain_omitted(struct json_object *omitted)
+{
+    for (size_t i = 0; i < json_length(omitted); i++) {
+        struct json_object *row = json_object_array_get_idx(omitted, i);
+        const char *reason = json_string(row, "reason");
+        outcome_say_missing((uint64_t) MAX(json_int(row, "count"), 0), reason != NULL ? reason : "?");
+    }
+}
+
 void outcome_explain(const struct outcome *outcome, gboolean verbose)
 {
     enum dsb_status status = outcome->status;
@@ -144,6 +160,7 @@ void outcome_explain(const struct outcome *outcome, gboolean verbose)
                    g_strsignal(outcome->exit_status - DSB_EXIT_SIGNAL));
     else if (status == DSB_STATUS_LOST && outcome->state == NULL)
         g_printerr("dsandbox: the sandbox was lost; the reason is not known\n");
+    explain_omitted(outcome->omitted);
     explain_state(outcome, verbose);
     explain_background(outcome->background, "stdout");
     explain_background(outcome->background, "stderr");

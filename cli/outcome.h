@@ -19,6 +19,7 @@ struct outcome {
     struct json_object *restored; /**< after a loss: what came back of saved variables; NULL: nothing was saved */
     const char *leftover;         /**< what could not be removed; NULL: nothing that is known of */
     struct json_object *background; /**< what earlier executions wrote since the last result; NULL: nothing */
+    struct json_object *omitted;    /**< results that are missing, and why; NULL: not known here */
     gint64 to;                    /**< rolled_back: to the end of this execution */
 };
 
@@ -26,6 +27,8 @@ struct outcome {
 struct outcome outcome_of(struct json_object *result, const char *timeout);
 /** Say on standard error what is not plain from the code's own output. */
 void outcome_explain(const struct outcome *outcome, gboolean verbose);
+/** Say on standard error that `count` results are missing for `reason`, which is the code's own text. */
+void outcome_say_missing(uint64_t count, const char *reason);
 /** The exit status, after our own signals and write errors. */
 int outcome_exit(const struct outcome *outcome);
 

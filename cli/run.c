@@ -40,6 +40,14 @@ struct own_run {
     const struct dsb_request *request;
 };
 
+static void say_missing(const dsb_result *result)
+{
+    const char *reason = NULL;
+    uint64_t count;
+    for (gsize i = 0; (count = dsb_result_values_omitted(result, i, &reason)) > 0; i++)
+        outcome_say_missing(count, reason);
+}
+
 static int run_watched(const struct cli *cli, void *data)
 {
     const struct own_run *own = data;
@@ -61,6 +69,7 @@ static int run_watched(const struct cli *cli, void *data)
         json_print_text(text);
     } else {
         outcome_explain(&outcome, FALSE);
+        say_missing(result);
     }
     return outcome_exit(&outcome);
 }

@@ -20,7 +20,7 @@ TRIES_SMALLER = 6
 SVG_MAX = 1024 * 1024
 GIVE_BACK_FROM = 100 * 1024 * 1024
 HEAD = struct.Struct("<cQ")
-PICTURE, NO_ROOM = b"P", b"N"
+PICTURE, NO_ROOM, FAILED = b"P", b"N", b"F"
 MEMORY, ROOM = "out of memory", "there is no room left in the result"
 TIME = "drawing took too long (%d seconds of processor time, less after an interrupt and at the time limit)" % DRAW_SECONDS
 ENDED = "the process that drew it ended"
@@ -189,6 +189,13 @@ class Painter:
         return ENDED if status is None else ENDED + " (status %d)" % status
 
 
+def reason(kind, text):
+    """Why there is no picture, or None."""
+    if kind != FAILED:
+        return ROOM if kind == NO_ROOM else None
+    return "drawing failed: " + library("json").loads(text)["text/plain"].rstrip().rpartition("\n")[2][:200]
+
+
 class Copy:
     """A copy of the interpreter that runs step(socket) and ends.  The program does not notice its end."""
 
@@ -227,9 +234,9 @@ class Copy:
                     return False
                 text = self.receive(size, end).decode("ascii")
                 room -= size
-                made.append((text, ROOM if kind == NO_ROOM else None))
+                made.append((text, reason(kind, text)))
             return True
-        except (OSError, ValueError):
+        except (OSError, ValueError, LookupError, TypeError):
             return False
 
     def end(self, patience):
@@ -297,7 +304,7 @@ def paint(sock, figures, others, room, small):
         except MemoryError:
             os.kill(getpid(), _signal.SIGKILL)
         except BaseException as e:
-            data = {"text/plain": "%s: not drawn\n%s" % (words(figure), trace(e))}
+            kind, data = FAILED, {"text/plain": "%s: not drawn\n%s" % (words(figure), trace(e))}
         text = encode(data).encode()
         room -= len(text)
         sock.sendall(HEAD.pack(kind, len(text)) + text)

@@ -265,6 +265,9 @@ class Statuses(EngineCase):
                     result = self.run_ok(code, "--results-limit", limit, *session)
                     self.assertEqual([len(r["text/html"]) for r in result["results"] if "text/html" in r], sizes)
                     self.assertEqual(sum(row["count"] for row in result["results_omitted"]), 2 - len(sizes))
+        done = self.dsb("--results-limit", "8MiB", "-c", code, json_=False)
+        said = "dsandbox: 1 result is missing: a value of type text/html has more than 4 MiB\n"
+        self.assertEqual((done.status, done.stdout, done.stderr), (0, "", said), done)
 
     def test_code_cannot_break_the_result(self):
         """The report is memory of the interpreter: code may write any bytes there."""

@@ -35,6 +35,19 @@ class Prompt(SessionCase):
         self.assertEqual(self.temporary(), [], "its session is gone")
         self.assertFalse([n for n in os.listdir(cli_harness.WORK.base) if n.startswith("s-")], "and its files")
 
+    def test_a_figure_that_fails(self):
+        """Says why where it would be, and that it is missing."""
+        terminal = self.prompt("--timeout", "120s")
+        terminal.line("import matplotlib.pyplot as plt; t = plt.title('$\\\\bad{$'); plt.show()")
+        terminal.expect(r"Figure.*: not drawn\r\nTraceback.*\nValueError: .*dsandbox: 1 result is missing: drawing failed: ", 120)
+        terminal.line("'go' + 'es on'")
+        terminal.expect("'goes on'")
+        terminal.line("import asyncio; await asyncio.sleep(0, 'awai' + 'ted')")
+        terminal.expect("'awaited'")
+        terminal.expect(">>> ")
+        terminal.send("\x04")
+        self.assertEqual(terminal.end(), 0)
+
     def test_many_lines(self):
         terminal = self.prompt()
         for line in ("def f(a,", "      b):", "    if a:", "", "        return 'sum', a + b", ""):

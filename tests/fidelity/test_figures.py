@@ -107,13 +107,18 @@ class Figures(Case):
                    "try:\n    os.wait()\nexcept ChildProcessError:\n    print('none')", [PICTURE], stdout="none\n")
 
     def test_a_figure_that_fails_says_why(self):
-        for way, result in self.both(PLT + "plt.plot([1]); plt.show()\nplt.title('$\\\\bad{$'); plt.show()\nplt.plot([2]); plt.show()"):
+        code = PLT + "plt.plot([1]); plt.show()\nplt.title('$\\\\bad{$'); plt.show()\nplt.plot([2]); plt.show()"
+        for way, result in self.both(code):
             with self.subTest(way):
                 self.assertEqual((result["status"], result["stderr"]), ("ok", ""))
                 self.assertEqual([PICTURE, PICTURE], entries(result)[::2])
                 self.assertIn("Traceback", entries(result)[1])
                 self.assertIn("ValueError", entries(result)[1])
                 self.assertNotIn("/opt/dsandbox", entries(result)[1])
+                reason = "drawing failed: " + entries(result)[1].rstrip().rpartition("\n")[2][:200]
+                self.assertEqual([(o["count"], o["reason"]) for o in result["results_omitted"]], [(1, reason)])
+        done = dsb("run", *self.settings(), "--timeout", "120s", "--session", self.s, "-c", code, limit=LIMIT)
+        self.assertEqual((done.status, done.stdout, done.stderr), (0, "", f"dsandbox: 1 result is missing: {reason}\n"))
 
     def test_without_a_tight_box_where_it_fails(self):
         self.shows(PLT + "from matplotlib.figure import Figure\nfig = plt.figure(); fig.add_subplot()\n"
