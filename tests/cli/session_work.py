@@ -46,6 +46,15 @@ class Variables(SessionCase):
         self.run_("import os\nos._exit(3)", status="error")
         self.assertEqual(self.run_("n")["results"][-1]["text/plain"], "9")
 
+    def test_what_the_background_wrote_is_told_apart(self):
+        """In text mode, on standard error, and nothing of it gets at the terminal."""
+        script = "until [ -e go ]; do sleep .05; done; printf 'of the \\033[2Jchild\\n'; echo behind >&2; touch said"
+        self.run_(f"import os, subprocess\nsubprocess.Popen(['sh', '-c', {script!r}])")
+        done = self.text("exec", self.s, "-c", "open('go', 'w')\nwhile not os.path.exists('said'): pass\nprint('mine')")
+        self.assertEqual(done.stdout, "mine\n")
+        self.assertEqual(done.stderr, "dsandbox: from the background of earlier executions (stdout):\nof the \\x1b[2Jchild\n"
+                                      "dsandbox: from the background of earlier executions (stderr):\nbehind\n")
+
     def rest(self):
         return rest(lambda code: self.run_(code)["state"])
 
