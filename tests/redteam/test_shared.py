@@ -55,6 +55,17 @@ for _ in range(8):
         time.sleep(1000)
     os.read(ready, 1)
 """
+# As many processes as the sandbox may have, or enough of them where the engine has no limit.
+PROCESSES = """
+import os, time
+held = 0
+try:
+    while held < 400:
+        if os.fork() == 0: time.sleep(1000)
+        held += 1
+except BlockingIOError: pass
+assert held > 50, held
+"""
 # As many watches of epoll as one process may have, and the asyncio that needs one.
 WATCHES = """
 import os, resource, select
@@ -120,6 +131,9 @@ class Shared(RedCase):
     def test_locked_memory(self):
         victim = ORDINARY + LOCKED[:LOCKED.index("for _")] + "print(lock(1 << 20))\n"
         self.assert_others_work(LOCKED, victim=victim, says=ORDINARY_SAYS + "True\n")
+
+    def test_processes(self):
+        self.assert_others_work(PROCESSES)
 
     def test_watches_of_epoll(self):
         self.assert_others_work(WATCHES, victim=ORDINARY + ASYNCIO, says=ORDINARY_SAYS + "['slept', '5']\n")
