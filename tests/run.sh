@@ -13,6 +13,7 @@
 #   DSB_TEST_GALLERY_EVERY   every Nth program of matplotlib's gallery (20)
 #   DSB_TEST_MIXTURE    seconds of random faults and honest executions in tests/edges (45)
 #   DSB_TEST_SCHEDULE   seconds of random use of the service under each sanitizer (90)
+#   DSB_TEST_SOAK       seconds of hostile executions, deaths and cancels against one service in tests/redteam (60)
 #   DSB_TEST_JUNIT      a file for all of the results, as JUnit
 #   DSB_RIG_DIR         where tests/rig keeps its image cache
 #

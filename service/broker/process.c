@@ -88,6 +88,12 @@ static char *reason_of(const struct process *process, const siginfo_t *info)
     return g_strdup_printf("the session's process ended in %s with exit status %d", phase, info->si_status);
 }
 
+/* Of one that was told to end, too; SIGKILL may be ours. */
+static gboolean ended_badly(const struct process *process, const siginfo_t *info)
+{
+    return !process->adopted && info->si_status != (info->si_code == CLD_EXITED ? 0 : SIGKILL);
+}
+
 static void read_frames(struct process *process, guint max);
 static void read_last_words(struct process *process);
 static gboolean on_prepare(gpointer data);
@@ -133,11 +139,12 @@ static gboolean on_death(gint fd, GIOCondition condition, gpointer data)
     const struct process_user *user = process->user;
     gpointer owner = process->owner;
     g_autofree char *why = reason_of(process, &info);
+    gboolean worth_a_line = user != NULL || spare || ended_badly(process, &info);
     struct service *service = process->service;
     if (!spare)
         forget(service, process->pid); /* it may have been as short of something as we are */
     process_free(process);
-    if (user != NULL || spare)
+    if (worth_a_line)
         service_log("%s", why);
     if (spare)
         prepare_later(service);

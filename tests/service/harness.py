@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -34,6 +35,10 @@ EXECUTIONS = int(os.environ.get("DSB_TEST_EXECUTIONS", "1000"))
 SANITIZED = any(name.startswith(("ASAN_", "TSAN_")) for name in os.environ)  # memory sizes say nothing then
 HARD_LIMIT = 120  # seconds, of one answer, on an idle machine
 OPENAPI = openapi.OpenApi()
+# In the log of a service, which has what its processes for sessions write as well: a finding of a sanitizer, and a death that
+# nobody asked for.
+FINDING = re.compile(r"Sanitizer(?! has encountered a fatal error| does not work under ptrace)|:\d+:\d+: runtime error: ")
+DEATH = re.compile(r"the session's process (crashed in .*|ended in .* with exit status [1-9].*)")
 FOREVER = "import time\nwhile True: time.sleep(0.01)"
 
 
@@ -313,9 +318,23 @@ class Service:
                     raise AssertionError("the service does not start: " + self.said())
                 time.sleep(0.02)
 
-    def said(self):
+    def written(self):
         with open(os.path.join(self.state, "log"), encoding="utf-8", errors="replace") as log:
-            return log.read()[-2000:]
+            return log.read()
+
+    def said(self):
+        return self.written()[-2000:]
+
+    def deaths(self):
+        """Of processes for sessions, by themselves."""
+        return [found[0] for found in DEATH.finditer(self.written())]
+
+    def check_log(self):
+        """A sanitizer ends a session's process at most, which alone would be a lost session among others."""
+        text = self.written()
+        found = FINDING.search(text)
+        if found:
+            raise AssertionError("a sanitizer in the service's log: " + text[max(0, found.start() - 200):][:8000])
 
     @property
     def pid(self):
@@ -343,7 +362,7 @@ class Service:
         self.api.close()
 
     def stop(self, number=signal.SIGINT):
-        """The exit status. Its sessions end with it, but with SIGTERM."""
+        """The exit status. Its sessions end with it, but with SIGTERM. Fails if a sanitizer has found something in any of them."""
         self.api.close()
         if self.process is None:
             return None
@@ -358,6 +377,7 @@ class Service:
                 os.kill(pid, signal.SIGKILL)
             status = self.process.wait(10)
         self.log.close()
+        self.check_log()
         return status
 
     def __enter__(self):
