@@ -151,6 +151,8 @@ setup_steps() { # set-up
 		suite "fidelity-$1" 2400 python3 tests/fidelity/test_fidelity.py
 		suite "figures-$1" 2400 python3 tests/fidelity/test_figures.py
 		DSB_TEST_GALLERY_EVERY=${DSB_TEST_GALLERY_EVERY:-20} suite "gallery-$1" 900 python3 tests/fidelity/gallery.py
+	elif has fidelity "$only" && asks engine "$1"; then # of figures, what the engine's limit decides
+		suite "figures-memory-$1" 600 python3 tests/fidelity/test_figures.py -k memory_of_a_drawing
 	fi
 	if has install "$only"; then embed "$1"; fi
 	# Whether the suite can go red; each engine's own words are weakened.
