@@ -121,6 +121,8 @@ void show_vars(struct json_object *answer)
         table_add(table, cells);
     }
     table_print(table, "no variables");
+    if (json_object_get_boolean(json_member(answer, "truncated")))
+        g_printerr("dsandbox: there are more variables than these %zu\n", json_length(rows));
 }
 
 void show_files(struct json_object *answer)

@@ -216,11 +216,15 @@ const char *dsb_result_rollback_point(const struct dsb_result *result)
     return result != NULL ? result->state.point : NULL;
 }
 
+static struct json_object *all_variables(const struct dsb_result *result)
+{
+    return dsb_result_state(result) != DSB_OUTCOME_NONE ? json_member(report_of(result), "vars") : NULL;
+}
+
 static struct json_object *variables(const struct dsb_result *result, enum dsb_change change)
 {
     static const char *const names[] = {"created", "changed", "deleted"};
-    gboolean session = dsb_result_state(result) != DSB_OUTCOME_NONE;
-    return session && (gsize) change < G_N_ELEMENTS(names) ? json_member(json_member(report_of(result), "vars"), names[change]) : NULL;
+    return (gsize) change < G_N_ELEMENTS(names) ? json_member(all_variables(result), names[change]) : NULL;
 }
 
 gsize dsb_result_n_variables(const struct dsb_result *result, enum dsb_change change)
@@ -235,6 +239,11 @@ const char *dsb_result_variable(const struct dsb_result *result, enum dsb_change
     if (type != NULL)
         *type = json_string(row, "type");
     return json_object_is_type(row, json_type_string) ? json_object_get_string(row) : json_string(row, "name");
+}
+
+gboolean dsb_result_variables_truncated(const struct dsb_result *result)
+{
+    return json_object_get_boolean(json_member(all_variables(result), "truncated"));
 }
 
 /* --- what held it --- */

@@ -94,12 +94,14 @@ static dsb_json *take_var(dsb_json *from)
     return variable;
 }
 
+/* `truncated` is also of what is left out here. */
 static dsb_json *take_vars(dsb_json *from)
 {
     static const char *const lists[] = {"created", "changed", "deleted"};
     if (!json_object_is_type(from, json_type_object))
         return NULL;
     dsb_json *vars = json_object_new_object();
+    gboolean truncated = json_object_get_boolean(json_member(from, "truncated"));
     for (gsize i = 0; i < G_N_ELEMENTS(lists); i++) {
         dsb_json *list = json_member(from, lists[i]), *taken = json_object_new_array();
         gsize n = MIN(json_length(list), VARS_MAX);
@@ -108,8 +110,10 @@ static dsb_json *take_vars(dsb_json *from)
             if (variable != NULL)
                 json_object_array_add(taken, variable);
         }
+        truncated |= json_length(taken) < json_length(list);
         json_object_object_add(vars, lists[i], taken);
     }
+    json_add_bool(vars, "truncated", truncated);
     return vars;
 }
 

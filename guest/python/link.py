@@ -13,9 +13,11 @@ encode_string = _json.encode_basestring_ascii
 
 
 def encode(value):
-    """JSON of None, integers, strings, lists and dicts; what is ready-made JSON comes as Raw."""
+    """JSON of None, truth values, integers, strings, lists and dicts; what is ready-made JSON comes as Raw."""
     if value is None:
         return "null"
+    if value is True or value is False:
+        return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Raw):

@@ -63,10 +63,14 @@ class Variables:
     def changes(self):
         before, after = self.known, self.look()
         self.known = after
+        created = [n for n in after if n not in before]
+        changed = [n for n in after if n in before and not same(before[n], after[n])]
+        deleted = [n for n in before if n not in after]
         return {
-            "created": self.listing([n for n in after if n not in before], after),
-            "changed": self.listing([n for n in after if n in before and not same(before[n], after[n])], after),
-            "deleted": self.listing([n for n in before if n not in after], before),
+            "created": self.listing(created, after),
+            "changed": self.listing(changed, after),
+            "deleted": self.listing(deleted, before),
+            "truncated": max(len(created), len(changed), len(deleted)) > VARIABLES_MAX,
         }
 
     @staticmethod
@@ -76,8 +80,8 @@ class Variables:
     # --- control operations
 
     def op_vars(self, request):
-        found = []
-        for name, value in self.items()[:VARIABLES_MAX]:
+        found, items = [], self.items()
+        for name, value in items[:VARIABLES_MAX]:
             row = {"name": text_of(name), "type": text_of(name_of_type(type(value)), NAME_MAX), "size": None}
             try:
                 size = getsizeof(value)
@@ -89,7 +93,7 @@ class Variables:
             except Exception as e:
                 row["repr"] = "<repr() raised %s>" % text_of(name_of_type(type(e)), NAME_MAX)
             found.append(row)
-        return {"vars": found}
+        return {"vars": found, "truncated": len(items) > VARIABLES_MAX}
 
     def op_get(self, request):
         name = request.get("name")

@@ -139,6 +139,8 @@ const char *dsb_result_rollback_point(const dsb_result *result);
 /** Names of variables that the execution created, changed (MODIFIED) or deleted; *type (may be NULL) or NULL. */
 gsize dsb_result_n_variables(const dsb_result *result, enum dsb_change change);
 const char *dsb_result_variable(const dsb_result *result, enum dsb_change change, gsize index, const char **type);
+/** There were more than are listed: 1000 of each change at most. */
+gboolean dsb_result_variables_truncated(const dsb_result *result);
 
 /* --- what held it --- */
 

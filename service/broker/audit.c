@@ -15,7 +15,7 @@ struct audit {
     char *path;
     int fd;
     gboolean failed;
-    guint64 lost; /* records since it last worked */
+    guint64 lost, lost_in_all; /* records since it last worked, and since the service started */
 };
 
 static void complain(struct audit *audit, const char *what, int why)
@@ -154,9 +154,12 @@ void audit_write(struct audit *audit, const char *session, const struct job *job
     follow(audit);
     if (audit->fd < 0 || !write_line(audit, line)) {
         audit->lost++;
+        audit->lost_in_all++;
         return;
     }
     tell_lost(audit, "can be written again");
     audit->lost = 0;
     audit->failed = FALSE;
 }
+
+guint64 audit_unrecorded(const struct audit *audit) { return audit->lost_in_all; }

@@ -11,6 +11,8 @@ struct audit *audit_open(const char *state_dir);
 void audit_free(struct audit *audit);
 /** `session` NULL: a one-shot run. A line is whole or not there; the service's log has why and how many are missing. */
 void audit_write(struct audit *audit, const char *session, const struct job *job);
+/** How many lines are missing since the service started. */
+guint64 audit_unrecorded(const struct audit *audit);
 
 G_END_DECLS
 #endif

@@ -164,6 +164,9 @@ struct json_object *history_json(const struct history *history)
         }
         json_object_array_add(array, row);
     }
+    const struct entry *first = g_queue_peek_head((GQueue *) &history->entries);
     json_object_object_add(object, "executions", array);
+    /* They are numbered from 1, also by the services before this one. */
+    json_add_bool(object, "truncated", first != NULL && first->n > 1);
     return object;
 }

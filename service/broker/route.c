@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/route.h"
 
+#include "broker/audit.h"
 #include "broker/connection.h"
 #include "broker/files.h"
 #include "broker/gc.h"
@@ -63,6 +64,7 @@ static void get_version(struct request *request)
     json_add_int(object, "executing", service->running);
     json_add_int(object, "queued", service->queued);
     json_add_bool(object, "replaced", upgrade_seen());
+    json_add_int(object, "unrecorded", (gint64) audit_unrecorded(service->audit));
     request_answer(request, 200, object);
 }
 

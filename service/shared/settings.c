@@ -353,6 +353,11 @@ char *settings_differ(const struct settings *has, const struct settings *wants)
     if (json_member(wants->body, "checkpoint") != NULL && has->checkpoint != wants->checkpoint)
         return g_strdup_printf("checkpoint is %s, not %s", dsb_checkpoint_name(has->checkpoint),
                                dsb_checkpoint_name(wants->checkpoint));
+    if (json_member(wants->body, "engine_timeout") != NULL && has->engine_timeout_ms != wants->engine_timeout_ms) {
+        g_autofree char *timeout = g_strdup_printf("%u ms", has->engine_timeout_ms);
+        return g_strdup_printf("engine_timeout is %s, not %u ms",
+                               has->engine_timeout_ms != 0 ? timeout : "the default", wants->engine_timeout_ms);
+    }
     if (wants->allow != NULL && has->allow_unenforced != wants->allow_unenforced)
         return g_strdup("allow_unenforced differs");
     if (strcmp(has->sha256, wants->sha256) == 0)

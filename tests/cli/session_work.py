@@ -185,6 +185,13 @@ class Verbs(SessionCase):
         text = self.text("session", "vars", self.s).stdout
         self.assertRegex(text, r"(?m)^NAME +TYPE +SIZE +VALUE$")
         self.assertRegex(text, r"(?m)^n +int +[0-9.]+ B +5$")
+        for more, cut in ((997, False), (998, True)):  # with the three there are
+            changes = self.run_(f"globals().update((f'v{{i}}', i) for i in range({more}))")["state"]["vars"]
+            done, rows = self.text("session", "vars", self.s), self.json("session", "vars", self.s)
+            self.assertEqual((changes["truncated"], rows["truncated"], len(rows["vars"])), (False, cut, 1000))
+            self.assertEqual(done.stderr, "dsandbox: there are more variables than these 1000\n" if cut else "")
+        changes = self.run_("for i in range(1001): globals()[f'w{i}'] = i")["state"]["vars"]
+        self.assertEqual((changes["truncated"], len(changes["created"])), (True, 1000))
 
     def test_nothing_of_the_session_reaches_the_terminal(self):
         """A type's name, a repr and an error are the code's own word."""

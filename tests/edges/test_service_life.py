@@ -250,7 +250,7 @@ class Mute(Case):
                 self.open.append(connection)
                 threading.Thread(target=self.answer, args=(connection,), daemon=True).start()
 
-    version = {}
+    version, past = {}, {}
     resets = 0  # so many executions are not read
 
     def answer(self, connection):
@@ -261,7 +261,8 @@ class Mute(Case):
             return
         while b"\r\n\r\n" not in head:
             head += connection.recv(65536)
-        known = {b"GET /v1/version": self.version, b"GET /v1/sessions": {"sessions": []}}.get(head.split(b" HTTP")[0])
+        known = {b"GET /v1/version": self.version, b"GET /v1/sessions": {"sessions": []},
+                 b"GET /v1/sessions/a/history": self.past}.get(head.split(b" HTTP")[0])
         if known:
             text = json.dumps(known).encode()
             connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
@@ -280,6 +281,15 @@ class Mute(Case):
         done = dsb("session", "ls")
         self.assertEqual(done.status, 0, done)
         self.assertRegex(done.stderr, r"^dsandbox: service 0\.0\.7 still runs, process 4711, and this program is \d.*: kill 4711")
+
+    def test_a_history_that_was_cut(self):
+        row = {"id": "x-a", "code": "1", "code_truncated": False, "status": "ok", "started": "2030-01-01T00:00:00.000Z", "wall_ms": 1}
+        for n in (1, 2):
+            self.past = {"executions": [{"n": n, **row}], "truncated": n > 1}
+            said = "dsandbox: only the last 1 executions were kept\n" if n > 1 else ""
+            for how, more in (("table", said), ("py", said), ("ipynb", said), ("json", "")):
+                done = dsb("session", "history", "a", "-o", how)
+                self.assertEqual((done.status, done.stderr), (0, more), done)
 
     def run_with(self, *events):
         self.events, self.said = events, threading.Event()

@@ -187,10 +187,14 @@ class Cases(Base):
         v = s.run("a += 1\nb.append(2)\ndel c\nd = None").report["vars"]
         self.assertEqual(v, {"created": [{"name": "d", "type": "NoneType"}],
                              "changed": [{"name": "a", "type": "int"}, {"name": "b", "type": "list"}],
-                             "deleted": [{"name": "c", "type": "str"}]})
+                             "deleted": [{"name": "c", "type": "str"}], "truncated": False})
         v = s.run("for i in range(1500): globals()['v%d' % i] = i").report
-        self.assertEqual((len(v["vars"]["created"]), v["count"]), (1000, 1506))
-        self.assertEqual(s.run("_ = 1").report["vars"], {"created": [], "changed": [], "deleted": []})
+        self.assertEqual((len(v["vars"]["created"]), v["vars"]["truncated"], v["count"]), (1000, True, 1506))
+        self.assertEqual(s.run("_ = 1").report["vars"], {"created": [], "changed": [], "deleted": [], "truncated": False})
+        v = s.run("for i in range(1001): globals()['v%d' % i] = -1").report["vars"]
+        self.assertEqual((len(v["changed"]), v["truncated"]), (1000, True))
+        v = s.run("for i in range(1000): del globals()['v%d' % i]").report["vars"]
+        self.assertEqual((len(v["deleted"]), v["truncated"]), (1000, False))
 
     @once
     def test_exit_status(self):
@@ -402,8 +406,9 @@ class Cases(Base):
         s = self.start()
         s.run("a = 1\nb = 'x' * 100000\nclass R:\n def __repr__(self): 1 / 0\n def __sizeof__(self): 1 / 0\nr = R()\n_h = 1\n"
               "import sys\nn = list(range(10 ** 6))")
-        rows = {v["name"]: v for v in s.control(op="vars")["vars"]}
-        self.assertEqual(set(rows), {"a", "b", "R", "r", "sys", "n"})
+        answer = s.control(op="vars")
+        rows = {v["name"]: v for v in answer["vars"]}
+        self.assertEqual((set(rows), answer["truncated"]), ({"a", "b", "R", "r", "sys", "n"}, False))
         self.assertEqual((rows["a"]["type"], rows["a"]["repr"]), ("int", "1"))
         self.assertLess(len(rows["b"]["repr"]), 210)
         self.assertLess(len(rows["n"]["repr"]), 210)
@@ -412,6 +417,10 @@ class Cases(Base):
         self.assertIn("error", s.control(op="get", name="nothing"))
         self.assertIn("error", s.control(op="else"))
         self.assertEqual(self.kept(s.run("a")).value, "1")
+        for more, truncated in ((993, False), (994, True)):  # with the six, and i
+            s.run("for i in range(%d): globals()['v%%d' %% i] = i" % more)
+            answer = s.control(op="vars")
+            self.assertEqual((len(answer["vars"]), answer["truncated"]), (1000, truncated))
 
     def test_control_while_busy(self):
         s = self.start()

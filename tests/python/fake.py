@@ -183,7 +183,7 @@ class Fake(socketserver.ThreadingUnixStreamServer):
             result.setdefault(stream + "_base64", None)
         if session is not None:
             session.history.append({"n": len(session.history) + 1, "id": "x-1", "code": body["code"],
-                                    "status": result["status"], "started": "2025-01-01T00:00:00Z", "wall_ms": 1})
+                                    "code_truncated": False, "status": result["status"], "started": "2025-01-01T00:00:00Z", "wall_ms": 1})
         return result
 
 
@@ -297,9 +297,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif parts == ["vars"]:
             names = [name for name in session.space if not name.startswith("_")]
             self.answer(200, {"vars": [{"name": n, "type": type(session.space[n]).__name__, "size": None,
-                                        "repr": repr(session.space[n])} for n in names]})
+                                        "repr": repr(session.space[n])} for n in names[:1000]], "truncated": len(names) > 1000})
         elif parts == ["history"]:
-            self.answer(200, {"executions": session.history})
+            self.answer(200, {"executions": session.history[-1000:], "truncated": len(session.history) > 1000})
         elif parts == ["interrupt"]:
             server.interrupted.set()
             self.answer(200, {"interrupted": session.lock.locked()})

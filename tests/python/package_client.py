@@ -321,6 +321,14 @@ class Sessions(FakeCase):
             self.assertIn(("x", "int", "41"), [(v.name, v.type, v.repr) for v in session.vars()])
             self.assertEqual([h.code for h in session.history()], ["x = 41", "x + 1"])
             self.assertEqual(session.info().executions, 2)
+            self.assertEqual((session.vars().truncated, session.history().truncated), (False, False))
+            session.run("globals().update((f'v{i}', i) for i in range(1000))")
+            self.assertEqual((len(session.vars()), session.vars().truncated), (1000, True))
+            past = self.service.sessions[session.id].history
+            past[:] = [{**past[0], "n": n, "code_truncated": n == 1001} for n in range(1, 1002)]
+            history = session.history()
+            self.assertEqual((len(history), history.truncated, history[0].n), (1000, True, 2))
+            self.assertEqual((history[0].code_truncated, history[-1].code_truncated), (False, True))
         self.assertEqual(self.service.sessions, {}, "a new session ends with its block")
 
     def test_named_session_lives_on(self):

@@ -34,7 +34,8 @@ class Errors(Case):
         self.assertEqual(str(dsandbox.UnavailableError("no engine", "unavailable")), "no engine")
         self.assertEqual(set(dsandbox.__all__) & set(asyncio.__all__), set())
 
-    def test_every_member_of_the_result(self):
+    def test_members_of_the_result(self):
+        """What they become; that none is forgotten is asked in package_members.py."""
         data = {"status": "error", "reason": "why", "image": {"ref": "a:1", "id": "sha256:00"},
                 "error": {"name": "E", "value": "v", "traceback": None}, "plugin": {"path": "/p.so", "version": "1"},
                 "files": {"created": [{"path": "\ufffd", "path_base64": "/w==", "size": 1}, {"path": "ä", "size": 2}], "modified": [],

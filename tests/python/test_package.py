@@ -5,6 +5,7 @@ from common import main
 
 import package_client
 import package_engine
+import package_members
 
 if __name__ == "__main__":
-    main(package_client, package_engine)
+    main(package_client, package_engine, package_members)

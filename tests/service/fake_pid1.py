@@ -24,9 +24,9 @@ HELLO, CONFIG, EXEC, STDIN, STDOUT, STDERR, DONE, ACK, CANCEL, FAILURE, REPORT, 
 PROTOCOL, HEAD, SESSION = 2, 48, 1
 KEPT = {"outcome": "kept", "reason": None, "to": None, "point": "taken"}
 REPORTED = {"result": {"text/plain": "1", "application/json": [[[[[1]]]]]}, "displays": [], "error": None, "count": 1,
-            "vars": {"created": [{"name": "x", "type": "int"}], "changed": [], "deleted": []}}
+            "vars": {"created": [{"name": "x", "type": "int"}], "changed": [], "deleted": [], "truncated": False}}
 
-ANSWERS = {"vars": {"vars": []}, "reset": {}, "save": {"saved": ["x"], "not_saved": []},
+ANSWERS = {"vars": {"vars": [], "truncated": False}, "reset": {}, "save": {"saved": ["x"], "not_saved": []},
            "restore": {"restored": ["x"], "not_restored": []}, "exit": {}}
 
 

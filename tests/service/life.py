@@ -326,6 +326,7 @@ class Restart(unittest.TestCase):
         path = os.path.join(service.state, "dsandbox", "audit.jsonl")
         with service:
             service.api.post("/v1/run", {"code": "1", **service.where})
+            self.assertEqual(service.api.get("/v1/version")["unrecorded"], 0)
             with open(path, "ab") as log:
                 log.write(b'{"earlier": true}\n' * (MIB // 4) + b'{"half": ')
             size = os.path.getsize(path)
@@ -333,6 +334,7 @@ class Restart(unittest.TestCase):
                 limit_files(service.pid, size + room)
                 service.api.post("/v1/run", {"code": "2", **service.where})
                 self.assertEqual(os.path.getsize(path), size)
+                self.assertEqual(service.api.get("/v1/version")["unrecorded"], 1 if room else 2)
             self.assertIn("audit.jsonl: cannot be written: File too large", service.said())
             limit_files(service.pid, "unlimited")
             service.api.post("/v1/run", {"code": "3", **service.where})
@@ -341,6 +343,7 @@ class Restart(unittest.TestCase):
             self.assertEqual(lines[-3], b'{"half": ')
             self.assertEqual((json.loads(lines[-2])["status"], lines[-1]), ("ok", b""))
             self.assertIn("2 executions went unrecorded", service.said())
+            self.assertEqual(service.api.get("/v1/version")["unrecorded"], 2)
 
 
 class Load(Case):

@@ -77,6 +77,7 @@ class Basics(SessionCase):
         for same in ({}, {"labels": {"team": "red"}}, {"checkpoint": "idle"}):
             self.api.post("/v1/sessions", {"id": self.id, "exist_ok": True, **self.create, **same}, status=200)
         for other, words in (({"labels": {"team": "blue"}}, "labels"), ({"labels": {}}, "labels"), ({"checkpoint": "off"}, "checkpoint is idle, not off"),
+                             ({"engine_timeout": "7s"}, "engine_timeout is the default, not 7000 ms"),
                              ({"checkpoint": "always"}, "checkpoint is idle, not always")):
             with self.subTest(other):
                 self.assertIn(words, self.refused(409, "conflict", self.api.post, "/v1/sessions", {"id": self.id, "exist_ok": True, **self.create, **other}))

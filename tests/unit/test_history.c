@@ -47,7 +47,7 @@ static void what_is_told(void **state)
     struct job job = {.id = (char *) "x-2"};
     (void) state;
     g_autofree char *none = text_of(history);
-    assert_string_equal(none, "{\"executions\":[]}");
+    assert_string_equal(none, "{\"executions\":[],\"truncated\":false}");
     run(history, 1, "1 + 1", 5);
     job.execution.code = "1/0";
     job.execution.code_size = 3;
@@ -62,7 +62,7 @@ static void what_is_told(void **state)
                               "\"status\":\"ok\",\"started\":\"T5\",\"wall_ms\":7},"
                               "{\"n\":2,\"id\":\"x-2\",\"code\":\"1\\/0\",\"code_truncated\":false,"
                               "\"status\":\"error\",\"started\":\"T6\",\"wall_ms\":null,"
-                              "\"error\":{\"name\":\"E\",\"value\":\"by zero\"}}]}");
+                              "\"error\":{\"name\":\"E\",\"value\":\"by zero\"}}],\"truncated\":false}");
     history_free(history);
     history_free(NULL);
 }
@@ -100,26 +100,13 @@ static void long_texts_are_cut(void **state)
     history_free(history);
 }
 
-static void the_oldest_go(void **state)
+static gboolean is_truncated(const struct history *history)
 {
-    struct history *history = history_new();
-    g_autofree char *code = g_strnfill(60000, 'a');
-    (void) state;
-    for (guint64 n = 1; n <= 1003; n++)
-        run(history, n, "1", 1);
-    assert_int_equal(history_length(history), 1000);
-    struct json_object *object = history_json(history);
-    assert_int_equal(json_object_get_int64(member(object, 0, "n")), 4);
-    assert_int_equal(json_object_get_int64(member(object, 999, "n")), 1003);
+    struct json_object *object = history_json(history), *value = NULL;
+    assert_true(json_object_object_get_ex(object, "truncated", &value));
+    gboolean truncated = json_object_get_boolean(value);
     json_object_put(object);
-    for (guint64 n = 1; n <= 200; n++)
-        run(history, n, code, 60000);
-    guint length = history_length(history);
-    assert_in_range(length, 130, 139); /* 8 MiB of it */
-    object = history_json(history);
-    assert_int_equal(json_object_get_int64(member(object, length - 1, "n")), 200);
-    json_object_put(object);
-    history_free(history);
+    return truncated;
 }
 
 static struct history *copy;
@@ -129,6 +116,35 @@ static void unpack_one(gpointer data, const GByteArray *pack)
     struct unpack unpack = {pack->data, pack->len, FALSE};
     (void) data;
     assert_true(history_unpack(copy, &unpack));
+}
+
+static void the_oldest_go(void **state)
+{
+    struct history *history = history_new();
+    g_autofree char *code = g_strnfill(60000, 'a');
+    (void) state;
+    for (guint64 n = 1; n <= 1000; n++)
+        run(history, n, "1", 1);
+    assert_false(is_truncated(history));
+    run(history, 1001, "1", 1);
+    assert_true(is_truncated(history));
+    assert_int_equal(history_length(history), 1000);
+    struct json_object *object = history_json(history);
+    assert_int_equal(json_object_get_int64(member(object, 0, "n")), 2);
+    assert_int_equal(json_object_get_int64(member(object, 999, "n")), 1001);
+    json_object_put(object);
+    copy = history_new();
+    history_pack_each(history, unpack_one, NULL);
+    assert_true(is_truncated(copy));
+    history_free(copy);
+    for (guint64 n = 1; n <= 200; n++)
+        run(history, n, code, 60000);
+    guint length = history_length(history);
+    assert_in_range(length, 130, 139); /* 8 MiB of it */
+    object = history_json(history);
+    assert_int_equal(json_object_get_int64(member(object, length - 1, "n")), 200);
+    json_object_put(object);
+    history_free(history);
 }
 
 static void another_service_gets_the_same(void **state)

@@ -18,7 +18,7 @@
     "\"displays\":[{\"image/png\":\"aGk=\"},{\"application/geo+json\":null}],"                                        \
     "\"omitted\":[{\"count\":3,\"reason\":\"too large\"}],"                                                           \
     "\"error\":{\"name\":\"ValueError\",\"value\":\"bad\",\"traceback\":\"line 1\"},"                                 \
-    "\"vars\":{\"created\":[{\"name\":\"x\",\"type\":\"int\"},\"y\"],\"changed\":[\"z\"],\"deleted\":[]}}"
+    "\"vars\":{\"created\":[{\"name\":\"x\",\"type\":\"int\"},\"y\"],\"changed\":[\"z\"],\"deleted\":[],\"truncated\":true}}"
 
 static dsb_result *full(void)
 {
@@ -159,6 +159,7 @@ static void state_of_a_session(void **state)
     assert_null(type);
     assert_string_equal(dsb_result_variable(result, DSB_CHANGE_MODIFIED, 0, NULL), "z");
     assert_null(dsb_result_variable(result, DSB_CHANGE_DELETED, 0, NULL));
+    assert_true(dsb_result_variables_truncated(result));
 }
 
 static void where_it_ran(void **state)
@@ -221,6 +222,7 @@ static void nothing_is_said_of_nothing(void **state)
         assert_int_equal(dsb_result_rolled_back_to(result), -1);
         assert_null(dsb_result_rollback_point(result));
         assert_int_equal(dsb_result_n_variables(result, DSB_CHANGE_CREATED), 0);
+        assert_false(dsb_result_variables_truncated(result));
         assert_null(dsb_result_policy_sha256(result));
         assert_int_equal(dsb_result_n_controls(result), 0);
         assert_null(dsb_result_id(result));

@@ -86,7 +86,11 @@ static const struct {
     {"{\"a\\u0000\":1}", "null [] null"},
     /* variables */
     {"{\"vars\":{\"created\":[{\"name\":\"a\",\"type\":\"int\",\"x\":1},\"b\",5,{\"name\":5}],\"changed\":7}}",
-     "null [] {\"created\":[{\"name\":\"a\",\"type\":\"int\"},\"b\"],\"changed\":[],\"deleted\":[]}"},
+     "null [] {\"created\":[{\"name\":\"a\",\"type\":\"int\"},\"b\"],\"changed\":[],\"deleted\":[],\"truncated\":true}"},
+    {"{\"vars\":{\"created\":[\"a\"],\"truncated\":7}}",
+     "null [] {\"created\":[\"a\"],\"changed\":[],\"deleted\":[],\"truncated\":true}"},
+    {"{\"vars\":{\"deleted\":[\"a\"],\"truncated\":false}}",
+     "null [] {\"created\":[],\"changed\":[],\"deleted\":[\"a\"],\"truncated\":false}"},
     {"{\"vars\":[]}", "null [] null"},
 };
 
@@ -136,6 +140,12 @@ static void too_much(void **state)
         GString *text = repeated(big[i].head, big[i].part, big[i].n, big[i].tail);
         g_autofree char *got = in_result(text->str, text->len);
         assert_true(strlen(got) <= big[i].most);
+        g_string_free(text, TRUE);
+    }
+    for (unsigned n = 1000; n <= 1001; n++) {
+        GString *text = repeated("{\"vars\":{\"created\":[", "\"a\"", n, "]}}");
+        g_autofree char *got = in_result(text->str, text->len);
+        assert_true(g_str_has_suffix(got, n > 1000 ? "\"truncated\":true}" : "\"truncated\":false}"));
         g_string_free(text, TRUE);
     }
     g_autofree char *deep = g_strnfill(100000, '[');

@@ -39,12 +39,12 @@ def _failed(result: Result, output: str, version: int) -> str:
 
 
 def _state(state: Optional[State]) -> str:
-    """What became of the variables of code that was stopped."""
+    """What became of the variables of code that was stopped. Of files only the reason can tell: nobody looks here."""
     if state is None:
         return ""
     if state.kept:
         return "Variables are kept.\n"
-    text = "Variables are lost; files are kept"
+    text = "Variables are lost"
     if state.rolled_back:
         at_once = state.to is None or state.execution is None or state.to == state.execution - 1
         text = "Variables are as before this code" if at_once else f"Variables were {_what(state)}"

@@ -7,7 +7,7 @@
 import asyncio
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Type, TypeVar
 
 from ._http import Hangup
 from .client import Name, OutputCallback
@@ -169,11 +169,11 @@ class AsyncSession:
         session = await self.opened()
         await _call(session.reset)
 
-    async def vars(self) -> List[Variable]:
+    async def vars(self) -> Listing[Variable]:
         session = await self.opened()
         return await _call(session.vars)
 
-    async def history(self) -> List[HistoryEntry]:
+    async def history(self) -> Listing[HistoryEntry]:
         session = await self.opened()
         return await _call(session.history)
 

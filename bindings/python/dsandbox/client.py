@@ -126,12 +126,15 @@ class Client:
         """The reverse of save: {"restored", "not_restored"}."""
         return self._json("POST", _path(session, "restore"), {}, patient=True)
 
-    def variables(self, session: str) -> List[Variable]:
-        return [variable(item) for item in _list(self._json("GET", _path(session, "vars"), patient=True), "vars")]
+    def variables(self, session: str) -> Listing[Variable]:
+        """`truncated` where there are more than 1000."""
+        answer = self._json("GET", _path(session, "vars"), patient=True)
+        return Listing((variable(item) for item in _list(answer, "vars")), answer.get("truncated") is True)
 
-    def history(self, session: str) -> List[HistoryEntry]:
+    def history(self, session: str) -> Listing[HistoryEntry]:
+        """The last executions, oldest first; `truncated` where there were others before."""
         answer = self._json("GET", _path(session, "history"))
-        return [HistoryEntry.from_json(item) for item in _list(answer, "executions")]
+        return Listing((HistoryEntry.from_json(item) for item in _list(answer, "executions")), answer.get("truncated") is True)
 
     # --- files -----------------------------------------------------------------
 

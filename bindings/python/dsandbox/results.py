@@ -137,6 +137,7 @@ class FileInfo:
     size: Optional[int] = None
     mtime: Any = None
     name: bytes = b""
+    mode: Optional[int] = None
 
 
 class Listing(List[T]):
@@ -170,6 +171,7 @@ class VariableChanges:
     created: Tuple[Variable, ...] = ()
     changed: Tuple[Variable, ...] = ()
     deleted: Tuple[Variable, ...] = ()
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -416,7 +418,7 @@ class SessionInfo:
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One past execution of a session."""
+    """One past execution of a session. code_truncated: `code` is the first 64 KiB of it."""
 
     n: int
     id: Optional[str]
@@ -425,6 +427,7 @@ class HistoryEntry:
     started: Any = None
     wall_ms: Optional[int] = None
     error: Any = None
+    code_truncated: bool = False
 
     @classmethod
     def from_json(cls, data: Json) -> "HistoryEntry":
@@ -436,6 +439,7 @@ class HistoryEntry:
             started=data.get("started"),
             wall_ms=_int(data, "wall_ms"),
             error=data.get("error"),
+            code_truncated=data.get("code_truncated") is True,
         )
 
 
@@ -467,7 +471,7 @@ def file_info(item: Any) -> FileInfo:
         return FileInfo(item, name=os.fsencode(item))
     path, exact = _text(item, "path") or "", _text(item, "path_base64")
     name = path.encode("utf-8", "surrogatepass") if exact is None else base64.b64decode(exact)
-    return FileInfo(path, _text(item, "type") or "file", _int(item, "size"), item.get("mtime"), name)
+    return FileInfo(path, _text(item, "type") or "file", _int(item, "size"), item.get("mtime"), name, _int(item, "mode"))
 
 
 def _file_list(data: Json, key: str) -> Tuple[FileInfo, ...]:
@@ -497,7 +501,7 @@ def _state(data: Json) -> Optional[State]:
             outcome = word
     changes = _object(data, "vars")
     lists = [_variables(changes, key) for key in ("created", "changed", "deleted")]
-    variables = VariableChanges(lists[0], lists[1], lists[2])
+    variables = VariableChanges(lists[0], lists[1], lists[2], changes.get("truncated") is True)
     numbers = _int(data, "execution"), _int(data, "to")
     restored = _restored(_object(data, "restored"))
     return State(outcome, _text(data, "reason"), _text(data, "point"), variables, numbers[0], numbers[1], restored)

@@ -412,10 +412,10 @@ class Session:
         """A fresh interpreter. Files stay."""
         self.client.reset(self.id)
 
-    def vars(self) -> List[Variable]:
+    def vars(self) -> Listing[Variable]:
         return self.client.variables(self.id)
 
-    def history(self) -> List[HistoryEntry]:
+    def history(self) -> Listing[HistoryEntry]:
         return self.client.history(self.id)
 
     def save(self) -> Dict[str, Any]:
