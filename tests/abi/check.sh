@@ -8,6 +8,7 @@
 #   check.sh words FILE.so...          no message speaks of an option of the program
 #   check.sh manual FILE.so PAGE       each function that it exports is in the page
 #   check.sh plugins FILE.so...         exports dsb_plugin_entry and nothing else
+#   check.sh broker PROGRAM            uses nothing of the library that loads a plugin or reads what a sandbox wrote
 set -eu
 
 exported() {
@@ -127,6 +128,16 @@ plugins() {
 	done
 }
 
+# Policies, what is below a session's directory, names, and results that are of its own making.
+broker() {
+	nm -D --undefined-only "$1" | awk '{ sub(/@.*/, "", $2); if ($2 ~ /^dsb_/) print $2 }' >"$tmp"
+	test -s "$tmp"
+	if grep -vxE 'dsb_(policy_[a-z0-9_]+|files?_[a-z_]+|controls?_(name|parse)|checkpoint_(name|parse)|status_name|version|default_base_dir|input_check|installation_mark|result_(from_error|object|status|free))' "$tmp"; then
+		echo "these are for the processes of sessions" >&2
+		exit 1
+	fi
+}
+
 what=$1
 shift
 tmp=$(mktemp)
@@ -137,5 +148,6 @@ library) library "$@" ;;
 words) words "$@" ;;
 manual) manual "$@" ;;
 plugins) plugins "$@" ;;
+broker) broker "$@" ;;
 *) exit 2 ;;
 esac

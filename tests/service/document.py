@@ -13,6 +13,15 @@ def nodes(value):
         yield from nodes(inner)
 
 
+# Operations on a session that its 201 does not link to: they need something of it that a new one does not have.
+NOT_LINKED = {"executeEvents", "writeSessionStdin", "restoreVariables"}
+# What waits for its turn in a session; runs and new sessions have limits of their own.
+QUEUED = {"execute", "executeEvents", "getVariables", "resetSession", "saveVariables", "restoreVariables"}
+NEW = {"run", "runEvents", "createSession"}
+BUSY = {"createSession", "writeSessionStdin", "writeStdin", "writeFile", *QUEUED}
+CHANGES_A_FILE = {"readFile", "writeFile", "deleteFile"}
+
+
 class Document(unittest.TestCase):
     def operations(self):
         for path, methods in OPENAPI.root["paths"].items():
@@ -46,6 +55,45 @@ class Document(unittest.TestCase):
                         self.assertEqual(len(answer["content"]), 1)
                 for link in operation["responses"].get("201", {}).get("links", {}).values():
                     self.assertIn(link["operationId"], names)
+
+    def test_named_answers(self):
+        """Those that a client can do something about. That no others come is asked of each answer (openapi.py)."""
+        for name, operation in self.operations():
+            one, answers = operation["operationId"], operation["responses"]
+            with self.subTest(name):
+                self.assertEqual("404" in answers, "{" in name or one == "createSession")
+                self.assertEqual("409" in answers, one in BUSY)
+                self.assertEqual("412" in answers, one in CHANGES_A_FILE)
+                self.assertEqual("413" in answers, "requestBody" in operation)
+                self.assertEqual("429" in answers, one in QUEUED | NEW)
+                for status in ("401", "404", "409", "410", "412", "413", "422", "429"):
+                    if status in answers:
+                        answer = OPENAPI.resolve(answers[status]["$ref"], OPENAPI.root)[0] if "$ref" in answers[status] else answers[status]
+                        self.assertEqual(answer["content"]["application/json"]["schema"], {"$ref": "#/components/schemas/error"})
+                        self.assertEqual("Retry-After" in answer.get("headers", {}), status == "429")
+
+    def test_links(self):
+        """What can be asked of a session that was made."""
+        links = OPENAPI.root["paths"]["/v1/sessions"]["post"]["responses"]["201"]["links"]
+        able = {operation["operationId"] for name, operation in self.operations() if "{session}" in name and "{path}" not in name}
+        self.assertEqual({link["operationId"] for link in links.values()}, able - NOT_LINKED)
+        for link in links.values():
+            self.assertEqual(link["parameters"], {"session": "$response.body#/id"})
+
+    def test_examples(self):
+        """Of each body that is JSON, each part of a path, and of an error. They are right."""
+        for name, operation in self.operations():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            with self.subTest(name):
+                if body is not None:
+                    OPENAPI.check(body["example"], body["schema"])
+                for parameter in operation.get("parameters", ()):
+                    if "$ref" in parameter:
+                        parameter, _ = OPENAPI.resolve(parameter["$ref"], OPENAPI.root)
+                    if parameter["in"] == "path":
+                        OPENAPI.check(parameter["example"], parameter["schema"])
+        error = OPENAPI.root["components"]["responses"]["invalid"]["content"]["application/json"]
+        OPENAPI.check(error["example"], error["schema"])
 
     def test_names(self):
         """`file` is a type of its own in generated clients."""

@@ -5,6 +5,7 @@ import os
 import re
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+NAMED = {400, 401, 404, 409, 410, 412, 413, 422, 429}  # these are named where they occur
 IGNORED = {"$schema", "$id", "$defs", "title", "description", "default", "format", "examples"}
 TYPES = {
     "object": lambda v: isinstance(v, dict), "array": lambda v: isinstance(v, list), "string": lambda v: isinstance(v, str),
@@ -189,7 +190,7 @@ class OpenApi(Document):
             self.used.add((method, template, str(status) if str(status) in responses else "default"))
         answer = responses.get(str(status))
         if answer is None:
-            if status < 400:
+            if status < 400 or (operation is not None and status in NAMED):
                 raise Mismatch(f"{method} {path}: status {status} is not in the document")
             answer = responses["default"]
         if "$ref" in answer:
