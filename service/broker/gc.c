@@ -6,11 +6,24 @@
 
 #define ENGINES_MAX 16
 
-static void on_request_gone(struct request *request)
+static void detach(struct request *request)
 {
     if (request->job != NULL)
         request->job->request = NULL;
     request->job = NULL;
+}
+
+/* Its removals go on, and nobody waits for them any more, not even the end of the service. */
+static void on_request_gone(struct request *request)
+{
+    struct service *service = request->service;
+    if (request->job != NULL) {
+        request->job->background = TRUE;
+        service->threads--;
+        service->background++;
+    }
+    detach(request);
+    service_check_stop(service);
 }
 
 /* Takes the settings. */
@@ -35,7 +48,7 @@ void gc_done(struct job *job)
     if (request == NULL) {
         g_clear_error(&error);
     } else if (error != NULL) {
-        on_request_gone(request);
+        detach(request);
         /* What is too large stays too large: nothing to try again later. */
         gboolean limit = g_error_matches(error, DSB_ERROR, DSB_ERROR_LIMIT);
         request_fail_with(request, limit ? 422 : request_status(error), error);
@@ -43,7 +56,7 @@ void gc_done(struct job *job)
         struct json_object *answer = json_object_new_object();
         json_add_int(answer, "removed", (gint64) job->outcome.removed);
         json_add_bool(answer, "dry_run", job->dry_run);
-        on_request_gone(request);
+        detach(request);
         request_answer(request, 200, answer);
     }
     job_free(job);

@@ -32,7 +32,7 @@ struct job {
     gboolean cancelled;
     gboolean delete_files; /**< JOB_CLOSE: the session's too */
     gboolean dry_run;      /**< JOB_GC */
-    gboolean background;   /**< JOB_GC: nobody ever waited for it */
+    gboolean background;   /**< JOB_GC: nobody waits for it */
     struct idempotency *kept;     /**< of an execution with an Idempotency-Key: it runs on when its client is gone */
     struct process *process; /**< that has the order */
     gboolean begun;          /**< it is not behind others of its session's any more */

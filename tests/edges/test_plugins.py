@@ -4,9 +4,13 @@
 A backend that crashes, aborts, exits, hangs or closes what is not its own, in each operation: its session alone suffers,
 within the deadline and with a name, and nothing is left. Environment and last line as in tests/cli/cli_harness.py.
 """
+import json
 import os
+import re
+import shutil
 import signal
 import sys
+import unittest
 import time
 
 import cli_harness
@@ -25,6 +29,12 @@ WAYS = {"crash": "crashed in {}: signal 11", "abort": "crashed in {}: signal 6",
         "hang": "did not answer in time in {}", "quiet": "did not answer in time in {}"}
 DEADLINE = 40  # seconds, of a hang: the times below, and the service's patience
 TIMES = {"engine_timeout": "4s", "set": {"start_timeout": "2s", "grace": "100ms", "timeout": "2s"}}
+
+
+def plugins_in(pid):
+    """Files of backends that a process has loaded."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as maps:
+        return set(re.findall(r"libdsandbox-[^/\n]*\.so", maps.read()))
 
 
 class Plugins(cli_harness.EngineCase):
@@ -61,8 +71,8 @@ class Plugins(cli_harness.EngineCase):
             except Failure as failure:
                 self.assertEqual(failure.code, "not_found")
         wait_for(lambda: len(children(self.pid)) <= 1)  # one waits ready
-        self.api.post("/v1/gc", {key: self.where[key] for key in ("backend", "host", "base_dir")})
-        wait_for(lambda: not cli_harness.containers())
+        wait_for(lambda: not cli_harness.containers())  # by the service's own doing: nobody asks it to
+        self.assertEqual(plugins_in(self.pid), set())
         sockets = os.path.join(self.service.run, "dsandbox/api.sessions")
         self.assertEqual(os.listdir(sockets), [])
 
@@ -116,7 +126,8 @@ class Plugins(cli_harness.EngineCase):
     def test_close(self):
         for how in ("crash", "exit", "hang"):
             with self.subTest(how):
-                self.api.run("bad", "x = 1", create=self.bad)
+                result = self.api.run("bad", "x = 1", create=self.bad)
+                self.assertEqual(result["status"], "ok", result["failure"])
                 self.set_fault(f"destroy:1:{how}")
                 begin = time.monotonic()
                 with self.assertRaises(harness.Failure) as caught:
@@ -125,7 +136,9 @@ class Plugins(cli_harness.EngineCase):
                 self.assertEqual((caught.exception.status, caught.exception.code), (500, "lost"))
                 self.assertIn("session bad ended, but its container may still be there ('dsandbox gc' removes it)", str(caught.exception))
                 self.set_fault("")
-                self.assertEqual(self.api.run("bad", "'x' in globals()", create=self.bad)["results"][0]["text/plain"], "False")
+                result = self.api.run("bad", "'x' in globals()", create=self.bad)
+                self.assertEqual(result["status"], "ok", result["failure"])
+                self.assertEqual(result["results"][0]["text/plain"], "False")
                 self.api.delete("/v1/sessions/bad?files=1")
 
     def test_cancel_of_a_hang(self):
@@ -140,6 +153,12 @@ class Plugins(cli_harness.EngineCase):
         stream.close()
         self.assertLess(time.monotonic() - begin, scaled(DEADLINE))
         self.check(WAYS["hang"], "create", result["failure"])
+
+    def test_where_they_are_loaded(self):
+        """In the process of a session alone."""
+        container = self.api.get("/v1/sessions/honest")["container"]
+        self.assertEqual(plugins_in(self.owner(container)), {f"libdsandbox-{harness.BACKEND}.so"})
+        self.assertEqual(plugins_in(self.pid), set())
 
     def owner(self, container):
         """Pid of the process that has it."""
@@ -163,5 +182,59 @@ class Plugins(cli_harness.EngineCase):
         self.check(WAYS["crash"].replace("11", "9"), "execute", result["failure"])
 
 
+class Installed(harness.Service):
+    """With a backend more, as if it were installed."""
+
+    def __init__(self, **more):
+        self.backends = harness.WORK.dir("backends", 0o755)
+        shutil.copytree(os.path.join(BUILD, "backends"), self.backends, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.p"))
+        shutil.copy(FAULT, self.backends)
+        super().__init__(**more)
+
+    def command(self, *argv):
+        return ["unshare", "-m", "sh", "-c", 'mount --bind "$1" "$2" && shift 2 && exec "$@"', "sh", self.backends,
+                os.path.join(BUILD, "backends"), *super().command(*argv)]
+
+
+@unittest.skipIf(os.getuid() != 0 or cli_harness.AS, "only root has mounts of its own")
+class Collecting(cli_harness.EngineCase):
+    def test_gc(self):
+        """Of a backend that fails: it is named, and keeps nobody waiting but who asked."""
+        harness.WORK = harness.Work()
+        harness.ALLOW[:] = self.allow
+        fault = harness.WORK.file("", 0o644)
+        service = Installed(env={"DSB_TEST_INNER": INNER, "DSB_TEST_FAULT": fault})
+        self.addCleanup(service.stop)
+        api, pid, body = service.api, service.pid, {"backend": "fault", "host": harness.ENDPOINT, "base_dir": service.base}
+        api.run("honest", "n = 1", create=service.where)
+
+        def set_fault(text):
+            with open(fault, "w", encoding="ascii") as file:
+                file.write(text)
+
+        for how in ("crash", "exit"):
+            set_fault(f"list:1:{how}")
+            with self.assertRaises(Failure) as caught:
+                api.post("/v1/gc", body)
+            self.assertEqual(caught.exception.code, "lost")
+            self.assertIn("the session's process " + WAYS[how].format("gc"), caught.exception.message)
+        set_fault("list:1:hang")
+        connection = harness.UnixConnection(service.socket)
+        self.addCleanup(connection.close)
+        connection.request("POST", "/v1/gc", json.dumps(body))
+        wait_for(lambda: not harness.content(fault))  # it hangs
+        self.assertEqual(api.post("/v1/gc", body)["removed"], 0)
+        self.assertEqual(api.run("honest", "n")["results"][0]["text/plain"], "1")
+        self.assertEqual((service.pid, plugins_in(pid)), (pid, set()))
+        api.delete("/v1/sessions/honest?files=1")
+        pids = service.pids
+        begin = time.monotonic()
+        connection.close()
+        self.assertEqual(service.stop(), 0, service.said())
+        self.assertLess(time.monotonic() - begin, scaled(DEADLINE))
+        wait_for(lambda: all(harness.is_gone(one) for one in pids))
+        wait_for(lambda: not cli_harness.containers())
+
+
 if __name__ == "__main__":
-    cli_harness.main([Plugins])
+    cli_harness.main([Plugins, Collecting])
