@@ -57,6 +57,22 @@ static int exit_of(enum dsb_status status, struct json_object *result)
     return dsb_exit_of(status, json_member(result, "failure") != NULL, exit_code, (int) json_int(result, "signal"));
 }
 
+/* Bytes that the code wrote and the result does not have. */
+static guint64 beyond(struct json_object *result, const char *stream)
+{
+    g_autofree char *exact = g_strconcat(stream, "_base64", NULL), *bytes = g_strconcat(stream, "_bytes", NULL);
+    g_autofree char *truncated = g_strconcat(stream, "_truncated", NULL);
+    struct json_object *text = json_member(result, stream);
+    const char *base64 = json_string(result, exact);
+    guint64 kept = json_object_is_type(text, json_type_string) ? (guint64) json_object_get_string_len(text) : 0;
+    guint64 total = (guint64) json_int(result, bytes);
+    if (base64 != NULL) {
+        gsize letters = strcspn(base64, "=");
+        kept = letters / 4 * 3 + (letters % 4 > 0 ? letters % 4 - 1 : 0);
+    }
+    return json_object_get_boolean(json_member(result, truncated)) && total > kept ? total - kept : 0;
+}
+
 struct outcome outcome_of(struct json_object *result, const char *timeout)
 {
     struct json_object *state = json_member(result, "state");
@@ -73,6 +89,7 @@ struct outcome outcome_of(struct json_object *result, const char *timeout)
         .background = json_member(result, "background"),
         .omitted = json_member(result, "results_omitted"),
         .leftover = json_string(result, "leftover"),
+        .left_out = beyond(result, "stdout") + beyond(result, "stderr"),
         .to = json_int(state, "to"),
     };
     outcome.exit_status = exit_of(outcome.status, result);
@@ -161,6 +178,9 @@ void outcome_explain(const struct outcome *outcome, gboolean verbose)
     else if (status == DSB_STATUS_LOST && outcome->state == NULL)
         g_printerr("dsandbox: the sandbox was lost; the reason is not known\n");
     explain_omitted(outcome->omitted);
+    if (outcome->left_out > 0)
+        g_printerr("dsandbox: %" G_GUINT64_FORMAT " bytes of output were left out: more than --output-limit\n",
+                   outcome->left_out);
     explain_state(outcome, verbose);
     explain_background(outcome->background, "stdout");
     explain_background(outcome->background, "stderr");

@@ -20,6 +20,7 @@ struct outcome {
     const char *leftover;         /**< what could not be removed; NULL: nothing that is known of */
     struct json_object *background; /**< what earlier executions wrote since the last result; NULL: nothing */
     struct json_object *omitted;    /**< results that are missing, and why; NULL: not known here */
+    guint64 left_out;             /**< bytes of output beyond the limit, of both streams */
     gint64 to;                    /**< rolled_back: to the end of this execution */
 };
 

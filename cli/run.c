@@ -33,6 +33,15 @@ static int finish(const struct cli *cli, struct json_object *result, const char 
     return outcome_exit(&outcome);
 }
 
+/* Bytes that the code wrote beyond the limit. */
+static guint64 beyond(const dsb_result *result, int stream)
+{
+    gsize kept = 0;
+    guint64 total = dsb_result_output_total(result, stream);
+    dsb_result_output(result, stream, &kept);
+    return total > kept ? total - kept : 0;
+}
+
 /* What a run without the service has. */
 struct own_run {
     const dsb_policy *policy;
@@ -61,6 +70,7 @@ static int run_watched(const struct cli *cli, void *data)
         .failure = failure != NULL ? failure->message : NULL,
         .limit = dsb_result_reason(result),
         .leftover = dsb_result_leftover(result),
+        .left_out = beyond(result, STDOUT_FILENO) + beyond(result, STDERR_FILENO),
         .timeout = timeout,
         .memory = memory,
     };
