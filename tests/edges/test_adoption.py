@@ -141,9 +141,21 @@ class Worker(threading.Thread):
         self.api.close()
 
 
+def private_kib(pid):
+    """Memory of a process that no other one shares."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+        return sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
+
+
 class RandomMoments(AdoptionCase):
     def sizes(self, workers):
         return {worker.name: process_size(self.process(worker.name)) for worker in workers}
+
+    def check_idle(self, workers):
+        """What a session costs that nobody uses: at most 3 MiB that no other process has."""
+        for worker in workers:
+            private = private_kib(self.process(worker.name))
+            self.assertTrue(harness.SANITIZED or private <= 3072, (worker.name, private))
 
     def sessions(self):
         return {one["id"]: (one["container"], one["created"]) for one in self.api.get("/v1/sessions")["sessions"]}
@@ -157,6 +169,7 @@ class RandomMoments(AdoptionCase):
         sessions = self.sessions()
         self.restart()  # what is needed once for that is there from now on
         before, service = self.sizes(workers), process_size(self.service.pid)
+        self.check_idle(workers)
         for worker in workers:
             worker.start()
         try:
@@ -181,6 +194,7 @@ class RandomMoments(AdoptionCase):
             self.assertEqual(sum(one["code"].startswith("n += 1") for one in history), worker.n)
             self.assertTrue(all(one["status"] == "ok" for one in history), history)
         self.api.close()
+        self.check_idle(workers)
         for name, (descriptors, resident) in self.sizes(workers).items():
             self.assertLessEqual(descriptors, before[name][0] + 1, name)
             self.assertTrue(harness.SANITIZED or resident < before[name][1] + 4096, (name, before[name], resident))
