@@ -117,6 +117,8 @@ class Code(Case):
 
     def test_null_byte(self):
         self.assert_failure(dsandbox("run", "--json", WORK.file(b"print(1)\0print('\xff')")), "invalid", "utf-8")
+        # What a NUL means is for the interpreter to say, which there is not here.
+        self.assert_failure(dsandbox("run", "--json", "--backend=docker-api", WORK.file(b"print(1)\0")), "unavailable")
 
     def test_stdin_file_missing(self):
         done = dsandbox("run", "--json", "--stdin", os.path.join(WORK.path, "nowhere"), "-c", "pass")

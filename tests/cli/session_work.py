@@ -193,6 +193,28 @@ class Verbs(SessionCase):
         changes = self.run_("for i in range(1001): globals()[f'w{i}'] = i")["state"]["vars"]
         self.assertEqual((changes["truncated"], len(changes["created"])), (True, 1000))
 
+    def test_output_is_full_or_closed(self):
+        """Where there is an engine; the other paths are in program_options.py. One run is the service's, as a session is alive."""
+        self.run_("open('f', 'w').write('x')")
+        ours = self.settings()
+        paths = [("exec", self.s, "-c", "print(1)"), ("exec", self.s, "--json", "-c", "1"), ("run", *ours, "-c", "print(1)"),
+                 ("run", *ours, "--json", "-c", "1"), ("run", *ours, "--no-service", "-c", "print(1)"),
+                 ("run", *ours, "--no-service", "--json", "-c", "1"), ("cp", self.s + ":f", "-"), ("session", "export", self.s),
+                 *(("session", verb, self.s, *more) for verb in ("show", "vars", "history", "files") for more in ((), ("--json",))),
+                 ("session", "history", self.s, "-o", "py"), ("session", "history", self.s, "-o", "ipynb"), ("gc", *ours), ("gc", *ours, "--json"),
+                 ("backend", "show", BACKEND), ("backend", "show", BACKEND, "--json")]
+        ways = {">/dev/full": "No space left on device"}
+        if not AS:  # what makes us another user may open something in its place
+            ways[">&-"] = "Bad file descriptor"
+        for args in paths:
+            argv, env = command(args)
+            for where, reason in ways.items():
+                with self.subTest(args=args, where=where):
+                    done = subprocess.run(["sh", "-c", f'"$@" {where}', "sh", *argv], env=env, cwd="/", timeout=60,
+                                          stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+                    self.assertEqual(done.returncode, 125, done)
+                    self.assertRegex(done.stderr.decode(), f"dsandbox: .*cannot write.*: {reason}")
+
     def test_nothing_of_the_session_reaches_the_terminal(self):
         """A type's name, a repr and an error are the code's own word."""
         self.run_("class T:\n    def __repr__(self): return '\\x1b]0;owned\\x07\\n\\u202e'\nT.__name__ = T.__qualname__ = 'x\\x1b[2J'\nt = T()")
