@@ -15,7 +15,9 @@ import cli_harness
 from cli_harness import BACKEND, wait_until
 from session_harness import SessionCase, command, end_service, is_gone, service_pid
 
-PLUGINS = os.path.join(os.path.dirname(os.path.dirname(cli_harness.PROGRAM)), "backends")
+BUILD = os.path.dirname(os.path.dirname(cli_harness.PROGRAM))
+# What belongs together: a backend, a file of the guest, the library, the program of a session.
+FILES = (f"backends/libdsandbox-{BACKEND}.so", "guest/payload/kernel.py", "core/libdsandbox.so", "service/dsandbox-session")
 WORDS = "the files of this installation changed since the service started"
 
 
@@ -24,10 +26,13 @@ class Replaced(SessionCase):
     def setUp(self):
         super().setUp()
         end_service()
-        self.plugins = cli_harness.WORK.dir(f"plugins-{self.s[:30]}")
-        shutil.copytree(PLUGINS, self.plugins, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.p"))
-        self.place = subprocess.Popen(["unshare", "-m", "sh", "-c", 'mount --bind "$1" "$2" && echo on && exec sleep 100000',
-                                       "sh", self.plugins, PLUGINS], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.copy = cli_harness.WORK.dir(f"copy-{self.s[:30]}")
+        rooms = [os.path.dirname(file) for file in FILES]
+        for room in rooms:
+            shutil.copytree(os.path.join(BUILD, room), os.path.join(self.copy, room), symlinks=True, ignore=shutil.ignore_patterns("*.p", "*.a"))
+        self.place = subprocess.Popen(["unshare", "-m", "sh", "-euc", 'for room; do mount --bind "$copy/$room" "$build/$room"; done\n'
+                                       "echo on; exec sleep 100000", "sh", *rooms], env={**os.environ, "copy": self.copy, "build": BUILD},
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self.assertEqual(self.place.stdout.readline(), b"on\n")
         self.addCleanup(self.place.communicate)
         self.addCleanup(self.place.kill)
@@ -44,10 +49,9 @@ class Replaced(SessionCase):
         self.assertEqual(process.returncode, status, err)
         return out + err
 
-    def replace(self):
+    def replace(self, file=FILES[0]):
         """As a package manager does it; what the file says is the same."""
-        name = next(name for name in os.listdir(self.plugins) if BACKEND in name and name.endswith(".so"))
-        path = os.path.join(self.plugins, name)
+        path = os.path.realpath(os.path.join(self.copy, file))
         shutil.copy(path, path + ".new")
         os.rename(path + ".new", path)
 
@@ -56,12 +60,13 @@ class Replaced(SessionCase):
         self.dsb("session", "new", self.s, *where)
         self.dsb("exec", self.s, "-c", "x = 41")
         first = service_pid()
-        for args in (["session", "new", "other", *where], ["run", *where, "-c", "1"],
-                     ["run", "--session", "third", *where, "-c", "1"]):
-            with self.subTest(args):
+        verbs = (["session", "new", "other", *where], ["run", *where, "-c", "1"], ["run", "--session", "third", *where, "-c", "1"],
+                 ["session", "new", "fourth", *where])
+        for file, args in zip(FILES, verbs):
+            with self.subTest(file, args=args):
                 before = service_pid()
                 self.dsb("exec", self.s, "-c", "x += 1")
-                self.replace()
+                self.replace(file)
                 self.dsb("exec", self.s, "-c", "x += 1")
                 self.assertEqual(service_pid(), before, "nothing is loaded for a sandbox that is there")
                 self.assertNotIn("replaced", self.dsb(*args))
@@ -69,7 +74,7 @@ class Replaced(SessionCase):
                     self.dsb("session", "new", "second", *where)
                 self.assertTrue(wait_until(lambda before=before: is_gone(before), 20))
         self.assertNotEqual(service_pid(), first)
-        self.assertEqual(self.dsb("exec", self.s, "-c", "print(x)"), "47\n")
+        self.assertEqual(self.dsb("exec", self.s, "-c", "print(x)"), "49\n")
 
     def test_a_busy_one_refuses(self):
         where = self.settings()
@@ -102,14 +107,14 @@ class Replaced(SessionCase):
 
     def test_gc_goes_on_without_a_backend(self):
         """One plugin that ends the program keeps no other engine from being looked through."""
-        bad = os.path.join(os.path.dirname(os.path.dirname(cli_harness.PROGRAM)), "tests/plugins/libdsandbox-bad-exit.so")
+        bad = os.path.join(BUILD, "tests/plugins/libdsandbox-bad-exit.so")
         process = self.popen("run", "--no-service", *self.settings(), "-c", "print('on', flush=True); import time; time.sleep(100000)")
         self.assertEqual(process.stdout.readline(), "on\n")
         (name,) = cli_harness.containers()
         os.kill(cli_harness.engine_get(f"/containers/{name.lstrip('/')}/json")["State"]["Pid"], signal.SIGSTOP)
         process.kill()
         process.communicate()
-        shutil.copy(bad, os.path.join(self.plugins, "libdsandbox-docker-api.so"))
+        shutil.copy(bad, os.path.join(self.copy, "backends/libdsandbox-docker-api.so"))
         said = self.dsb("gc", "--base-dir", cli_harness.WORK.base, status=125)
         self.assertRegex(said, "docker-api.* ended in load.*removed with .*" +
                          ("podman" if BACKEND == "podman" else "docker-cli"))
