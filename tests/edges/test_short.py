@@ -153,7 +153,8 @@ class Short(SessionCase):
 
     def test_address_space(self):
         mib = 1 << 20
-        self.sweep(resource.RLIMIT_AS, [8 * mib, 23 * mib, 24 * mib, 40 * mib, 63 * mib, 64 * mib, 512 * mib], ("json", "doctor", "gc"))
+        self.sweep(resource.RLIMIT_AS, [8 * mib, 23 * mib, 24 * mib, 40 * mib, 63 * mib, 64 * mib, 512 * mib],
+                   ("json", "doctor", "gc", "policy"))
 
     def test_size_of_files(self):
         self.sweep(resource.RLIMIT_FSIZE, [0, 1, 100, 4096, 1 << 20], ("json", "doctor", "gc", "ls"), must_fail=False)
