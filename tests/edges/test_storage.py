@@ -151,6 +151,31 @@ class Full(StoreCase):
                 self.doCleanups()
                 self.nothing_left()
 
+    def test_state_directory(self):
+        """What is asked for is done; what the audit log lacks is counted."""
+        def unrecorded():
+            connection = cli_harness.UnixConnection(os.path.join(WORK.run, "dsandbox/api.sock"))
+            connection.request("GET", "/v1/version")
+            answer = json.loads(connection.getresponse().read())
+            connection.close()
+            return answer["unrecorded"]
+
+        self.mount()
+        env = {"XDG_STATE_HOME": self.small}
+        with self.space.full(self.small):
+            self.assertEqual(dsb("session", "new", self.s, *self.options(), env=env).status, 0)
+            for verb in (("exec", self.s), ("run", *self.options())):
+                done = dsb(*verb, "-c", CODE, env=env)
+                self.assertEqual((done.status, done.stdout, done.stderr), (0, "42\n", ""), done)
+            self.assertIn(self.s, dsb("session", "ls", env=env).stdout)
+            self.assertEqual(unrecorded(), 2)
+        self.assertEqual(dsb("exec", self.s, "-c", CODE, env=env).stdout, "42\n")
+        with open(self.space.path(os.path.join(self.small, "dsandbox/audit.jsonl")), encoding="utf-8") as log:
+            self.assertEqual([json.loads(line)["session"] for line in log], [self.s])
+        self.assertEqual(unrecorded(), 2)
+        self.assertEqual(dsb("session", "rm", "--files", self.s, env=env).status, 0)
+        self.nothing_left()
+
     def test_temporary_directory(self):
         self.mount()
         env = {"TMPDIR": self.small}
