@@ -99,7 +99,8 @@ static void show_any_history(const struct cli *cli, struct json_object *answer)
     else
         show_history(answer);
     if (!cli->json && json_object_get_boolean(json_member(answer, "truncated")))
-        g_printerr("dsandbox: only the last %zu executions were kept\n", json_length(json_member(answer, "executions")));
+        g_printerr("dsandbox: only the last %zu executions were kept\n",
+                   json_length(json_member(answer, "executions")));
 }
 
 /* One call about one session, and how its answer looks. */

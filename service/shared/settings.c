@@ -382,8 +382,10 @@ static gboolean read_env(struct json_object *body, char ***env, GError **error)
         return read_texts(body, "env", env, error);
     g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
     json_object_object_foreach (value, key, text) {
-        if (!is_text(text) || strchr(key, '=') != NULL)
+        if (!is_text(text))
             return invalid(error, "'env': the value of '%.64s' must be a text", key);
+        if (strchr(key, '=') != NULL)
+            return invalid(error, "'env': the name '%.64s' must have letters, digits and _ alone", key);
         g_ptr_array_add(list, g_strdup_printf("%s=%s", key, json_object_get_string(text)));
     }
     g_ptr_array_add(list, NULL);

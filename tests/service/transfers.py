@@ -262,6 +262,15 @@ class Transfers(Case):
         self.assertEqual(self.ask("DELETE", "f", If_Match=third)[0], 200)
         self.assertEqual(self.names(), ([], []))
 
+    def test_a_part_of_a_file(self):
+        """Is not looked for: whoever asks for one gets the whole, and is told so by the status."""
+        self.put("a", b"0123456789")
+        for part in ("bytes=0-1", "bytes=2-", "bytes=-3", "bytes=0-1,4-5", "bytes=100-", "bytes=5-1", "nonsense"):
+            status, got, content = self.api.raw("GET", self.path("a"), headers={"Range": part})
+            self.assertEqual((status, content, got["Content-Range"], got["Content-Length"]), (200, b"0123456789", None, "10"), part)
+        status, _, content = self.api.raw("GET", self.path(), headers={"Range": "bytes=0-1"})
+        self.assertEqual((status, json.loads(content)["truncated"]), (200, False))
+
     def test_tags_that_are_none(self):
         self.put("f", b"one")
         for method in ("GET", "PUT", "DELETE"):

@@ -83,6 +83,13 @@ class Basics(SessionCase):
                 self.assertIn(words, self.refused(409, "conflict", self.api.post, "/v1/sessions", {"id": self.id, "exist_ok": True, **self.create, **other}))
                 self.refused(409, "conflict", self.api.run, self.id, "1", create={**self.create, **other})
 
+    def test_an_unknown_image_is_the_same_for_a_session_and_a_run(self):
+        where = {**self.create, "image": "localhost/no-such-image:1"}
+        said = self.refused(404, "not_found", self.api.post, "/v1/sessions", {"id": self.id, **where})
+        for path, body in (("/v1/run", where), (self.path("/execute"), {"create": where})):
+            result = self.api.post(path, {"code": "1", **body})
+            self.assertEqual((result["status"], result["failure"]), ("error", {"code": "not_found", "message": said}), path)
+
     def test_refused_policy(self):
         body = {"id": self.id, **self.create, "set": {"runtime": "no-such-runtime"}}
         with self.assertRaises(Failure):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import unittest
+from unittest import mock
 
 from harness import (HARD_LIMIT, PROGRAM, Case, Service, process_size, scaled, wait_for)
 import harness
@@ -254,10 +255,11 @@ class Http(Case):
                      {"code": "1", "wait": "no"}, {"code": "1", "create": []}):
             self.refused(400, "invalid", self.api.post, "/v1/sessions/a/execute", body)
             self.refused(400, "invalid", self.api.post, "/v1/run", body)
-        for wrong in ({"env": {"A B": "1"}}, {"env": {"": "1"}}, {"env": {"1A": "1"}}, {"env": ["A"]}, {"env": ["=1"]},
+        for wrong in ({"env": {"A B": "1"}}, {"env": {"": "1"}}, {"env": {"1A": "1"}}, {"env": ["A"]}, {"env": ["=1"]}, {"env": {"A=B": "1"}},
                       {"env": {f"A{i}": "1" for i in range(257)}}, {"argv": ["x" * (17 * MIB)]}):
             self.refused(400, "invalid", self.api.post, "/v1/sessions/a/execute", {"code": "1", **wrong})
-            self.refused(400, "invalid", self.api.post, "/v1/run", {"code": "1", **wrong})
+            said = self.refused(400, "invalid", self.api.post, "/v1/run", {"code": "1", **wrong})
+            self.assertNotIn("must be a text", said, "it is one")
         for image in ("", "-x", "a b", "x" * 256):
             self.refused(400, "invalid", self.api.post, "/v1/sessions", {"image": image})
             self.refused(400, "invalid", self.api.post, "/v1/run", {"code": "1", "image": image})
@@ -282,6 +284,29 @@ class Http(Case):
                        '"code":"1","timeout":"1.5s"', '"code":"1","stdin_base64":""', '"code":"1","stdin_base64":"YWI="'):
             result = self.api.call("POST", "/v1/run", f"{{{member},{where}}}")
             self.assertEqual(result["failure"]["code"], "unavailable", member)
+
+    def test_a_bad_environment_is_the_same_everywhere(self):
+        """For each verb of the program, over HTTP and for the Python package: nothing is run, for the same reason."""
+        client, where = dsandbox.Client(self.service.socket), self.service.where
+        options = {"backend": where["backend"], "host": where["host"]}
+        with mock.patch.object(dsandbox.Session, "_open"):  # there is no sandbox, and none is needed
+            runs = dsandbox.Sandbox(client=client, **options).run, dsandbox.Session("a", client=client, **options).run
+        for name in ("A B", "", "1A", "A-B"):
+            said = {}
+            for args in (("run",), ("run", "-s", "a"), ("exec", "a")):
+                process = self.service.popen(PROGRAM, *args, "--backend", where["backend"], "--host", where["host"], "-c", "1",
+                                             "--env", f"{name}=1")
+                _, err = process.communicate(timeout=HARD_LIMIT)
+                self.assertEqual(process.returncode, 125, err)
+                said[args] = err.decode().partition("dsandbox: ")[2].rstrip()
+            for path, more in (("/v1/run", where), ("/v1/sessions/a/execute", {"create": where})):
+                said[path] = self.refused(400, "invalid", self.api.post, path, {"code": "1", "env": {name: "1"}, **more})
+            for run in runs:
+                with self.assertRaises(dsandbox.InvalidError) as caught:
+                    run("1", env={name: "1"})
+                said[run.__qualname__] = caught.exception.message
+            self.assertEqual(len(set(said.values())), 1, said)
+            self.assertIn(f'env: "{name}=1" must have a name of letters', said["/v1/run"])
 
     def test_no_such_session(self):
         for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/vars"), ("GET", "/history"), ("GET", "/files"),

@@ -18,7 +18,8 @@
     "\"displays\":[{\"image/png\":\"aGk=\"},{\"application/geo+json\":null}],"                                        \
     "\"omitted\":[{\"count\":3,\"reason\":\"too large\"}],"                                                           \
     "\"error\":{\"name\":\"ValueError\",\"value\":\"bad\",\"traceback\":\"line 1\"},"                                 \
-    "\"vars\":{\"created\":[{\"name\":\"x\",\"type\":\"int\"},\"y\"],\"changed\":[\"z\"],\"deleted\":[],\"truncated\":true}}"
+    "\"vars\":{\"created\":[{\"name\":\"x\",\"type\":\"int\"},\"y\"],\"changed\":[\"z\"],\"deleted\":[],"                        \
+    "\"truncated\":true}}"
 
 static dsb_result *full(void)
 {

@@ -120,7 +120,8 @@ static void the_service_itself(void **state)
     struct fake_request *it = ask("GET /v1/version", NULL);
     (void) state;
     assert_int_equal(it->status, 200);
-    assert_non_null(strstr(it->text, "\"sessions\":0,\"executing\":0,\"queued\":0,\"replaced\":false,\"unrecorded\":0"));
+    assert_non_null(
+        strstr(it->text, "\"sessions\":0,\"executing\":0,\"queued\":0,\"replaced\":false,\"unrecorded\":0"));
     idle("b");
     idle("a");
     it = ask("GET /v1/sessions", NULL);

@@ -86,7 +86,8 @@ static const struct {
     {"{\"a\\u0000\":1}", "null [] null"},
     /* variables */
     {"{\"vars\":{\"created\":[{\"name\":\"a\",\"type\":\"int\",\"x\":1},\"b\",5,{\"name\":5}],\"changed\":7}}",
-     "null [] {\"created\":[{\"name\":\"a\",\"type\":\"int\"},\"b\"],\"changed\":[],\"deleted\":[],\"truncated\":true}"},
+     "null [] {\"created\":[{\"name\":\"a\",\"type\":\"int\"},\"b\"],\"changed\":[],\"deleted\":[],"
+     "\"truncated\":true}"},
     {"{\"vars\":{\"created\":[\"a\"],\"truncated\":7}}",
      "null [] {\"created\":[\"a\"],\"changed\":[],\"deleted\":[],\"truncated\":true}"},
     {"{\"vars\":{\"deleted\":[\"a\"],\"truncated\":false}}",

@@ -134,7 +134,8 @@ class Client:
     def history(self, session: str) -> Listing[HistoryEntry]:
         """The last executions, oldest first; `truncated` where there were others before."""
         answer = self._json("GET", _path(session, "history"))
-        return Listing((HistoryEntry.from_json(item) for item in _list(answer, "executions")), answer.get("truncated") is True)
+        entries = (HistoryEntry.from_json(item) for item in _list(answer, "executions"))
+        return Listing(entries, answer.get("truncated") is True)
 
     # --- files -----------------------------------------------------------------
 

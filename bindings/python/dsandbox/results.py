@@ -471,7 +471,8 @@ def file_info(item: Any) -> FileInfo:
         return FileInfo(item, name=os.fsencode(item))
     path, exact = _text(item, "path") or "", _text(item, "path_base64")
     name = path.encode("utf-8", "surrogatepass") if exact is None else base64.b64decode(exact)
-    return FileInfo(path, _text(item, "type") or "file", _int(item, "size"), item.get("mtime"), name, _int(item, "mode"))
+    size, mode = _int(item, "size"), _int(item, "mode")
+    return FileInfo(path, _text(item, "type") or "file", size, item.get("mtime"), name, mode)
 
 
 def _file_list(data: Json, key: str) -> Tuple[FileInfo, ...]:
