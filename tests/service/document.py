@@ -18,7 +18,8 @@ NOT_LINKED = {"executeEvents", "writeSessionStdin", "restoreVariables"}
 # What waits for its turn in a session; runs and new sessions have limits of their own.
 QUEUED = {"execute", "executeEvents", "getVariables", "resetSession", "saveVariables", "restoreVariables"}
 NEW = {"run", "runEvents", "createSession"}
-BUSY = {"createSession", "writeSessionStdin", "writeStdin", "writeFile", *QUEUED}
+BUSY = {"run", "runEvents", "createSession", "writeSessionStdin", "writeStdin", "writeFile", "deleteFile", *QUEUED}
+REFUSED = {"run", "runEvents", "createSession", "execute", "executeEvents", "deleteSession", "deleteFile", "collectGarbage"}
 CHANGES_A_FILE = {"readFile", "writeFile", "deleteFile"}
 
 
@@ -65,6 +66,7 @@ class Document(unittest.TestCase):
                 self.assertEqual("409" in answers, one in BUSY)
                 self.assertEqual("412" in answers, one in CHANGES_A_FILE)
                 self.assertEqual("413" in answers, "requestBody" in operation)
+                self.assertEqual("422" in answers, one in REFUSED)
                 self.assertEqual("429" in answers, one in QUEUED | NEW)
                 for status in ("401", "404", "409", "410", "412", "413", "422", "429"):
                     if status in answers:
