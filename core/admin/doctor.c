@@ -54,7 +54,7 @@ static void look_at_base(GPtrArray *to, const char *given)
     struct stat st;
     const char *base = given != NULL ? given : dsb_default_base_dir();
     g_autofree char *parent = g_path_get_dirname(base);
-    gboolean there = lstat(base, &st) == 0;
+    gboolean there = lstat(base, &st) == 0 || errno != ENOENT;
     int fd = there ? dsb_base_open(base, FALSE, &error) : -1;
     if (fd >= 0 && access(base, W_OK | X_OK) < 0)
         g_set_error(&error, DSB_ERROR, DSB_ERROR_DENIED, "%s: %s", base, dsb_errno_text(errno));

@@ -7,15 +7,50 @@
 #include <dsandbox/files.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define SHARED "/tmp/sandboxes"
 
+/* Of what cannot be looked at, the file system is that of what is above it. */
+static unsigned long file_system(const char *path)
+{
+    struct statfs fs;
+    g_autofree char *place = g_strdup(path);
+    while (statfs(place, &fs) < 0) {
+        if (strcmp(place, "/") == 0 || strcmp(place, ".") == 0)
+            return 0;
+        char *above = g_path_get_dirname(place);
+        g_free(place);
+        place = above;
+    }
+    return (unsigned long) fs.f_type;
+}
+
+const char *dsb_base_keeps_out(const char *path, const char *otherwise)
+{
+    switch (file_system(path)) {
+    case FUSE_SUPER_MAGIC:
+        return "; it is on a FUSE file system, which only the user who mounted it can look into: mount it with "
+               "allow_other, or choose another base_dir";
+    case NFS_SUPER_MAGIC:
+        return "; it is on NFS, whose server takes root, or all users, for nobody (root_squash, all_squash): choose "
+               "another base_dir";
+    default:
+        return otherwise;
+    }
+}
+
 static gboolean fail(GError **error, enum dsb_error_code code, const char *what, const char *path)
 {
-    g_set_error(error, DSB_ERROR, dsb_errno_code(errno, code), "%s %s: %s", what, path, dsb_errno_text(errno));
+    int problem = errno;
+    const char *why = problem == EACCES ? dsb_base_keeps_out(path, "") : "";
+    g_set_error(error, DSB_ERROR, dsb_errno_code(problem, code), "%s %s: %s%s", what, path, dsb_errno_text(problem),
+                why);
     return FALSE;
 }
 
@@ -69,7 +104,8 @@ int dsb_base_open(const char *base, gboolean make, GError **error)
     struct stat st;
     if (base == NULL)
         base = dsb_default_base_dir();
-    if (make && mkdir(base, 0700) < 0 && errno != EEXIST) {
+    gboolean made = make && mkdir(base, 0700) == 0;
+    if (make && !made && errno != EEXIST) {
         fail(error, DSB_ERROR_DENIED, "cannot create the base directory (choose another base_dir)", base);
         return -1;
     }
@@ -91,8 +127,11 @@ int dsb_base_open(const char *base, gboolean make, GError **error)
     }
     g_set_error(error, DSB_ERROR, DSB_ERROR_DENIED,
                 "base directory %s belongs to uid %u with mode %03o: it must be yours (uid %u) and writable by nobody "
-                "else; choose another base_dir",
-                base, (unsigned) st.st_uid, (unsigned) (st.st_mode & 0777), (unsigned) geteuid());
+                "else%s",
+                base, (unsigned) st.st_uid, (unsigned) (st.st_mode & 0777), (unsigned) geteuid(),
+                dsb_base_keeps_out(base, "; choose another base_dir"));
     close(fd);
+    if (made)
+        rmdir(base);
     return -1;
 }

@@ -11,6 +11,12 @@
  */
 int dsb_base_open(const char *base, gboolean make, GError **error);
 
+/**
+ * Why an engine, the code's user or root may be kept out of `path` (FUSE, NFS), and what to do: the end of a message
+ * that says that one was. `otherwise`, where the file system does no such thing. Static, or `otherwise`.
+ */
+const char *dsb_base_keeps_out(const char *path, const char *otherwise);
+
 /** The rule of dsb_default_base_dir: `shared`, or `shared`-UID (g_free). */
 char *dsb_base_choose(const char *shared);
 

@@ -107,11 +107,11 @@ void dsb_files_put_free(struct dsb_file_put *put)
 {
     if (put == NULL)
         return;
+    if (put->fd >= 0)
+        close(put->fd); /* first: NFS keeps what is open, under another name */
     if (put->hidden != NULL)
         unlinkat(put->files->fd, put->hidden, 0);
     g_free(put->hidden);
-    if (put->fd >= 0)
-        close(put->fd);
     g_free(put->path);
     g_free(put);
 }

@@ -97,7 +97,8 @@ gboolean dsb_workdir_enter(struct dsb_workdir *dir, uid_t uid, gid_t gid, GError
     gboolean ours = made || st.st_uid == geteuid();
     if (ours && (st.st_uid != uid || st.st_gid != gid)) {
         if (fchown(dir->fd, uid, gid) < 0)
-            return fail(error, DSB_ERROR_DENIED, "cannot give the sandbox user the session directory", dir->path);
+            return fail(error, DSB_ERROR_DENIED,
+                        "cannot give the sandbox user the session directory (choose another base_dir)", dir->path);
         st.st_uid = uid;
     }
     if (st.st_uid != uid) {

@@ -8,6 +8,7 @@
 #include "common/ids.h"
 #include "common/namespaces.h"
 #include "common/owner.h"
+#include "hostdir/basedir.h"
 #include "hostdir/disk_watch.h"
 #include "hostdir/unfinished.h"
 #include "plugin/installation.h"
@@ -215,10 +216,10 @@ static void add_reasons(const char *hello, const char *unusable, gboolean maps_u
         g_string_append(text, "; Docker leaves control groups writable where it maps users (userns-remap): use rootless "
                               "Podman, or an engine that does not");
     if (unusable != NULL)
-        g_string_append_printf(text,
-                               "; /sandbox: %s: where the engine maps users (rootless Docker, userns-remap), use rootless "
-                               "Podman, or an engine that does not",
-                               unusable);
+        g_string_append_printf(text, "; /sandbox: %s%s", unusable,
+                               dsb_base_keeps_out(maps_users ? "/" : spec->binds[0]->source,
+                                                  ": where the engine maps users (rootless Docker, userns-remap), use "
+                                                  "rootless Podman, or an engine that does not"));
     g_free((*error)->message);
     (*error)->message = g_string_free(text, FALSE);
 }
@@ -273,20 +274,24 @@ static gboolean without_runtime(const struct dsb_spec *spec, GError **error)
     return FALSE;
 }
 
-/* Its own words do not say that what it misses is there, but not for it. */
-static gboolean not_created(const struct dsb_spec *spec, GError **error)
+/* Its own words do not say that the directory is there, but not for it, or why it may not look into it. */
+static gboolean without_base(const struct dsb_spec *spec, GError **error)
 {
     if (error == NULL || *error == NULL || spec->n_binds == 0)
         return FALSE;
-    const char *base = spec->binds[0]->source;
+    const char *base = spec->binds[0]->source, *why = NULL;
     g_autofree char *lower = g_ascii_strdown((*error)->message, -1);
-    if (strstr((*error)->message, base) == NULL ||
-        (strstr(lower, "no such file or directory") == NULL && strstr(lower, "does not exist") == NULL))
+    if (strstr((*error)->message, base) == NULL)
+        return without_runtime(spec, error);
+    if (strstr(lower, "permission denied") != NULL)
+        why = dsb_base_keeps_out(base, "; the engine may not look into this directory: choose another base_dir");
+    else if (strstr(lower, "no such file or directory") != NULL || strstr(lower, "does not exist") != NULL)
+        why = "; the engine does not see this directory, which is there for us: it has mounts of its own (PrivateTmp, "
+              "a snap, a container), or we have; choose another base_dir";
+    if (why == NULL)
         return without_runtime(spec, error);
     g_autofree char *message = (*error)->message;
-    (*error)->message = g_strdup_printf("%s; the engine does not see this directory, which is there for us: it has mounts of "
-                                        "its own (PrivateTmp, a snap, a container), or we have; choose another base_dir",
-                                        message);
+    (*error)->message = g_strconcat(message, why, NULL);
     return FALSE;
 }
 
@@ -305,7 +310,7 @@ static gboolean attest(const struct opening *job, GError **error)
     job->box->stopped = FALSE;
     note(job->box, DSB_UNFINISHED_ASKED);
     if (!dsb_backend_create(job->box->engine->backend, spec, &job->box->container, error))
-        return not_created(spec, error);
+        return without_base(spec, error);
     note(job->box, DSB_UNFINISHED_CREATED);
     stamp(job, "created_ms");
     if (!dsb_backend_inspect(job->box->engine->backend, job->box->container, spec, &claim, error))
@@ -318,7 +323,7 @@ static gboolean attest(const struct opening *job, GError **error)
         return FALSE;
     stamp(job, "inspected_ms");
     if (!dsb_backend_start(job->box->engine->backend, job->box->container, &job->box->stream, error))
-        return without_runtime(spec, error);
+        return without_base(spec, error);
     stamp(job, "started_ms");
     dsb_wire_init(&job->box->wire, &job->box->stream);
     if (!dsb_exec_hello(&job->box->wire, job->options->cancel_fd, deadline, &hello, error))

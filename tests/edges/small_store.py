@@ -146,6 +146,11 @@ class StoreCase(session_harness.SessionCase):
         super().setUp()
         self.addCleanup(session_harness.dsb, "session", "rm", "--all", "--files")
 
+    @staticmethod
+    def alone():
+        """The other engine's address leads nowhere: none is started for a look."""
+        return {**dict.fromkeys(("DOCKER_HOST", "CONTAINER_HOST"), "unix:///nonexistent.sock"), **cli_harness.engine()}
+
     def options(self, base=None):
         return ["--backend", BACKEND, "--base-dir", base or WORK.base]
 
