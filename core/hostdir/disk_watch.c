@@ -63,7 +63,7 @@ gboolean dsb_watch_room(int fd, char **reason)
         return FALSE;
     }
     /* some file systems have no fixed number of inodes, and state 0 */
-    if (fs.f_files == 0 || (uint64_t) fs.f_favail >= MIN(FLOOR_INODES, (uint64_t) fs.f_files / FLOOR_PART))
+    if (fs.f_files == 0 || (uint64_t) fs.f_favail >= CLAMP((uint64_t) fs.f_files / FLOOR_PART, 1, FLOOR_INODES))
         return TRUE;
     *reason =
         g_strdup_printf("the host's file system has only %" G_GUINT64_FORMAT " free inodes", (uint64_t) fs.f_favail);
