@@ -11,13 +11,14 @@ import unittest
 
 import clock
 import mapped
+import nfs
 import prerequisites
 import settings
 import units
 
 
 def load_tests(loader, _tests, _pattern):
-    cases = prerequisites.CASES + settings.CASES + units.CASES + mapped.CASES + clock.CASES
+    cases = prerequisites.CASES + settings.CASES + units.CASES + mapped.CASES + nfs.CASES + clock.CASES
     return unittest.TestSuite(loader.loadTestsFromTestCase(case) for case in cases)
 
 

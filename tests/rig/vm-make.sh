@@ -21,7 +21,7 @@ user=ci uid=1000
 packages="systemd systemd-sysv udev dbus dbus-user-session libpam-systemd kmod iproute2
 	podman crun conmon uidmap slirp4netns passt netavark catatonit procps python3-minimal python3
 	libglib2.0-0t64 libjson-c5 libcurl4t64 libsoup-3.0-0 libedit2 libseccomp2
-	docker.io docker-cli rootlesskit runc iptables"
+	docker.io docker-cli rootlesskit runc iptables nfs-kernel-server"
 [ -z "$all" ] || packages="$packages curl"
 
 began=$(date +%s)
@@ -186,7 +186,8 @@ files() {
 	WantedBy=multi-user.target
 	END
 	in_tree systemctl -q enable agent.service
-	in_tree systemctl -q disable docker.service docker.socket containerd.service
+	in_tree systemctl -q disable docker.service docker.socket containerd.service nfs-server.service nfs-client.target \
+		rpcbind.service rpcbind.socket
 	# What a machine without hardware, network and time of its own only waits for.
 	in_tree systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
 		e2scrub_reap.service fstrim.timer systemd-timesyncd.service getty.target getty@tty1.service \

@@ -76,7 +76,7 @@ run() { # build-directory seconds command [run|root]
 		die "meson install failed"
 	}
 	mkdir -p "$work/tree/home/$user"
-	for f in unenforced guest prerequisites settings units mapped clock; do cp "$rig/$f.py" "$work/tree/home/$user/"; done
+	for f in unenforced guest prerequisites settings units mapped nfs clock; do cp "$rig/$f.py" "$work/tree/home/$user/"; done
 	chmod -R go-w "$work/tree"
 	tar -C "$work/tree" --owner=0 --group=0 -cf "$work/files.tar" .
 	timeout -s KILL $(($2 + 30)) python3 "$rig/vm.py" "$dir" "$2" "$work/files.tar" \
