@@ -31,7 +31,8 @@ result: Result = Sandbox(memory="1GiB", cpus=1.5, timeout=3).run("1", env={"A": 
 name: Optional[bytes] = result.files.created[0].name if result.files.created else None
 reason: Optional[str] = result.reason
 with Sandbox(pids=64).session("x", keep=False) as session:
-    cut: bool = session.files.list().truncated
+    cut: bool = session.files.list().truncated or session.vars().truncated or session.history().truncated
+    part: bool = session.history()[0].code_truncated
     data: bytes = session.files.read(b"name")
     session.files.upload("name", "/tmp/name")
     with open("/tmp/copy", "wb") as copy:

@@ -274,18 +274,13 @@ static void heads_are_linear(void **state)
         parser parse;
     } parsers[] = {{"client head", status, 12, parse_client},
                    {"engine head", status, 12, parse_head},
-                   {"request head", "GET /v1/version HTTP/1.1
-", 700, parse_request}};
+                   {"request head", "GET /v1/version HTTP/1.1\r\n", 700, parse_request}};
     for (gsize p = 0; p < G_N_ELEMENTS(parsers); p++) {
-        g_autofree char *value = g_strnfill(parsers[p].value, 'v'), *line = g_strconcat("X-Header: ", value, "
-", NULL);
-        g_autoptr(GString) some = head_of(parsers[p].first, line, "
-");
+        g_autofree char *value = g_strnfill(parsers[p].value, 'v'), *line = g_strconcat("X-Header: ", value, "\r\n", NULL);
+        g_autoptr(GString) some = head_of(parsers[p].first, line, "\r\n");
         struct usual usual = usual_of(parsers[p].parse, some, NULL);
         for (gsize i = 0; i < G_N_ELEMENTS(lines) * 2; i++) {
-            g_autoptr(GString) head = head_of(parsers[p].first, lines[i / 2], i % 2 ? "
-
-" : "");
+            g_autoptr(GString) head = head_of(parsers[p].first, lines[i / 2], i % 2 ? "\r\n\r\n" : "");
             assert_ratio(parsers[p].name, &usual, parsers[p].parse, head);
         }
     }
