@@ -57,7 +57,7 @@ class Typing(Case):
         if not ready:
             shutil.rmtree(TOOLS, ignore_errors=True)
             cls.run_([sys.executable, "-m", "venv", TOOLS], 120)
-            cls.run_([cls.python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps", *PINNED], 300)
+            cls.run_([cls.python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile", "--no-deps", *PINNED], 300)
             with open(note, "w", encoding="utf-8") as file:
                 file.write("\n".join(PINNED))
 
