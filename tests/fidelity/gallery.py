@@ -4,7 +4,7 @@
 matplotlib's gallery, from the source package of the image's version: plain, by us one-shot, and in sessions that twelve
 programs share. Exit status, streams and files are equal but for gallery.json, a reviewed list, and there are as many
 pictures as a notebook would show. What the time was, and how many rollback points were skipped, is printed before the last
-line.
+line; a whole run asserts both, and that nothing stands in the list that no program needs.
 
 Environment, arguments and last line as in tests/cli/cli_harness.py; and
     DSB_TEST_GALLERY          directory that keeps the package (beside the rig's images)
@@ -36,6 +36,7 @@ EVERY = int(os.environ.get("DSB_TEST_GALLERY_EVERY", "1"))
 SHARED = 12  # programs in one session
 LIMIT = 300  # seconds, of one program; a machine may be slow
 WAYS = ("one-shot", "session")
+RATIO = 1.15  # of the time of both ways to twice the plain one, at most
 # Packages that the programs may need, and words of what no sandbox has: a window, a person, TeX, data that is fetched.
 ALLOWED = set(sys.stdlib_module_names) - {"tkinter"} | {"matplotlib", "mpl_toolkits", "numpy", "PIL", "cycler", "dateutil"}
 NEEDS_MORE = re.compile(r"get_sample_data|usetex|ginput|waitfor|backend_(?!agg|bases|svg|pdf)|\binput\(|FigureManager|webbrowser")
@@ -202,6 +203,7 @@ def shape(pictures):
 class Gallery(SessionCase):
     programs = []
     did = {}  # program -> way -> what it did
+    used = set()  # (number in REVIEWED, way, what differs)
     total = collections.defaultdict(float)
 
     def settings(self):
@@ -217,14 +219,19 @@ class Gallery(SessionCase):
 
     @classmethod
     def tearDownClass(cls):
-        points = [ways["session"]["point"] for ways in cls.did.values() if "session" in ways]
-        skipped = [point for point in points if not str(point).startswith(("taken", "pending"))]
+        points, skipped = cls.points()
         print(f"gallery: rollback points: {len(skipped)} of {len(points)} skipped", *sorted(set(map(str, skipped))), sep="\n  ")
         for way in ("plain", *WAYS):
             print(f"gallery: {len(cls.did)} programs {way}: {cls.total[way, 'wall']:.1f} s, {cls.total[way, 'cpu']:.1f} s of processor; "
                   f"to plain {cls.total[way, 'wall'] / max(cls.total['plain', 'wall'], 0.001):.2f} "
                   f"and {cls.total[way, 'cpu'] / max(cls.total['plain', 'cpu'], 0.001):.2f}")
         super().tearDownClass()
+
+    @classmethod
+    def points(cls):
+        """What each session program said of its rollback point, and those that were skipped."""
+        points = [ways["session"]["point"] for ways in cls.did.values() if "session" in ways]
+        return points, [point for point in points if not str(point).startswith(("taken", "pending"))]
 
     def keep(self, name, way, did, wall):
         self.did.setdefault(name, {})[way] = did
@@ -266,13 +273,27 @@ class Gallery(SessionCase):
         for way in WAYS:
             with self.subTest(way):
                 ours = self.did[name][way]
-                allowed = {key for entry in REVIEWED if re.fullmatch(entry["program"], name) and way in entry["ways"] for key in entry["in"]}
+                reviewed = {(number, way, key) for number, entry in enumerate(REVIEWED)
+                            if re.fullmatch(entry["program"], name) and way in entry["ways"] for key in entry["in"]}
+                allowed = {key for _, _, key in reviewed}
                 found = {key for key in ("status", "stdout", "stderr", "files") if ours[key] != plain[key]}
                 if len(ours["pictures"]) != len(plain["pictures"]):
                     found.add("pictures")
+                self.used.update(each for each in reviewed if each[2] in found)
                 for each in (plain, ours):
                     each["shapes"] = shape(each["pictures"])
                 self.assertEqual(found - allowed, set(), f"\nplain: {plain}\nours:  {ours}\n")
+
+    def check_whole(self):
+        """Behind all programs."""
+        if len(self.did) < len(self.programs):
+            self.skipTest("not all programs were run")
+        listed = {(number, way, key) for number, entry in enumerate(REVIEWED) for way in entry["ways"] for key in entry["in"]}
+        unused = [(REVIEWED[number]["program"], way, key) for number, way, key in sorted(listed - self.used)]
+        self.assertEqual(unused, [], "gallery.json allows what no program does")
+        self.assertEqual(self.points()[1], [], "no rollback point is skipped")
+        ours = sum(self.total[way, "wall"] for way in WAYS)
+        self.assertLessEqual(ours / (len(WAYS) * self.total["plain", "wall"]), RATIO)
 
 
 def add_tests():
@@ -280,6 +301,8 @@ def add_tests():
     for number, (name, _) in enumerate(Gallery.programs):
         label = re.sub(r"\W", "_", name[:-3])
         setattr(Gallery, f"test_{number:03}_{label}", lambda self, number=number: self.check(number))
+    if EVERY == 1:
+        Gallery.test_whole = Gallery.check_whole  # sorts behind the numbers
 
 
 if __name__ == "__main__":
