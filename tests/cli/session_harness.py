@@ -111,6 +111,11 @@ class SessionCase(EngineCase):
             options.append("--allow-unenforced=" + ",".join(self.allow))
         return options
 
+    @staticmethod
+    def patient():
+        """For code that ends when it is interrupted: on a busy machine within its grace, too, or its variables would go back."""
+        return ["--policy", cli_harness.WORK.file('{"grace": "60s"}')]
+
     def new(self, *args, session=None):
         done = dsb("session", "new", session or self.s, *self.settings(), *args)
         self.assertEqual((done.status, done.stdout), (0, (session or self.s) + "\n"), done)

@@ -314,7 +314,7 @@ class Life(SessionCase):
         first.communicate(timeout=20)
 
     def test_interrupt_from_elsewhere(self):
-        self.run_("x = 5")
+        self.run_("x = 5", *self.patient())
         self.assertEqual(self.text("session", "interrupt", self.s).stdout, "nothing was running\n")
         process = popen("exec", self.s, "-c", "print('up', flush=True)\nimport time; time.sleep(60)")
         self.assertEqual(process.stdout.readline(), b"up\n")
@@ -324,7 +324,7 @@ class Life(SessionCase):
         self.assertEqual(self.text("exec", self.s, "-c", "print(x)").stdout, "5\n")
 
     def test_signals_stop_the_code(self):
-        self.run_("x = 5")
+        self.run_("x = 5", *self.patient())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with self.subTest(number):
                 process = popen("exec", self.s, "-c", "print('up', flush=True)\nimport time; time.sleep(60)", start_new_session=True)
@@ -337,7 +337,7 @@ class Life(SessionCase):
 
     def test_program_killed(self):
         """What nobody waits for is stopped."""
-        self.run_("x = 5")
+        self.run_("x = 5", *self.patient())
         process = popen("exec", self.s, "-c", "print('up', flush=True)\nimport time; time.sleep(60)", start_new_session=True)
         self.assertEqual(process.stdout.readline(), b"up\n")
         os.killpg(process.pid, signal.SIGKILL)

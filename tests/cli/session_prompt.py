@@ -91,7 +91,7 @@ class Prompt(SessionCase):
         self.assertEqual(terminal.end(), 0)
 
     def test_ctrl_c(self):
-        terminal = self.prompt()
+        terminal = self.prompt(*self.patient())
         terminal.line("x = 'still' + ' here'")
         terminal.line("print('run' + 'ning', flush=True); import time; time.sleep(60)")
         terminal.expect("\nrunning\r\n")
@@ -207,7 +207,7 @@ class Prompt(SessionCase):
         self.assertEqual(terminal.end(), 0)
 
     def test_exec_on_a_terminal(self):
-        self.run_("x = 5")
+        self.run_("x = 5", *self.patient())
         terminal = Terminal("exec", self.s, "-i", "-c", "n = input('who' + '? ')\nprint(n.upper(), flush=True)\nimport time; time.sleep(60)")
         terminal.expect(r"who\? ")
         terminal.send("ann\r")

@@ -237,6 +237,13 @@ class OnEngine(Behaviour, EngineCase):
         self.assertEqual((executor.session_dir / "results.txt").read_text(), "relative")
         self.assertEqual(executor.get_session_files(), ["output.json", "results.txt"])
 
+    def test_errors_show_the_lines_of_their_execution(self):
+        executor = self.executor()
+        executor.execute_code("def f():\n    return 1 / 0")
+        found = re.findall(r'File "<execution (\d+)>", line (\d+), in (.*)\n    (.*)\n', executor.execute_code("# another text\n\nf()"))
+        self.assertEqual([row[1:] for row in found], [("3", "<module>", "f()"), ("2", "f", "return 1 / 0")])
+        self.assertGreater(int(found[0][0]), int(found[1][0]))
+
     def test_files_of_the_host_appear_inside(self):
         executor = self.executor()
         (executor.session_dir / "in.csv").write_text("a,b\n1,2\n")

@@ -19,6 +19,9 @@ from dsandbox.sandbox import default_base_dir
 from package_client import content
 from rest import rest
 
+# For code that ends when it is interrupted: on a busy machine within its grace, too, or its variables would go back.
+PATIENT = {"grace": "60s"}
+
 
 class BaseDirectory(Case):
     """The rule is the library's, see tests/unit/test_workdir.c."""
@@ -87,8 +90,8 @@ class Engine(EngineCase):
     def sandbox(self, **more):
         return Sandbox(client=self.client, base_dir=self.base, **self.options(), **more)
 
-    def session(self, *args, **more):
-        session = self.sandbox().session(*args, **more)
+    def session(self, *args, settings=None, **more):
+        session = self.sandbox(settings=settings).session(*args, **more)
         self.addCleanup(session.close, delete_files=True)
         return session
 
@@ -117,6 +120,10 @@ class Engine(EngineCase):
         self.assertTrue(result.state.kept)
         self.assertIn(("x", "int"), [(v.name, v.type) for v in session.vars()])
         self.assertEqual([h.code for h in session.history()], ["import math; x = 41", "x + 1"])
+        session.run("def f():\n    return 1 / 0")
+        trace = session.run("# another text\n\nf()").error.traceback
+        self.assertIn('File "<execution 4>", line 3, in <module>\n    f()\n', trace)
+        self.assertIn('File "<execution 3>", line 2, in f\n    return 1 / 0\n', trace)
         session.reset()
         self.assertEqual(session.run("x").error.name, "NameError")
 
@@ -146,7 +153,7 @@ class Engine(EngineCase):
         self.assertGreater(times[-1] - times[0], 0.5, "output came at the end only")
 
     def test_interrupt(self):
-        session, results, started = self.session(), [], threading.Event()
+        session, results, started = self.session(settings=PATIENT), [], threading.Event()
         code = "x = 7\nprint('up')\nimport time\ntime.sleep(60)"
         thread = threading.Thread(target=lambda: results.append(session.run(code, on_stdout=lambda text: started.set())))
         thread.start()
@@ -179,7 +186,7 @@ class Engine(EngineCase):
         thread.join(30)
 
     def test_hang_up_stops_the_code(self):
-        session = self.session()
+        session = self.session(settings=PATIENT)
 
         def stop(text):
             raise KeyboardInterrupt
