@@ -28,6 +28,7 @@ import cli_harness
 import session_harness
 from cli_harness import BACKEND, ENDPOINT, SETUP, EngineCase, dsandbox, read, wait_until
 from engine_proxy import EngineProxy
+from speed import setting
 
 RIG = os.environ.get("DSB_TEST_RIG", "")
 ENGINE = {"docker-api": "docker", "docker-cli": "docker", "podman": "podman", "podman-rootless": "rootless"}.get(SETUP, "")
@@ -251,8 +252,8 @@ class Phases(FaultCase):
     """CC-04: the engine hangs, or dies, as it gets the request of each phase."""
 
     def run_through(self, proxy, *args):
-        options = ["--backend", BACKEND, "--engine-timeout", "2", "run", "--no-service", "--json", "--base-dir", cli_harness.WORK.base,
-                   "--policy", cli_harness.WORK.file('{"start_timeout": "5s"}')]
+        options = ["--backend", BACKEND, "--engine-timeout", setting(2), "run", "--no-service", "--json", "--base-dir", cli_harness.WORK.base,
+                   "--policy", cli_harness.WORK.file(f'{{"start_timeout": "{setting(5)}"}}')]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))
         return cli_harness.start(*options, *args, env=proxy.env())

@@ -18,7 +18,7 @@ import cli_harness
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../service"))
 import harness  # noqa: E402
 from harness import Failure, children, wait_for  # noqa: E402
-from speed import scaled  # noqa: E402
+from speed import scaled, setting  # noqa: E402
 
 ONCE = "the service is asked what it makes of a plugin around any backend"
 BUILD = os.path.dirname(os.path.dirname(harness.PROGRAM))
@@ -28,7 +28,7 @@ INNER = os.path.join(BUILD, "backends", harness.BACKEND, f"libdsandbox-{harness.
 WAYS = {"crash": "crashed in {}: signal 11", "abort": "crashed in {}: signal 6", "exit": "ended in {} with exit status",
         "hang": "did not answer in time in {}", "quiet": "did not answer in time in {}"}
 DEADLINE = 40  # seconds, of a hang: the times below, and the service's patience
-TIMES = {"engine_timeout": "4s", "set": {"start_timeout": "2s", "grace": "100ms", "timeout": "2s"}}
+TIMES = {"engine_timeout": setting(4), "set": {"start_timeout": setting(2), "grace": "100ms", "timeout": setting(2)}}
 
 
 def plugins_in(pid):

@@ -4,9 +4,13 @@
 How much slower the machine is now than the one that the deadlines of the tests were written for: an idle core.
 
 A deadline of a test only ends what hangs; on a busy machine it must not end what is slow. `scaled(seconds)` is such a
-deadline. `slowness()` is for a promise of the product that a slow machine alone may break: 1 on an idle core. Importing this
-scales the time limits of subprocess as well. As a program it prints the factor of `scaled`.
+deadline. `setting(seconds)` is one that a test gives to the product, shorter than its default: text for an option, the same
+each time, since it is in what a session is made with. `slowness()` is for a promise of the product that a slow machine alone
+may break: 1 on an idle core. Importing this scales the time limits of subprocess as well. As a program it prints the factor
+of `scaled`.
 """
+import functools
+import math
 import subprocess
 import sys
 import threading
@@ -42,6 +46,11 @@ def factor():
 
 def scaled(seconds):
     return None if seconds is None else seconds * factor()
+
+
+@functools.lru_cache(maxsize=None)
+def setting(seconds):
+    return f"{math.ceil(seconds * slowness())}s"
 
 
 _Popen = subprocess.Popen
