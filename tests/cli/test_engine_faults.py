@@ -252,7 +252,7 @@ class Phases(FaultCase):
     """CC-04: the engine hangs, or dies, as it gets the request of each phase."""
 
     def run_through(self, proxy, *args):
-        options = ["--backend", BACKEND, "--engine-timeout", setting(2), "run", "--no-service", "--json", "--base-dir", cli_harness.WORK.base,
+        options = ["--backend", BACKEND, "--engine-timeout", "2", "run", "--no-service", "--json", "--base-dir", cli_harness.WORK.base,
                    "--policy", cli_harness.WORK.file(f'{{"start_timeout": "{setting(5)}"}}')]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))

@@ -13,7 +13,7 @@ import subprocess
 import urllib.parse
 
 import cli_harness
-from speed import scaled, setting
+from speed import scaled
 from cli_harness import BACKEND, ENDPOINT, Done, UnixConnection, containers, engine_get, wait_until
 
 ONCE = "the suite is asked what it makes of a plugin around any backend"
@@ -78,7 +78,7 @@ class ConformancePlugins(cli_harness.EngineCase):
 
     def begin(self, fault, *args, engine_timeout=ENGINE_TIMEOUT):
         env = {"DSB_TEST_INNER": INNER, "DSB_TEST_FAULT": fault, "LC_ALL": "C.UTF-8"}
-        options = ["--plugin", FAULT, "--base-dir", self.base, "--engine-timeout", setting(engine_timeout), "--setup", "here"]
+        options = ["--plugin", FAULT, "--base-dir", self.base, "--engine-timeout", str(engine_timeout), "--setup", "here"]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))
         process = cli_harness.start("conformance", *options, *args, env=env, start_new_session=True)

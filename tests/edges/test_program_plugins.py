@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import cli_harness
-from speed import scaled, setting
+from speed import scaled
 from cli_harness import BACKEND, Done, containers, wait_until
 
 ONCE = "the program is asked what it makes of a plugin around any backend"
@@ -55,7 +55,7 @@ class ProgramPlugins(cli_harness.EngineCase):
         file = cli_harness.WORK.file(fault)
         os.chmod(file, 0o666)
         env = {"DSB_TEST_INNER": INNER, "DSB_TEST_FAULT": file, **more}
-        options = ["--no-service", "--plugin", FAULT, "--base-dir", self.base, "--engine-timeout", setting(engine_timeout)]
+        options = ["--no-service", "--plugin", FAULT, "--base-dir", self.base, "--engine-timeout", str(engine_timeout)]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))
         process = cli_harness.start(*options, *args, env=env, start_new_session=True)
