@@ -40,7 +40,7 @@ class Silent(Refusing):
 
 
 class Stopped(Silent):
-    waits = True
+    long = "the client's own patience"
 
     def test_stopped(self):
         self.refused("session", "ls", words=(f"process {self.pid}, has the socket", f"kill -cont {self.pid}"))

@@ -10,9 +10,10 @@ import program_options
 import program_policy
 import program_results
 import program_use
+import session_life
 from cli_harness import SETUP, main
 
-WITHOUT_ENGINE = [*program_options.CASES, *program_policy.CASES]
+WITHOUT_ENGINE = [*program_options.CASES, *program_policy.CASES, *session_life.WITHOUT_ENGINE]
 WITH_ENGINE = [*program_results.CASES, *program_use.CASES]
 
 if __name__ == "__main__":

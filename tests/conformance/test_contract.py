@@ -112,7 +112,7 @@ class Case(unittest.TestCase):
         return found
 
 
-class Contract(Case):
+class ContractCase(Case):
     options = ("--contract",)
 
     def totals(self, suite):
@@ -130,6 +130,8 @@ class Contract(Case):
         self.assertIn("no answer: the backend fault " + words, suite.said[case], suite)
         self.totals(suite)
 
+
+class Contract(ContractCase):
     def test_baseline(self):
         suite = self.begin("").wait()
         self.assertEqual((suite.status, set(suite.verdicts.values())), (0, {"pass"}), suite)
@@ -144,35 +146,9 @@ class Contract(Case):
                     others = [c for c, verdict in suite.verdicts.items() if verdict == "pass"]
                     self.assertEqual(others == [], operation in NEED_ALL, suite)
 
-    def test_hangs(self):
-        """All at once, since each waits for its deadline."""
-        in_a_file = os.path.join(self.dir, "fault") # which is empty afterwards: what hung in one case is tried in the next
-        with open(in_a_file, "w", encoding="ascii") as file:
-            file.write("create:1:hang")
-        once = self.begin(in_a_file)
-        suites = [(self.begin(f"{operation}:0:{how}"), operation, name, case, how) for how in HANGS
-                  for operation, name, case in OPERATIONS if how == "hang" or operation in ("create", "read")]
-        for suite, operation, name, case, how in suites:
-            with self.subTest(operation, how=how):
-                self.failed_in(suite.wait(), HANGS[how].format(name), case)
-                if operation not in NEED_ALL:
-                    self.assertIn("pass", suite.verdicts.values(), suite)
-                if operation == "destroy":
-                    again = "destroy: it did not come back in PI-03 and PI-04, and is not called again"
-                    self.assertGreater(list(suite.said.values()).count(again), 5, suite)
-        self.failed_in(once.wait(), HANGS["hang"].format("create"), "PI-03")
-        self.assertEqual([case for case, verdict in once.verdicts.items() if verdict == "fail"], ["PI-03"], once)
-
     def test_some_cases(self):
         suite = self.begin("", "--case", "pi-03,PI-08").wait()
         self.assertEqual((suite.status, suite.verdicts), (0, {"PI-03": "pass", "PI-08": "pass"}), suite)
-
-    def test_claims(self):
-        """An engine that is said to remove what has ended, and does not; one that need not is asked to destroy."""
-        suite = self.begin("describe:0:claims", "--case", "PI-14").wait()
-        self.assertEqual((suite.status, suite.verdicts), (1, {"PI-14": "fail"}), suite)
-        self.assertRegex(suite.said["PI-14"], "^leaked containers: after its own end, and describe says that the engine removes "
-                         "what has ended, there is still ")
 
     def test_load(self):
         for how, words in ENDS.items():
@@ -267,7 +243,37 @@ class Contract(Case):
         self.assertIn(b"--base-dir: is empty", err)
 
 
-class Sandboxes(Case):
+class ContractWaits(ContractCase):
+    long = "what does not come back is given 20 seconds"
+
+    def test_hangs(self):
+        """All at once, since each waits for its deadline."""
+        in_a_file = os.path.join(self.dir, "fault") # which is empty afterwards: what hung in one case is tried in the next
+        with open(in_a_file, "w", encoding="ascii") as file:
+            file.write("create:1:hang")
+        once = self.begin(in_a_file)
+        suites = [(self.begin(f"{operation}:0:{how}"), operation, name, case, how) for how in HANGS
+                  for operation, name, case in OPERATIONS if how == "hang" or operation in ("create", "read")]
+        for suite, operation, name, case, how in suites:
+            with self.subTest(operation, how=how):
+                self.failed_in(suite.wait(), HANGS[how].format(name), case)
+                if operation not in NEED_ALL:
+                    self.assertIn("pass", suite.verdicts.values(), suite)
+                if operation == "destroy":
+                    again = "destroy: it did not come back in PI-03 and PI-04, and is not called again"
+                    self.assertGreater(list(suite.said.values()).count(again), 5, suite)
+        self.failed_in(once.wait(), HANGS["hang"].format("create"), "PI-03")
+        self.assertEqual([case for case, verdict in once.verdicts.items() if verdict == "fail"], ["PI-03"], once)
+
+    def test_claims(self):
+        """An engine that is said to remove what has ended, and does not; one that need not is asked to destroy."""
+        suite = self.begin("describe:0:claims", "--case", "PI-14").wait()
+        self.assertEqual((suite.status, suite.verdicts), (1, {"PI-14": "fail"}), suite)
+        self.assertRegex(suite.said["PI-14"], "^leaked containers: after its own end, and describe says that the engine removes "
+                         "what has ended, there is still ")
+
+
+class SandboxesCase(Case):
     """The other cases: nothing is asked where no sandbox is made."""
     options = ("--case", "FS-01,LM-01")
     operations = [row for row in OPERATIONS if row[0] in ("open", "create", "inspect", "start", "read", "describe", "prepare", "close")]
@@ -283,6 +289,8 @@ class Sandboxes(Case):
         self.assertIn("no sandbox starts here: no answer: lost: the backend fault " + words, suite.err)
         self.assertEqual([name for name in os.listdir(suite.base) if name.startswith("dsbx-")], [])
 
+
+class Sandboxes(SandboxesCase):
     def test_ends(self):
         for how, words in ENDS.items():
             suites = [(self.begin(f"{operation}:0:{how}", "--json"), name) for operation, name, _ in self.operations]
@@ -290,14 +298,6 @@ class Sandboxes(Case):
                 with self.subTest(name, how=how):
                     suite.wait()
                     self.lost(suite, words.format(name).replace("exit status 0", "exit status 125").replace("exit status 3", "exit status 125"))
-
-    def test_hangs(self):
-        suites = [(self.begin(f"{operation}:0:{how}", "--json"), words.format(name)) for how, words in HANGS.items()
-                  for operation, name, _ in self.operations if how == "hang" or operation in ("create", "read")]
-        for suite, words in suites:
-            with self.subTest(words, fault=suite.fault):
-                suite.wait()
-                self.lost(suite, words)
 
     def test_text(self):
         suite = self.begin("create:0:rude").wait()
@@ -307,6 +307,18 @@ class Sandboxes(Case):
         self.assertNotRegex(suite.out + suite.err, "[\x00-\x09\x0b-\x1f]")
         self.assertEqual([line for line in suite.lines if line.startswith("PI-01")], [])
         self.assertLess(len(suite.out), 10000)
+
+
+class SandboxesWait(SandboxesCase):
+    long = ContractWaits.long
+
+    def test_hangs(self):
+        suites = [(self.begin(f"{operation}:0:{how}", "--json"), words.format(name)) for how, words in HANGS.items()
+                  for operation, name, _ in self.operations if how == "hang" or operation in ("create", "read")]
+        for suite, words in suites:
+            with self.subTest(words, fault=suite.fault):
+                suite.wait()
+                self.lost(suite, words)
 
     def test_signals(self):
         """In an operation it has some seconds to come back; all at once, since each waits for them."""

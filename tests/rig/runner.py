@@ -9,7 +9,7 @@ Runs the unittest cases of a suite and says of each what became of it, for peopl
 DSB_TEST_BESIDE=N: in N processes beside each other, for suites that wait most of the time. A class with a fixture of its own
 is one piece, every other test is one alone. A class that says `waits = True` begins first.
 DSB_TEST_LONG=0: without the classes that say `long = "why"`; 1: these only. They are what a developer at work is not to wait
-for: random schedules, sweeps of faults, deadlines of half a minute and more.
+for: random schedules, sweeps of faults, deadlines of ten seconds and more.
 """
 import contextlib
 import os

@@ -139,7 +139,7 @@ class Again(Keyed):
 
 
 class Patience(Keyed):
-    waits = True
+    long = "a comment comes every 15 seconds"
 
     def test_a_stream_that_is_quiet(self):
         stream = self.api.stream(self.path(), {"code": json.dumps({"wait": 17, "out": "a"})}).all()
