@@ -145,7 +145,7 @@ class Steps:
             self("record", lambda: self.test.records("b"), lambda names: len(names) == 1)
         self.files()
         self("cancel", self.cancelled, lambda r: r["status"] == "cancelled")
-        self("vars", lambda: self.api.get("/v1/sessions/b/vars"), lambda r: r == {"vars": []})
+        self("vars", lambda: self.api.get("/v1/sessions/b/vars"), lambda r: r == {"vars": [], "truncated": False})
         self("delete", lambda: self.api.delete("/v1/sessions/b?files=1"), lambda r: r["files_deleted"])
         self("anew", lambda: self.execute({"echo": True}, stdin="in"), self.printed("in"))
         if self.refused and self.refused[-1].startswith("anew: 500"):  # not as one that could not make its sandbox
