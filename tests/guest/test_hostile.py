@@ -309,10 +309,10 @@ class Cases(Base):
         self.assertLess(int(words[11]) + int(words[12]), 100)  # ticks of pid 1
 
     def test_signals_while_idle(self):
-        s = self.start()
+        s, often = self.start(), scaled(.05)  # not more often than a busy machine gets through an execution
         s.run("import signal, time, os, threading\ndef stop(*a): raise TimeoutError('late')\n"
-              "signal.signal(signal.SIGALRM, stop)\nsignal.setitimer(signal.ITIMER_REAL, .05, .05)\nx = 1")
-        time.sleep(.5)
+              "signal.signal(signal.SIGALRM, stop)\nsignal.setitimer(signal.ITIMER_REAL, %f, %f)\nx = 1" % (often, often))
+        time.sleep(8 * often)
         for _ in range(20):
             r = s.run("signal.setitimer(signal.ITIMER_REAL, 0)")
             self.assertEqual(r.outcome, "kept")
