@@ -97,6 +97,7 @@ static void the_code_is_written_so(void **state)
     g_autoptr(GByteArray) written = g_byte_array_new();
     struct dsb_byte_stream stream = {
         .state = written, .read_fd = -1, .write_fd = -1, .read = nothing_more, .write = keep};
+    g_autoptr(dsb_result) result = dsb_result_new();
     struct dsb_wire wire;
     dsb_wire_init(&wire, &stream);
     struct dsb_exec exec = {.wire = &wire,
@@ -106,8 +107,8 @@ static void the_code_is_written_so(void **state)
                             .timeout_ms = 30000,
                             .disk_bytes = UINT64_MAX,
                             .disk_inodes = UINT64_MAX,
-                            .options = &options};
-    g_autoptr(dsb_result) result = exec.result = dsb_result_new();
+                            .options = &options,
+                            .result = result};
     g_autoptr(GError) error = NULL;
     assert_true(dsb_exec_begin(&exec, &request, &error));
     assert_false(dsb_exec_turn(&exec, TRUE, &error)); /* nobody answers */
