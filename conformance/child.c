@@ -74,7 +74,7 @@ static int work_here(void *data)
     return status;
 }
 
-gboolean child_start(struct child *child, struct watch_page *page, int (*work)(void *data), void *data, GError **error)
+gboolean child_fork(struct child *child, struct watch_page *page, int (*work)(void *data), void *data, GError **error)
 {
     int ends[2];
     *child = (struct child){.watch = {.page = page}, .work = work, .data = data, .out = -1, .to = -1};

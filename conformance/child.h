@@ -19,7 +19,7 @@ struct child {
 };
 
 /** As watch_start(); what the library calls is watched as well. FALSE: *error. */
-gboolean child_start(struct child *child, struct watch_page *page, int (*work)(void *data), void *data, GError **error);
+gboolean child_fork(struct child *child, struct watch_page *page, int (*work)(void *data), void *data, GError **error);
 /** As watch_step(). TRUE: it ended, and all that it wrote was shown. */
 gboolean child_step(struct child *child, gint64 total_ms);
 void child_over(struct child *child, gint64 total_ms);

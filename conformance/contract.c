@@ -177,7 +177,7 @@ static char *run_task(struct contract_suite *all, struct task *task, const char 
     struct child child;
     task->c = &all->c;
     memset(page, 0, sizeof *page);
-    if (!child_start(&child, &page->watch, work, task, &error))
+    if (!child_fork(&child, &page->watch, work, task, &error))
         return g_strdup(error->message);
     while (!child_step(&child, total_ms))
         if (child_signal() != 0 && task->run != clean_up)

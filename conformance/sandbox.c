@@ -203,7 +203,7 @@ void sandbox_start(struct sandbox_run *run)
     if (run->page == NULL)
         g_set_error(&error, DSB_ERROR, DSB_ERROR_FAILED, "no memory: %s", dsb_errno_text(errno));
     else
-        run->runs = child_start(&run->child, &run->page->watch, work, run, &error);
+        run->runs = child_fork(&run->child, &run->page->watch, work, run, &error);
     if (!run->runs)
         run->trouble = g_strdup_printf("no answer: %s", error->message);
 }
@@ -245,7 +245,7 @@ static gboolean take_answer(struct sandbox_run *run)
 static gboolean remove_remains(struct sandbox_run *run)
 {
     struct child child;
-    if (!child_start(&child, &run->page->watch, clean_up, run, NULL))
+    if (!child_fork(&child, &run->page->watch, clean_up, run, NULL))
         return FALSE;
     child_over(&child, CLEAN_UP_MS);
     return watch_is_done(&child.watch) && child.watch.info.si_status == 0;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Code from files and pipes, policies, and what the program says where no engine is. What needs none."""
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,17 @@ import time
 import schema
 from cli_harness import EXAMPLES, PROGRAM, RESULT_SCHEMA, WORK, Case, Done, command, dsandbox, environment, start
 from program_options import BIG
+
+
+@contextlib.contextmanager
+def listening(name, mode=0o777):
+    """A socket of ours where an engine's could be, and its path."""
+    path = os.path.join(WORK.path, name)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        os.chmod(path, mode)
+        listener.listen(8)
+        yield listener, path
 
 
 class Schema(Case):
@@ -227,11 +239,7 @@ class NoEngine(Case):
 
     def test_not_an_engine(self):
         """Something that talks another protocol."""
-        path = os.path.join(WORK.path, "other.sock")
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
-            os.chmod(path, 0o777)
-            listener.listen(8)
+        with listening("other.sock") as (listener, path):
             process = start("--backend", "docker-api", "run", "--json", "-c", "pass", env={"DOCKER_HOST": "unix://" + path})
             listener.settimeout(30)
             try:
@@ -248,11 +256,7 @@ class NoEngine(Case):
         self.assert_failure(Done(["…"], process.returncode, out, err, 0), None)
 
     def test_socket_permission_denied(self):
-        path = os.path.join(WORK.path, "denied.sock")
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
-            os.chmod(path, 0)
-            listener.listen(8)
+        with listening("denied.sock", mode=0) as (_, path):
             argv, env = command(["--backend", "docker-api", "run", "--json", "-c", "pass"],
                                 environment(DOCKER_HOST="unix://" + path, XDG_RUNTIME_DIR=None))
             if os.getuid() == 0:
@@ -325,11 +329,7 @@ class Silent(Case):
 
     def test_silent_engine(self):
         """Something listens and never answers: an end with a message, not a hang."""
-        path = os.path.join(WORK.path, "silent.sock")
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
-            os.chmod(path, 0o777)
-            listener.listen(8)
+        with listening("silent.sock") as (_, path):
             done = dsandbox("--backend", "docker-api", "run", "--json", "-c", "pass", env={"DOCKER_HOST": "unix://" + path})
         self.assert_failure(done, None, "answer|time|deadline")
 
