@@ -23,6 +23,8 @@ struct json_object *dsb_session_control_object(dsb_session *session, const char 
                                                GError **error);
 /** dsb_session_info as an object (json_object_put). */
 struct json_object *dsb_session_info_object(const dsb_session *session);
+/** dsb_warm_info as an object (json_object_put). */
+struct json_object *dsb_warm_info_object(const dsb_warm *warm);
 
 G_END_DECLS
 #endif

@@ -209,6 +209,8 @@ static void write_path(int claim, const char *path)
         g_debug("claim of a uid: %s", g_strerror(errno)); /* then it counts as given back when the sandbox is gone */
 }
 
+void dsb_uids_moved(int claim, const char *path) { write_path(claim, path); }
+
 void dsb_uids_give_back(const struct dsb_uid_pool *pool, uint32_t uid)
 {
     char name[16];

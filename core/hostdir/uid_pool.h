@@ -30,6 +30,8 @@ gboolean dsb_uids_ours(uint32_t uid);
  */
 int dsb_uids_claim(const struct dsb_uid_pool *pool, int base, const char *path, uint32_t owner, uint32_t *uid,
                    GError **error);
+/** The directory of this claim has another path now. */
+void dsb_uids_moved(int claim, const char *path);
 /** The sandbox is gone; `keep`: the directory is still there and keeps its uid. */
 void dsb_uids_release(const struct dsb_uid_pool *pool, int claim, uint32_t uid, gboolean keep);
 

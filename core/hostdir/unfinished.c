@@ -67,6 +67,15 @@ gboolean dsb_unfinished_is_noted(int lock_fd)
     return TRUE;
 }
 
+char *dsb_unfinished_label(int lock_fd)
+{
+    struct dsb_unfinished *one = lock_fd >= 0 ? parse(lock_fd, NULL) : NULL;
+    char *label = one != NULL ? g_steal_pointer(&one->session) : NULL;
+    if (one != NULL)
+        free_one(one);
+    return label;
+}
+
 /* -1: its holder lives, or it has gone. */
 static int take(int base_fd, const char *name)
 {
@@ -111,7 +120,7 @@ void dsb_unfinished_forget(int base_fd, const struct dsb_unfinished *one)
     if (fd < 0)
         return;
     gboolean has_files = fstatat(base_fd, one->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-    if (!has_files && g_str_has_prefix(one->name, DSB_EPHEMERAL))
+    if (!has_files && dsb_workdir_is_ephemeral(one->name))
         dsb_workdir_drop_lock(base_fd, one->name);
     else if (pwrite(fd, "x", MARK_SIZE, 0) != MARK_SIZE || ftruncate(fd, MARK_SIZE) < 0)
         g_debug("the lock %s cannot be written", one->name);

@@ -12,7 +12,7 @@
 enum dsb_unfinished_step {
     DSB_UNFINISHED_NONE,    /**< what there is ends by itself */
     DSB_UNFINISHED_ASKED,   /**< it may be there, or come yet */
-    DSB_UNFINISHED_CREATED, /**< it was there */
+    DSB_UNFINISHED_CREATED, /**< it was there, or is there under a label that is not the lock's name */
 };
 
 /** One whose maker is dead. */
@@ -29,6 +29,9 @@ void dsb_unfinished_note(struct dsb_workdir *dir, enum dsb_unfinished_step step,
                          const char *engine);
 /** Whether a lock says anything: then it must stay. */
 gboolean dsb_unfinished_is_noted(int lock_fd);
+
+/** The label of the container that a lock speaks of; NULL: it speaks of none (g_free). */
+char *dsb_unfinished_label(int lock_fd);
 
 /** Those in a base directory that were made on this engine; never NULL, and costs next to nothing where there are none. */
 GPtrArray *dsb_unfinished_list(int base_fd, const char *engine);

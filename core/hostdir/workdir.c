@@ -14,6 +14,7 @@
 #include <dsandbox/files.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +23,27 @@ static gboolean fail(GError **error, enum dsb_error_code code, const char *what,
 {
     g_set_error(error, DSB_ERROR, dsb_errno_code(errno, code), "%s %s: %s", what, path, dsb_errno_text(errno));
     return FALSE;
+}
+
+gboolean dsb_workdir_is_ephemeral(const char *name)
+{
+    return g_str_has_prefix(name, DSB_EPHEMERAL) || g_str_has_prefix(name, DSB_POOLED);
+}
+
+static gboolean check_id(const char *session, GError **error)
+{
+    if (dsb_session_id_valid(session))
+        return TRUE;
+    g_autofree char *quoted = dsb_quoted(session);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                "session id %s is not valid: use 1 to 64 of A-Z a-z 0-9 _ . -, the first a letter or digit", quoted);
+    return FALSE;
+}
+
+static char *place(const char *base, const char *name)
+{
+    g_autofree char *clean = g_canonicalize_filename(base, "/");
+    return g_build_filename(clean, name, NULL);
 }
 
 char *dsb_workdir_plan(const char *base, const char *session, char **name, GError **error)
@@ -33,16 +55,10 @@ char *dsb_workdir_plan(const char *base, const char *session, char **name, GErro
         g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "base directory %s is not an absolute path", quoted);
         return NULL;
     }
-    if (session != NULL && !dsb_session_id_valid(session)) {
-        g_autofree char *quoted = dsb_quoted(session);
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
-                    "session id %s is not valid: use 1 to 64 of A-Z a-z 0-9 _ . -, the first a letter or digit",
-                    quoted);
+    if (session != NULL && !check_id(session, error))
         return NULL;
-    }
     *name = session != NULL ? g_strdup(session) : dsb_random_id(DSB_EPHEMERAL);
-    g_autofree char *clean = g_canonicalize_filename(base, "/");
-    return g_build_filename(clean, *name, NULL);
+    return place(base, *name);
 }
 
 /* -1 without an error: there is no such lock, and `make` did not ask for one. */
@@ -127,13 +143,19 @@ static gboolean mark(int lock_fd)
     return marked;
 }
 
-gboolean dsb_workdir_open(const char *base, const char *session, struct dsb_workdir **out, GError **error)
+static gboolean open_as(const char *base, const char *session, gboolean pooled, struct dsb_workdir **out, GError **error)
 {
     struct dsb_workdir *dir = g_new0(struct dsb_workdir, 1);
     dir->base_fd = dir->fd = dir->lock_fd = dir->uids.fd = dir->uid_fd = -1;
     if (base == NULL)
         base = dsb_base_take_default();
     dir->path = dsb_workdir_plan(base, session, &dir->name, error);
+    if (dir->path != NULL && pooled) {
+        g_free(dir->name);
+        g_free(dir->path);
+        dir->name = dsb_random_id(DSB_POOLED);
+        dir->path = place(base, dir->name);
+    }
     if (dir->path != NULL)
         dir->base_fd = dsb_base_open(base, TRUE, error);
     if (dir->base_fd >= 0)
@@ -143,8 +165,64 @@ gboolean dsb_workdir_open(const char *base, const char *session, struct dsb_work
         return FALSE;
     }
     dir->ephemeral = session == NULL;
+    dir->former = dsb_unfinished_label(dir->lock_fd);
     dir->stale = mark(dir->lock_fd);
     *out = dir;
+    return TRUE;
+}
+
+gboolean dsb_workdir_open(const char *base, const char *session, struct dsb_workdir **out, GError **error)
+{
+    return open_as(base, session, FALSE, out, error);
+}
+
+gboolean dsb_workdir_open_pooled(const char *base, struct dsb_workdir **out, GError **error)
+{
+    return open_as(base, NULL, TRUE, out, error);
+}
+
+/* With the session's lock. */
+static gboolean rename_to(struct dsb_workdir *dir, int lock, const char *session, GError **error)
+{
+    struct stat st;
+    if (fstat(lock, &st) < 0 || st.st_size > 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_CONFLICT, "the last holder of session '%s' was killed", session);
+        return FALSE;
+    }
+    if (renameat2(dir->base_fd, dir->name, dir->base_fd, session, RENAME_NOREPLACE) == 0)
+        return TRUE;
+    if (errno == EEXIST || errno == ENOTEMPTY)
+        g_set_error(error, DSB_ERROR, DSB_ERROR_CONFLICT, "session '%s' has a directory already", session);
+    else
+        fail(error, DSB_ERROR_FAILED, "cannot rename the session directory", dir->path);
+    if (fstatat(dir->base_fd, session, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+        dsb_workdir_drop_lock(dir->base_fd, session);
+    return FALSE;
+}
+
+gboolean dsb_workdir_become(struct dsb_workdir *dir, const char *session, GError **error)
+{
+    if (!check_id(session, error))
+        return FALSE;
+    int lock = dsb_workdir_lock(dir->base_fd, session, error);
+    if (lock < 0)
+        return FALSE;
+    if (!rename_to(dir, lock, session, error)) {
+        dsb_unlock_file(lock);
+        return FALSE;
+    }
+    mark(lock);
+    dsb_workdir_drop_lock(dir->base_fd, dir->name);
+    dsb_unlock_file(dir->lock_fd);
+    g_autofree char *base = g_path_get_dirname(dir->path);
+    g_free(dir->path);
+    g_free(dir->name);
+    dir->path = place(base, session);
+    dir->name = g_strdup(session);
+    dir->lock_fd = lock;
+    dir->ephemeral = FALSE;
+    if (dir->uid_fd >= 0)
+        dsb_uids_moved(dir->uid_fd, dir->path);
     return TRUE;
 }
 
@@ -213,7 +291,7 @@ static void collect_one(int base)
     gboolean done = FALSE;
     DIR *stream = open_stream(base, ".");
     for (struct dirent *entry; stream != NULL && !done && (entry = readdir(stream)) != NULL;)
-        done = g_str_has_prefix(entry->d_name, DSB_EPHEMERAL) && collect(base, entry->d_name, FALSE);
+        done = dsb_workdir_is_ephemeral(entry->d_name) && collect(base, entry->d_name, FALSE);
     if (stream != NULL)
         closedir(stream);
 }
@@ -255,6 +333,7 @@ void dsb_workdir_close(struct dsb_workdir *dir)
         close(dir->base_fd);
     g_free(dir->path);
     g_free(dir->name);
+    g_free(dir->former);
     g_free(dir);
 }
 
@@ -264,7 +343,7 @@ static void collect_locks(int base)
     DIR *stream = open_stream(base, DSB_LOCKS);
     for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
         struct stat st;
-        if (entry->d_name[0] == '.' && !g_str_has_prefix(entry->d_name, DSB_EPHEMERAL))
+        if (entry->d_name[0] == '.' && !dsb_workdir_is_ephemeral(entry->d_name))
             continue;
         int lock = take_lock(base, entry->d_name, FALSE, NULL);
         if (lock < 0)
@@ -294,7 +373,7 @@ unsigned dsb_workdir_gc(const char *base, gboolean dry_run)
     int base_fd = dsb_base_open(base, FALSE, NULL);
     DIR *stream = base_fd >= 0 ? open_stream(base_fd, ".") : NULL;
     for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;)
-        if (g_str_has_prefix(entry->d_name, DSB_EPHEMERAL))
+        if (dsb_workdir_is_ephemeral(entry->d_name))
             removed += collect(base_fd, entry->d_name, dry_run);
     if (stream != NULL)
         closedir(stream);

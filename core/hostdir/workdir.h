@@ -10,6 +10,7 @@
 
 #define DSB_LOCKS ".locks"     /* in the base directory */
 #define DSB_EPHEMERAL ".run-"  /* how directories of runs begin */
+#define DSB_POOLED ".pool-"    /* and those of sandboxes that wait for somebody */
 
 /**
  * One session's directory on the host, opened and locked. Its content is hostile: everything here works on
@@ -22,6 +23,7 @@ struct dsb_workdir {
     gboolean ephemeral; /**< removed by close */
     gboolean made;      /**< by dsb_workdir_enter: it was not there before */
     gboolean unused;    /**< set by whoever could not use it: close removes it if it was made and is empty, and the lock */
+    char *former;       /**< stale: how the last holder's container is labelled, where that is not by this name; else NULL */
     gboolean stale;     /**< the last holder did not close it: its container may still be there. Close keeps it so */
     uint64_t dev, ino;
     struct dsb_uid_pool uids;
@@ -41,6 +43,15 @@ char *dsb_workdir_plan(const char *base, const char *session, char **name, GErro
  * INVALID: a bad id or base. DENIED: the base directory is not ours alone. BUSY: another process has the session.
  */
 gboolean dsb_workdir_open(const char *base, const char *session, struct dsb_workdir **out, GError **error);
+/** The same for a sandbox that waits for somebody: a fresh directory of its own, which is ephemeral. */
+gboolean dsb_workdir_open_pooled(const char *base, struct dsb_workdir **out, GError **error);
+/**
+ * It is the directory of this session from now on, and keeps its inode. FALSE, and nothing has changed: INVALID; BUSY;
+ * CONFLICT: there is something of the session's already, which is not to be touched.
+ */
+gboolean dsb_workdir_become(struct dsb_workdir *dir, const char *session, GError **error);
+/** A directory of this name belongs to one process, and goes with it. */
+gboolean dsb_workdir_is_ephemeral(const char *name);
 /** Take a uid that no other sandbox has, the directory's if it has one: own_uid. For root. Errors of dsb_uids_claim. */
 gboolean dsb_workdir_claim(struct dsb_workdir *dir, GError **error);
 /** Open (create when absent) its directory for files of uid:gid. DENIED: it is another's. */

@@ -15,5 +15,6 @@ extern const struct dsb_field_type dsb_type_bool; /**< choices {"true"}: nothing
 extern const struct dsb_field_type dsb_type_user;
 extern const struct dsb_field_type dsb_type_name;
 extern const struct dsb_field_type dsb_type_binds;
+extern const struct dsb_field_type dsb_type_modules;
 
 #endif

@@ -90,6 +90,10 @@ static const struct dsb_field fields[DSB_N_FIELDS] = {
     [DSB_FIELD_PIDS] = {"pids", DSB_CONTROL_PIDS, &dsb_type_count, "128", 8, 1048576, NULL,
         "processes and threads together",
         SPEC(pids), OBSERVED(pids), .rule = DSB_NUMBER_NOT_ZERO, .hello = DSB_HELLO_CGROUP, OPTION},
+    [DSB_FIELD_PRELOAD] = {"preload", DSB_NO_CONTROL, &dsb_type_modules, "none", 0, 0, NULL,
+        "Python modules of the image that the interpreter imports before any code is there, in this order; one that "
+        "cannot be imported stops the run",
+        OPTION, .help = "modules to import before the code is there"},
     [DSB_FIELD_RESULTS_LIMIT] = {"results_limit", DSB_CONTROL_OUTPUT, &dsb_type_size, "8MiB", 2 * MIB, 15 * MIB, NULL,
         "bytes of values, displayed objects and figures per execution; half of it for one",
         RESOLVED(results_limit), OPTION},
@@ -196,6 +200,7 @@ void dsb_value_clear(struct dsb_value *value)
 {
     g_clear_pointer(&value->text, g_free);
     g_clear_pointer(&value->binds, g_ptr_array_unref);
+    g_clear_pointer(&value->names, g_strfreev);
     value->number = 0;
 }
 
@@ -205,6 +210,7 @@ void dsb_value_copy(struct dsb_value *to, const struct dsb_value *from)
         .number = from->number,
         .text = g_strdup(from->text),
         .binds = from->binds != NULL ? g_ptr_array_ref(from->binds) : NULL, /* never changed once parsed */
+        .names = g_strdupv(from->names),
     };
     dsb_value_clear(to);
     *to = copy;

@@ -27,6 +27,7 @@ enum dsb_field_id {
     DSB_FIELD_OUTPUT_LIMIT,
     DSB_FIELD_OUTPUT_OVERFLOW,
     DSB_FIELD_PIDS,
+    DSB_FIELD_PRELOAD,
     DSB_FIELD_RESULTS_LIMIT,
     DSB_FIELD_ROOTFS,
     DSB_FIELD_RUNTIME,
@@ -42,6 +43,9 @@ enum dsb_field_id {
     DSB_N_FIELDS
 };
 
+/** Of a key that limits nothing. */
+#define DSB_NO_CONTROL DSB_N_CONTROLS
+
 #define DSB_CPU_PERIOD_US UINT64_C(100000)
 
 /** One extra bind of a policy file. */
@@ -55,6 +59,7 @@ struct dsb_value {
     uint64_t number;  /**< bytes, milliseconds, count, cpu quota, index of a choice, boolean */
     char *text;       /**< name, user */
     GPtrArray *binds; /**< struct dsb_policy_bind, NULL: none */
+    char **names;     /**< of modules, ends with NULL */
 };
 
 struct dsb_field;
@@ -95,7 +100,7 @@ enum dsb_hello_place {
  */
 struct dsb_field {
     const char *key;
-    unsigned control; /**< enum dsb_control it belongs to */
+    unsigned control; /**< enum dsb_control it belongs to, or DSB_NO_CONTROL */
     const struct dsb_field_type *type;
     const char *fallback; /**< the default, as text */
     uint64_t min, max;

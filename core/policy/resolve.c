@@ -33,6 +33,7 @@ void dsb_resolved_free(struct dsb_resolved *resolved)
     g_ptr_array_unref(resolved->store->labels);
     g_ptr_array_unref(resolved->store->binds);
     g_free(resolved->store);
+    g_strfreev(resolved->preload);
     g_free(resolved);
 }
 
@@ -265,21 +266,21 @@ static void copy_limits(struct dsb_resolved *resolved, const dsb_policy *policy)
     resolved->output_kill = number_of(policy, DSB_FIELD_OUTPUT_OVERFLOW) == 0; /* the first choice is kill */
 }
 
-static void limit_times(struct dsb_resolved *resolved, gboolean one_shot)
+static void limit_times(struct dsb_resolved *resolved, gboolean one_shot, gboolean waits)
 {
     uint64_t once = resolved->timeout_ms + resolved->start_timeout_ms + resolved->grace_ms + DSB_DRAWING_MS;
     if (one_shot)
         resolved->life_ms = MIN(resolved->life_ms, once);
     /* The engine's clock begins before that of process 1, which ends the code in order and says why: it has to be first. */
-    uint64_t order = resolved->start_timeout_ms + resolved->grace_ms + DSB_DRAWING_MS;
+    uint64_t order = resolved->start_timeout_ms + resolved->grace_ms + DSB_DRAWING_MS + (waits ? DSB_POOL_WAIT_MS : 0);
     resolved->spec.life_seconds = (resolved->life_ms + order + 999) / 1000;
 }
 
-int64_t dsb_resolve_longest_life(const dsb_policy *policy, gboolean one_shot)
+int64_t dsb_resolve_longest_life(const dsb_policy *policy, gboolean one_shot, gboolean waits)
 {
     uint64_t start = number_of(policy, DSB_FIELD_START_TIMEOUT);
     uint64_t code = number_of(policy, DSB_FIELD_TIMEOUT) + number_of(policy, DSB_FIELD_GRACE);
-    uint64_t life = start + (one_shot ? code : number_of(policy, DSB_FIELD_LIFE_TIME));
+    uint64_t life = start + (one_shot ? code : number_of(policy, DSB_FIELD_LIFE_TIME)) + (waits ? DSB_POOL_WAIT_MS : 0);
     return (int64_t) MAX(life / 1000 + HOUR_SECONDS, DAY_SECONDS);
 }
 
@@ -323,7 +324,8 @@ gboolean dsb_resolve(const dsb_policy *policy, const struct dsb_resolve_input *i
     g_autoptr(dsb_resolved) resolved = resolved_new();
     copy_numbers(resolved, policy);
     copy_limits(resolved, policy);
-    limit_times(resolved, input->one_shot);
+    resolved->preload = g_strdupv(dsb_policy_value(policy, DSB_FIELD_PRELOAD)->names);
+    limit_times(resolved, input->one_shot, input->waits);
     choose_runtime(resolved, policy);
     if (!choose_user(&resolved->spec, policy, input, error) || !add_binds(resolved, policy, input, error))
         return FALSE;

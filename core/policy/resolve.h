@@ -21,6 +21,7 @@ struct dsb_resolve_input {
     uint32_t own_id; /**< for auto, when root drives a rootful engine (dsb_resolve_wants_own_id): of this sandbox alone */
     const char *seccomp_json;
     gboolean one_shot;
+    gboolean waits; /**< in a pool, up to DSB_POOL_WAIT_MS, before its times begin */
 };
 
 /**
@@ -30,6 +31,8 @@ struct dsb_resolve_input {
 static inline gsize dsb_fixed_binds(const struct dsb_spec *spec) { return spec->network == DSB_NETWORK_NONE ? 5 : 4; }
 /** What drawing figures after the code's end may take on top of its time limit; guest/init/state.h has the same. */
 #define DSB_DRAWING_MS 30000
+/** No sandbox waits longer for somebody; guest/init/state.h has the same. */
+#define DSB_POOL_WAIT_MS 3600000
 
 /** A total spec, and what the core itself enforces. Owns everything the spec points to. */
 struct dsb_resolved {
@@ -39,6 +42,7 @@ struct dsb_resolved {
     uint64_t results_limit; /**< bytes of the report */
     gboolean output_kill;
     uint64_t disk_bytes, disk_inodes;
+    char **preload; /**< names of modules; never NULL */
     struct dsb_resolved_store *store; /**< private */
 };
 
@@ -50,7 +54,7 @@ gboolean dsb_resolve(const dsb_policy *policy, const struct dsb_resolve_input *i
 gboolean dsb_resolve_wants_own_id(const dsb_policy *policy, gboolean rootless, uid_t invoker);
 
 /** For the deadline: seconds after which nobody can still want the container, whatever became of its owner. */
-int64_t dsb_resolve_longest_life(const dsb_policy *policy, gboolean one_shot);
+int64_t dsb_resolve_longest_life(const dsb_policy *policy, gboolean one_shot, gboolean waits);
 void dsb_resolved_free(struct dsb_resolved *resolved);
 typedef struct dsb_resolved dsb_resolved;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(dsb_resolved, dsb_resolved_free)

@@ -14,6 +14,7 @@
 #define DSB_CONFIG_SESSION 1u
 #define DSB_CONFIG_CHECKPOINT 2u
 #define DSB_CONFIG_CHECKPOINT_IDLE 4u
+#define DSB_CONFIG_WAITS 8u
 #define DSB_EXEC_OUTPUT_KILL 1u
 
 /* What pid 1 takes, at most. */

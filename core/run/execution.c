@@ -39,19 +39,22 @@ static gboolean cancelled(GError **error)
     return FALSE;
 }
 
-gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us, char **text, GError **error)
+/* The first frame that comes has to be of this type. `late`: what it means when none does. */
+static gboolean await_frame(struct dsb_wire *wire, enum dsb_frame_type type, int cancel_fd, gint64 deadline_us,
+                            const char *late, struct dsb_frame *got, GError **error)
 {
     for (;;) {
         struct dsb_frame frame;
         g_autoptr(GError) local = NULL;
-        if (!dsb_wire_fill(wire, error))
+        if (!dsb_wire_flush(wire, error) || !dsb_wire_fill(wire, error))
             return FALSE;
         if (dsb_wire_next(wire, &frame, &local)) {
             if (frame.type == DSB_FRAME_FAILURE)
                 return dsb_pid1_failure(&frame, error);
-            if (frame.type != DSB_FRAME_HELLO)
-                return dsb_pid1_broken("another frame before hello", error);
-            *text = g_strndup((const char *) frame.payload, frame.size);
+            if (frame.type != type)
+                return dsb_pid1_broken(type == DSB_FRAME_HELLO ? "another frame before hello" : "another frame before ready",
+                                       error);
+            *got = frame;
             return TRUE;
         }
         if (local != NULL) {
@@ -59,20 +62,39 @@ gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us
             return FALSE;
         }
         if (wire->eof)
-            return lost(wire, "before its first word", error);
+            return lost(wire, type == DSB_FRAME_HELLO ? "before its first word" : "before its interpreter was ready", error);
         if (now() >= deadline_us) {
-            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT,
-                                "the container did not say hello within the start timeout; raise start_timeout in the "
-                                "policy if the machine is slow");
+            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT, late);
             return FALSE;
         }
-        struct pollfd fds[2] = {{wire->stream->read_fd, POLLIN, 0}, {cancel_fd, POLLIN, 0}};
-        if (!wire->more && poll(fds, 2, until(deadline_us)) > 0 && fds[1].revents != 0) {
+        struct pollfd fds[] = {{wire->stream->read_fd, POLLIN, 0},
+                               {cancel_fd, POLLIN, 0},
+                               {dsb_wire_pending(wire) > 0 ? wire->stream->write_fd : -1, POLLOUT, 0}};
+        if (!wire->more && poll(fds, G_N_ELEMENTS(fds), until(deadline_us)) > 0 && fds[1].revents != 0) {
             if (fds[1].revents & POLLIN)
                 return cancelled(error);
             cancel_fd = DSB_FD_NONE; /* nobody can cancel any more */
         }
     }
+}
+
+gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us, char **text, GError **error)
+{
+    static const char late[] = "the container did not say hello within the start timeout; raise start_timeout in the "
+                               "policy if the machine is slow";
+    struct dsb_frame frame;
+    if (!await_frame(wire, DSB_FRAME_HELLO, cancel_fd, deadline_us, late, &frame, error))
+        return FALSE;
+    *text = g_strndup((const char *) frame.payload, frame.size);
+    return TRUE;
+}
+
+gboolean dsb_exec_ready(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us, GError **error)
+{
+    static const char late[] = "the modules of preload were not imported within the start timeout; raise start_timeout "
+                               "in the policy, or name fewer";
+    struct dsb_frame frame;
+    return await_frame(wire, DSB_FRAME_READY, cancel_fd, deadline_us, late, &frame, error);
 }
 
 /* FALSE: it is too large. */
@@ -120,17 +142,27 @@ static guint32 session_flags(enum dsb_checkpoint checkpoint)
     return DSB_CONFIG_SESSION;
 }
 
+gboolean dsb_exec_preloads(const struct dsb_resolved *limits)
+{
+    return limits->preload != NULL && limits->preload[0] != NULL;
+}
+
 void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session,
-                        enum dsb_checkpoint checkpoint)
+                        enum dsb_checkpoint checkpoint, gboolean waits)
 {
     uint64_t memory = limits->spec.memory_bytes;
     const guint64 numbers[DSB_COMMAND_NUMBERS] = {limits->idle_ms, limits->life_ms, limits->results_limit,
                                                   memory != DSB_UNLIMITED ? memory : 0};
-    g_autoptr(GByteArray) command = dsb_command_new(session ? session_flags(checkpoint) : 0, numbers, NULL, 0, NULL);
-    if (session)
+    guint32 flags = (session ? session_flags(checkpoint) : 0) | (waits ? DSB_CONFIG_WAITS : 0);
+    g_autoptr(GByteArray) command = dsb_command_new(flags, numbers, NULL, 0, NULL);
+    for (char **name = limits->preload; name != NULL && *name != NULL; name++)
+        dsb_command_add_argument(command, *name);
+    if (session || dsb_exec_preloads(limits))
         add_environment(command, &limits->spec);
     queue_command(wire, DSB_FRAME_CONFIG, 0, command);
 }
+
+void dsb_exec_claim(struct dsb_wire *wire) { dsb_wire_queue(wire, DSB_FRAME_CLAIM, 0, NULL, 0); }
 
 static void keep(struct dsb_exec *exec, struct dsb_output *output, int stream, const struct dsb_frame *frame)
 {
@@ -190,6 +222,7 @@ static gboolean take_frame(struct dsb_exec *exec, const struct dsb_frame *frame,
     case DSB_FRAME_READY:
     case DSB_FRAME_CONTROL:
     case DSB_FRAME_ANSWER:
+    case DSB_FRAME_CLAIM:
     default:
         return dsb_pid1_broken("a frame that does not belong here", error);
     }
@@ -283,7 +316,9 @@ gboolean dsb_exec_begin(struct dsb_exec *exec, const struct dsb_request *request
 {
     exec->stdin_fd = request->stdin_fd;
     exec->cancel_fd = exec->options->cancel_fd;
-    exec->deadline = now() + (gint64) (exec->timeout_ms + exec->limits->grace_ms + SLACK_MS) * 1000;
+    /* In a session the interpreter may have been lost, and imports again. */
+    uint64_t import_ms = exec->session && dsb_exec_preloads(exec->limits) ? exec->limits->start_timeout_ms : 0;
+    exec->deadline = now() + (gint64) (exec->timeout_ms + exec->limits->grace_ms + SLACK_MS + import_ms) * 1000;
     g_autoptr(GByteArray) command = exec_command(exec, request);
     if (!queue_command(exec->wire, DSB_FRAME_EXEC, exec->number, command)) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "the code is too large");

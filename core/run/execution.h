@@ -37,9 +37,19 @@ struct dsb_exec {
 /** Wait for the hello frame; *text is its JSON (g_free). `deadline_us` is monotonic. */
 gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us, char **text, GError **error);
 
-/** Queue the configuration: the interpreter starts. `checkpoint` is for a session. */
+/**
+ * Queue the configuration: the interpreter starts. `checkpoint` is for a session. `waits`: nobody has the sandbox yet, and
+ * its times begin with dsb_exec_claim.
+ */
 void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session,
-                        enum dsb_checkpoint checkpoint);
+                        enum dsb_checkpoint checkpoint, gboolean waits);
+/** Queue it: the sandbox is somebody's from now on. */
+void dsb_exec_claim(struct dsb_wire *wire);
+
+/** Whether the interpreter imports modules before any code is there: dsb_exec_ready is called then, or when it waits. */
+gboolean dsb_exec_preloads(const struct dsb_resolved *limits);
+/** After dsb_exec_configure: wait until the interpreter is up. FALSE: why it is not, TIMEOUT, CANCELLED. */
+gboolean dsb_exec_ready(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us, GError **error);
 
 /** Queue the code. FALSE: INVALID, it is too large, and nothing is under way. */
 gboolean dsb_exec_begin(struct dsb_exec *exec, const struct dsb_request *request, GError **error);

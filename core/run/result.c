@@ -379,6 +379,7 @@ struct json_object *dsb_result_object(const struct dsb_result *result)
     json_add(image, "id", result->image_id);
     json_object_object_add(root, "image", image);
     json_add(root, "workdir", result->workdir);
+    json_add_bool(root, "warm", result->warm);
     json_object_object_add(root, "timing", dsb_result_timing_json(result));
     if (result->leftover != NULL)
         json_add(root, "leftover", result->leftover);

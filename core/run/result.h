@@ -50,6 +50,7 @@ struct dsb_result {
     GPtrArray *files[DSB_N_CHANGES];         /**< struct dsb_changed_file * */
     gsize files_cost;                        /**< of what is in them, see dsb_result_add_file */
     gboolean files_truncated;
+    gboolean warm;    /**< the sandbox had waited in a pool */
     gboolean ran;     /**< user code was started */
     gboolean leaving; /**< pid 1 has our acknowledgement and ends by itself */
     struct dsb_measured usage;

@@ -6,6 +6,7 @@
 #include "run/sandbox.h"
 #include "run/standard_fds.h"
 #include "run/stepping.h"
+#include "run/warm.h"
 #include "hostdir/scan.h"
 
 #define ONLY_EXECUTION 1
@@ -14,6 +15,7 @@ struct once {
     struct dsb_execution base;
     dsb_policy *policy; /* NULL: the request's is none */
     struct dsb_sandbox box;
+    gboolean claimed; /* the sandbox waited: all is done but the code */
     /* What is in the directory just before the code starts. */
     struct dsb_scan files;
     int64_t files_at_ns;
@@ -33,25 +35,38 @@ static void note_files(const struct once *once, struct dsb_result *result)
     dsb_scan_clear(&after);
 }
 
+/* Up to an interpreter that waits for the code. */
+static gboolean open_box(struct once *once, GError **error)
+{
+    struct dsb_execution *base = &once->base;
+    if (once->claimed)
+        return TRUE;
+    if (!dsb_check_request(&base->options, &base->request, error) ||
+        !dsb_sandbox_open(&once->box, once->policy, &base->options, DSB_FOR_RUN, base->result, error))
+        return FALSE;
+    dsb_exec_configure(&once->box.wire, once->box.resolved, FALSE, DSB_CHECKPOINT_OFF, FALSE);
+    return dsb_sandbox_preload(&once->box, &base->options, FALSE, base->result, error);
+}
+
 static gboolean begin(struct dsb_execution *base, GError **error)
 {
     struct once *once = (struct once *) base;
     if (once->policy == NULL) /* `error` says why */
         return FALSE;
-    if (!dsb_check_request(&base->options, &base->request, error) ||
-        !dsb_sandbox_open(&once->box, once->policy, &base->options, TRUE, base->result, error))
+    if (!open_box(once, error))
         return FALSE;
     const struct dsb_resolved *limits = once->box.resolved;
-    base->exec = (struct dsb_exec){.wire = &once->box.wire,
-                                   .limits = limits,
-                                   .dir_fd = once->box.dir->fd,
-                                   .number = ONLY_EXECUTION,
-                                   .timeout_ms = limits->timeout_ms,
-                                   .disk_bytes = limits->disk_bytes,
-                                   .disk_inodes = limits->disk_inodes,
-                                   .options = &base->options,
-                                   .result = base->result};
-    dsb_exec_configure(&once->box.wire, limits, FALSE, DSB_CHECKPOINT_OFF);
+    base->exec = (struct dsb_exec){
+        .wire = &once->box.wire,
+        .limits = limits,
+        .dir_fd = once->box.dir->fd,
+        .number = ONLY_EXECUTION,
+        /* One that waited was resolved before the request was there. */
+        .timeout_ms = dsb_request_has_timeout(&base->request) ? base->request.timeout_ms : limits->timeout_ms,
+        .disk_bytes = limits->disk_bytes,
+        .disk_inodes = limits->disk_inodes,
+        .options = &base->options,
+        .result = base->result};
     dsb_scan_run(once->box.dir->fd, TRUE, limits->disk_inodes + 1, &once->files);
     once->files_at_ns = dsb_scan_wait(&once->files);
     return dsb_exec_begin(&base->exec, &base->request, error);
@@ -120,6 +135,19 @@ static struct dsb_execution *prepare(const dsb_policy *policy, const struct dsb_
     once->policy = dsb_request_policy(policy, &what, &once->base.error);
     dsb_sandbox_init(&once->box, once->policy != NULL ? once->policy : policy, &how, once->base.result);
     return &once->base;
+}
+
+struct dsb_result *dsb_run_claimed(const struct dsb_sandbox *box, dsb_policy *policy, const struct dsb_run_options *options,
+                                   const struct dsb_request *request, struct dsb_result *result)
+{
+    struct once *once = (struct once *) dsb_execution_new(&kind, sizeof *once, result);
+    once->base.options = *options;
+    once->base.request = *request;
+    once->policy = policy;
+    once->box = *box;
+    once->box.wire.stream = &once->box.stream;
+    once->claimed = TRUE;
+    return dsb_execution_wait(&once->base);
 }
 
 dsb_result *dsb_run(const dsb_policy *policy, const struct dsb_run_options *options, const struct dsb_request *request)

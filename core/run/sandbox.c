@@ -6,6 +6,7 @@
 #include "attest/hello.h"
 #include "attest/volume.h"
 #include "common/ids.h"
+#include "common/json.h"
 #include "common/namespaces.h"
 #include "common/owner.h"
 #include "hostdir/basedir.h"
@@ -34,7 +35,7 @@ struct opening {
     struct dsb_sandbox *box;
     const dsb_policy *policy;
     const struct dsb_run_options *options;
-    gboolean one_shot;
+    enum dsb_sandbox_use use;
     struct dsb_result *result;
 };
 
@@ -87,8 +88,10 @@ static gboolean resolve(const struct opening *job, const struct dsb_image_info *
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "a container cannot be told to be ours: %s", dsb_errno_text(errno));
         return FALSE;
     }
+    gboolean pooled = job->use == DSB_FOR_POOL;
     if (!read_profile(&profile, error) ||
-        !dsb_workdir_open(job->options->base_dir, job->options->session, &job->box->dir, error))
+        !(pooled ? dsb_workdir_open_pooled(job->options->base_dir, &job->box->dir, error)
+                 : dsb_workdir_open(job->options->base_dir, job->options->session, &job->box->dir, error)))
         return FALSE;
     dsb_say(job->options, "session directory %s", job->box->dir->path);
     gboolean rootless = job->box->engine->info.rootless;
@@ -101,13 +104,14 @@ static gboolean resolve(const struct opening *job, const struct dsb_image_info *
         .name = job->box->name,
         .owner = owner,
         .session = job->options->session != NULL ? job->options->session : "",
-        .deadline = g_get_real_time() / G_USEC_PER_SEC + dsb_resolve_longest_life(job->policy, job->one_shot),
+        .deadline = g_get_real_time() / G_USEC_PER_SEC + dsb_resolve_longest_life(job->policy, job->use == DSB_FOR_RUN, pooled),
         .rootless = rootless,
         .invoker_uid = geteuid(),
         .invoker_gid = getegid(),
         .own_id = job->box->dir->own_uid,
         .seccomp_json = profile,
-        .one_shot = job->one_shot,
+        .one_shot = job->use == DSB_FOR_RUN,
+        .waits = pooled,
     };
     return dsb_resolve(job->policy, &input, &job->box->resolved, error);
 }
@@ -118,7 +122,9 @@ static gboolean remove_stale(const struct opening *job, GError **error)
     unsigned removed = 0;
     const struct dsb_spec *spec = &job->box->resolved->spec;
     const char *session = job->options->session != NULL ? job->options->session : spec->name;
-    if (!dsb_leftovers_remove(job->box->engine, job->options, session, FALSE, NULL, &removed, error)) {
+    const char *former = job->box->dir->former; /* it came from a pool, and has that label still */
+    if (!dsb_leftovers_remove(job->box->engine, job->options, session, FALSE, NULL, &removed, error) ||
+        (former != NULL && !dsb_leftovers_remove(job->box->engine, job->options, former, FALSE, NULL, &removed, error))) {
         g_prefix_error(error, "what the last run of session %s left could not be removed: ", session);
         return FALSE;
     }
@@ -256,7 +262,7 @@ static gboolean is_leaving(struct dsb_sandbox *box, GError **error)
 static void note(const struct dsb_sandbox *box, enum dsb_unfinished_step step)
 {
     g_autofree char *engine = dsb_leftovers_engine_key(box->engine);
-    dsb_unfinished_note(box->dir, step, box->dir->ephemeral ? box->name : box->dir->name, engine);
+    dsb_unfinished_note(box->dir, step, box->dir->ephemeral || box->pooled ? box->name : box->dir->name, engine);
 }
 
 /* What a policy asks for and an engine has not is a refusal, in whatever words the engine says it. */
@@ -370,9 +376,9 @@ void dsb_sandbox_init(struct dsb_sandbox *sandbox, const dsb_policy *policy, con
 }
 
 gboolean dsb_sandbox_open(struct dsb_sandbox *sandbox, const dsb_policy *policy, const struct dsb_run_options *options,
-                          gboolean one_shot, struct dsb_result *result, GError **error)
+                          enum dsb_sandbox_use use, struct dsb_result *result, GError **error)
 {
-    const struct opening job = {sandbox, policy, options, one_shot, result};
+    const struct opening job = {sandbox, policy, options, use, result};
     gboolean ok = open_all(&job, error);
     if (!ok)
         dsb_rootless_explain(sandbox->engine, options, error);
@@ -381,6 +387,45 @@ gboolean dsb_sandbox_open(struct dsb_sandbox *sandbox, const dsb_policy *policy,
     if (sandbox->dir != NULL && sandbox->dir->fd >= 0 && !sandbox->dir->ephemeral)
         result->workdir = g_strdup(sandbox->dir->path);
     return ok;
+}
+
+gboolean dsb_sandbox_preload(struct dsb_sandbox *sandbox, const struct dsb_run_options *options, gboolean waits,
+                             struct dsb_result *result, GError **error)
+{
+    const struct dsb_resolved *limits = sandbox->resolved;
+    if (!dsb_exec_preloads(limits) && !waits)
+        return TRUE;
+    gint64 deadline = g_get_monotonic_time() + (gint64) limits->start_timeout_ms * 1000;
+    if (!dsb_exec_ready(&sandbox->wire, options->cancel_fd, deadline, error))
+        return FALSE;
+    dsb_sandbox_stamp(result, sandbox->began, "preloaded_ms");
+    return TRUE;
+}
+
+gboolean dsb_sandbox_has_image(struct dsb_sandbox *sandbox, const struct dsb_run_options *options,
+                               const struct dsb_result *facts, GError **error)
+{
+    struct dsb_image_info image = {.struct_size = sizeof image};
+    if (sandbox->engine->loaded->plugin.prepare == NULL)
+        return TRUE;
+    if (!dsb_engine_prepare(sandbox->engine, options, facts->image, &image, error))
+        return FALSE;
+    g_autofree char *id = image_id(image.id);
+    if (g_strcmp0(id, facts->image_id) == 0)
+        return TRUE;
+    g_set_error(error, DSB_ERROR, DSB_ERROR_CONFLICT, "image %s is another one now", facts->image);
+    return FALSE;
+}
+
+gboolean dsb_sandbox_claim(struct dsb_sandbox *sandbox, const char *session, GError **error)
+{
+    if (session != NULL && !dsb_workdir_become(sandbox->dir, session, error))
+        return FALSE;
+    sandbox->pooled = TRUE;
+    if (session != NULL)
+        note(sandbox, DSB_UNFINISHED_CREATED); /* should we be killed: who is next looks for the container by its label */
+    dsb_exec_claim(&sandbox->wire);
+    return dsb_wire_flush(&sandbox->wire, error);
 }
 
 void dsb_sandbox_hang_up(struct dsb_sandbox *sandbox)
@@ -447,4 +492,22 @@ void dsb_sandbox_clear(struct dsb_sandbox *sandbox)
     g_free(sandbox->container);
     g_free(sandbox->name);
     *sandbox = (struct dsb_sandbox){0};
+}
+
+struct json_object *dsb_sandbox_info(const struct dsb_sandbox *sandbox, const struct dsb_result *facts)
+{
+    struct json_object *root = json_object_new_object();
+    struct json_object *image = json_object_new_object();
+    json_add(image, "ref", facts->image);
+    json_add(image, "id", facts->image_id);
+    json_add(root, "id", facts->session);
+    json_add(root, "container", sandbox->container);
+    json_add(root, "name", sandbox->name);
+    json_add(root, "backend", facts->backend);
+    json_object_object_add(root, "engine", dsb_engine_json(&facts->engine));
+    json_object_object_add(root, "image", image);
+    json_object_object_add(root, "policy", dsb_result_policy_json(facts));
+    json_add(root, "workdir", sandbox->dir->path);
+    json_object_object_add(root, "timing", dsb_result_timing_json(facts));
+    return root;
 }

@@ -9,6 +9,7 @@
 #include "run/input_check.h"
 #include "run/session.h"
 #include "run/standard_fds.h"
+#include "run/warm.h"
 #include "common/strictjson.h"
 #include "run/error_rule.h"
 #include "hostdir/disk_watch.h"
@@ -88,10 +89,11 @@ static gboolean open_session(struct dsb_session *session, const struct dsb_run_o
         return FALSE;
     }
     if (!dsb_check_request(options, &nothing, error) ||
-        !dsb_sandbox_open(&session->box, session->policy, options, FALSE, session->facts, error))
+        !dsb_sandbox_open(&session->box, session->policy, options, DSB_FOR_SESSION, session->facts, error))
         return FALSE;
-    dsb_exec_configure(&session->box.wire, session->box.resolved, TRUE, options->checkpoint);
-    return dsb_wire_flush(&session->box.wire, error);
+    dsb_exec_configure(&session->box.wire, session->box.resolved, TRUE, options->checkpoint, FALSE);
+    return dsb_wire_flush(&session->box.wire, error) &&
+           dsb_sandbox_preload(&session->box, options, FALSE, session->facts, error);
 }
 
 static void free_session(struct dsb_session *session)
@@ -125,6 +127,17 @@ static struct dsb_session *open_with(const dsb_policy *policy, const struct dsb_
         *failure = g_steal_pointer(&session->facts);
     free_session(session);
     return NULL;
+}
+
+struct dsb_session *dsb_session_around(const struct dsb_sandbox *box, struct dsb_policy *policy, struct dsb_result *facts)
+{
+    struct dsb_session *session = g_new0(struct dsb_session, 1);
+    session->opener = getpid();
+    session->policy = policy;
+    session->facts = facts;
+    session->box = *box;
+    session->box.wire.stream = &session->box.stream;
+    return session;
 }
 
 dsb_session *dsb_session_open(const dsb_policy *policy, const struct dsb_run_options *options, dsb_result **failure)
@@ -334,23 +347,7 @@ const char *dsb_session_workdir(const struct dsb_session *session)
 
 struct json_object *dsb_session_info_object(const struct dsb_session *session)
 {
-    if (session == NULL)
-        return NULL;
-    const struct dsb_result *facts = session->facts;
-    struct json_object *root = json_object_new_object();
-    struct json_object *image = json_object_new_object();
-    json_add(image, "ref", facts->image);
-    json_add(image, "id", facts->image_id);
-    json_add(root, "id", facts->session);
-    json_add(root, "container", session->box.container);
-    json_add(root, "name", session->box.name);
-    json_add(root, "backend", facts->backend);
-    json_object_object_add(root, "engine", dsb_engine_json(&facts->engine));
-    json_object_object_add(root, "image", image);
-    json_object_object_add(root, "policy", dsb_result_policy_json(facts));
-    json_add(root, "workdir", session->box.dir->path);
-    json_object_object_add(root, "timing", dsb_result_timing_json(facts));
-    return root;
+    return session != NULL ? dsb_sandbox_info(&session->box, session->facts) : NULL;
 }
 
 char *dsb_session_info(const struct dsb_session *session) { return json_take_text(dsb_session_info_object(session)); }

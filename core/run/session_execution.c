@@ -30,6 +30,7 @@ static struct dsb_result *new_result(const struct dsb_session *session)
     result->engine = facts->engine;
     result->image = g_strdup(facts->image);
     result->image_id = g_strdup(facts->image_id);
+    result->warm = facts->warm;
     return result;
 }
 

@@ -24,6 +24,7 @@ enum dsb_frame_type {
     DSB_FRAME_ANSWER = 14,
     DSB_FRAME_BACKGROUND = 15,
     DSB_FRAME_DRAWING = 16,
+    DSB_FRAME_CLAIM = 17,
 };
 
 #define DSB_FRAME_HEADER 9

@@ -24,7 +24,8 @@ struct form {
 };
 
 static const struct form config_form = {
-    .flags = CONFIG_SESSION | CONFIG_CHECKPOINT | CONFIG_CHECKPOINT_IDLE,
+    .flags = CONFIG_SESSION | CONFIG_CHECKPOINT | CONFIG_CHECKPOINT_IDLE | CONFIG_WAITS,
+    .arguments = true,
     .numbers = {[CONFIG_IDLE_MS] = {"idle_ms", 1, TIME_MAX_MS},
                 [CONFIG_LIFE_MS] = {"life_ms", 1, TIME_MAX_MS},
                 [CONFIG_RESULTS_LIMIT] = {"results_limit", REPORT_LEAST, REPORT_MOST},

@@ -83,8 +83,12 @@ static void on_config(const unsigned char *data, size_t n)
     if (!g.python[0])
         fail("no python3 in the image", "");
     g.report_max = c.numbers[CONFIG_RESULTS_LIMIT];
-    g.idle_ms = c.numbers[CONFIG_IDLE_MS];
-    g.life_deadline = now_ms() + c.numbers[CONFIG_LIFE_MS];
+    g.own_idle_ms = c.numbers[CONFIG_IDLE_MS];
+    g.own_life_ms = c.numbers[CONFIG_LIFE_MS];
+    g.waits = c.flags & CONFIG_WAITS;
+    g.idle_ms = g.waits ? POOL_WAIT_MS : g.own_idle_ms;
+    g.life_deadline = now_ms() + (g.waits ? POOL_WAIT_MS : g.own_life_ms);
+    g.tells_ready = g.waits || c.arguments > 0;
     if (c.flags & CONFIG_SESSION) {
         g.session.on = true;
         g.session.memory = c.numbers[CONFIG_MEMORY] ? c.numbers[CONFIG_MEMORY] : -1;
@@ -125,11 +129,28 @@ static void on_exec(uint32_t id, const unsigned char *data, size_t n)
         start_execution();
 }
 
+/* It is somebody's from now on. */
+static void on_claim(void)
+{
+    if (!g.waits || (g.phase != READY && g.phase != STARTING))
+        fail("bad frame", "nothing waits");
+    g.waits = false;
+    g.idle_ms = g.own_idle_ms;
+    g.life_deadline = now_ms() + g.own_life_ms;
+    if (g.phase == READY)
+        g.deadline = now_ms() + g.idle_ms;
+}
+
 static void on_frame(unsigned type, uint32_t id, const unsigned char *data, size_t n)
 {
     if (g.phase == WAIT_CONFIG && type != FRAME_CONFIG)
         fail("bad frame", "config must come first");
+    if (g.waits && type != FRAME_CLAIM)
+        fail("bad frame", "nobody has claimed the sandbox");
     switch (type) {
+    case FRAME_CLAIM:
+        on_claim();
+        return;
     case FRAME_CONFIG:
         if (g.phase != WAIT_CONFIG)
             fail("bad frame", "a second config");

@@ -62,6 +62,8 @@ static void read_control(void)
         return;
     g.phase = READY;
     g.deadline = now_ms() + g.idle_ms;
+    if (g.tells_ready)
+        send_frame(FRAME_READY, 0, "{}", 2);
     if (g.pending)
         start_execution();
 }
@@ -81,6 +83,14 @@ void reap(void)
     }
 }
 
+_Noreturn void fail_start(void)
+{
+    bool killed = WIFSIGNALED(g.main_status) && WTERMSIG(g.main_status) == SIGKILL;
+
+    fail_kernel(killed && cgroup_oom_kills(&g.cg) > 0 ? "the interpreter ran out of memory before it took any code"
+                                                      : "the interpreter ended");
+}
+
 static void on_main_death(void)
 {
     g.main_dead = false;
@@ -94,7 +104,7 @@ static void on_main_death(void)
     for (int i = 0; i < LAST_READS && g.kernel.control >= 0; i++)
         read_control();
     if (g.phase != RUNNING)
-        fail_kernel("the interpreter ended");
+        fail_start();
     finish_execution();
 }
 

@@ -330,7 +330,7 @@ static void recover(const char *why)
 void session_on_death(void)
 {
     if (!g.session.up)
-        fail_kernel("the interpreter ended");
+        fail_start();
     /* It may have answered before. */
     for (int i = 0; i < LAST_WORDS && g.kernel.control >= 0; i++)
         session_read_control();

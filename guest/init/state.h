@@ -13,6 +13,7 @@
 #define BACKGROUND_MAX 64 /* streams of executions that are over; the oldest is closed for one more */
 #define ACK_WAIT_MS 10000
 #define START_WAIT_MS 120000
+#define POOL_WAIT_MS 3600000 /* no sandbox waits longer; resolve.h has the same */
 #define SEND_WAIT_MS 20000 /* the interpreter takes a message; one that runs already has to be faster */
 #define LIVE_SEND_WAIT_MS 3000
 #define OUT_QUEUE_HIGH (256 * KIB) /* above this the user's pipes are left alone: back-pressure */
@@ -96,10 +97,13 @@ struct state {
     char python[256], script[4096];
     struct kernel kernel;
     struct buf log;
+    bool waits; /* in a pool, for somebody: its own times have not begun */
+    int64_t own_life_ms, own_idle_ms;
     int64_t life_deadline, idle_ms, deadline; /* deadline: of the phase, idle, or the acknowledgement */
     /* the execution */
     bool pending; /* its frame is here, the kernel is not ready yet */
     bool cancel_early;
+    bool tells_ready; /* of a one-shot run: the host waits for it */
     uint32_t id;
     struct buf code, in_data;
     bool in_end, user_started, interrupted, main_dead, drawing_told;
@@ -131,6 +135,8 @@ _Noreturn void fail_kernel(const char *what);
 /* --- main.c --- */
 
 void reap(void);
+/** The interpreter, whose status is main_status, ended before it took any code. */
+_Noreturn void fail_start(void);
 
 /* --- execution.c --- */
 

@@ -441,6 +441,8 @@ def steps():
     sys.meta_path.append(InPlaceOfIPython)
     builtins.display = display
     _, config = control.receive()
+    if config.arguments:
+        load("preload.py")["preload"](config)
     serve = load("session.py")["serve"] if config.flags & Command.SESSION else None
     gc.collect()
     gc.freeze()

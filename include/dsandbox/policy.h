@@ -45,8 +45,8 @@ struct dsb_policy_row {
     const char *origin; /**< "default", a file's name, an option */
     gboolean locked;
     const char *description;
-    const char *unit; /**< "bytes", "seconds", "cpus", "count", "name" */
-    const char *control; /**< the name of the control that the key belongs to */
+    const char *unit; /**< "bytes", "seconds", "cpus", "count", "name", "list" */
+    const char *control; /**< the name of the control that the key belongs to; NULL: it limits nothing */
     gboolean number;     /**< the value is a number, which backends and the core get as it is */
     gboolean option;     /**< the program has an option for it: the key with dashes for underscores */
     char *argument;      /**< what a value is called where the option is described, "SIZE"; g_free */

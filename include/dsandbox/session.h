@@ -75,5 +75,36 @@ const char *dsb_session_workdir(const dsb_session *session);
 /** JSON {id, container, backend, engine, image, policy{sha256,controls}, workdir, timing} (g_free). */
 char *dsb_session_info(const dsb_session *session);
 
+/**
+ * A sandbox that waits, so that who comes need not: created, verified, started and measured as any other, its interpreter
+ * up with what the policy preloads, in a fresh directory of its own. It becomes one session or makes one run, and is never
+ * used again. What was measured was measured when it began to wait. Used by one thread at a time.
+ */
+typedef struct dsb_warm dsb_warm;
+/**
+ * Make one, for dsb_warm_run when `one_shot`, else for dsb_warm_session. options->session is NULL; cancel_fd and log are
+ * needed during the call only. It waits for an hour at most, and the policy's times begin when it is taken.
+ * NULL: *failure (may be NULL) says why. INVALID with a policy of same_path.
+ */
+dsb_warm *dsb_warm_open(const dsb_policy *policy, const struct dsb_run_options *options, gboolean one_shot,
+                        dsb_result **failure);
+/** FALSE, LOST or PROTOCOL: it is of no use any more. Does not wait. */
+gboolean dsb_warm_alive(dsb_warm *warm, GError **error);
+/** Readable when something happened to it; call dsb_warm_alive then. */
+int dsb_warm_fd(const dsb_warm *warm);
+/** As dsb_session_info, without an id (g_free). */
+char *dsb_warm_info(const dsb_warm *warm);
+/**
+ * It becomes the session options->session, whose directory it brings; `warm` is gone then. The options name the image, and
+ * the checkpoint, that it was made with. NULL, and `warm` is as it was: CONFLICT when the image's name means another one
+ * now, or something of the session's is there already, BUSY, LOST, what an engine answers: end it, and open a session.
+ */
+dsb_session *dsb_warm_session(dsb_warm *warm, const struct dsb_run_options *options, GError **error);
+/** It makes this run, and is gone then. NULL: the same, nothing ran; end it, and use dsb_run. */
+dsb_result *dsb_warm_run(dsb_warm *warm, const struct dsb_run_options *options, const struct dsb_request *request,
+                         GError **error);
+/** Remove it. As dsb_session_end. */
+gboolean dsb_warm_end(dsb_warm *warm, GError **error);
+
 G_END_DECLS
 #endif

@@ -15,7 +15,8 @@ static guint64 engine_ms(const struct settings *settings)
 
 guint64 deadline_create(const struct settings *settings)
 {
-    return CREATE_CALLS * engine_ms(settings) + settings_ms(settings, "start_timeout") + EXTRA_MS;
+    /* Until the first word, and as long again for what the policy preloads. */
+    return CREATE_CALLS * engine_ms(settings) + 2 * settings_ms(settings, "start_timeout") + EXTRA_MS;
 }
 
 guint64 deadline_control(const struct settings *settings, guint64 timeout_ms)

@@ -67,7 +67,7 @@ static void talk(struct dsb_wire *wire, gboolean session, int dir_fd, struct dsb
     gboolean ok = dsb_exec_hello(wire, -1, g_get_monotonic_time() + 10 * G_USEC_PER_SEC, &hello, &error);
     PROMISE(ok == (error == NULL));
     if (ok) {
-        dsb_exec_configure(wire, fuzz_resolved(), session, DSB_CHECKPOINT_IDLE);
+        dsb_exec_configure(wire, fuzz_resolved(), session, DSB_CHECKPOINT_IDLE, FALSE);
         ok = dsb_exec_begin(&exec, &request, &error);
         while (ok && !exec.over)
             ok = dsb_exec_turn(&exec, TRUE, &error);

@@ -55,8 +55,9 @@ def as_process(case):
     return case
 
 
-PROTOCOL = 2
-SESSION, OUTPUT_KILL = 1, 1
+PROTOCOL = 3
+SESSION, OUTPUT_KILL, WAITS = 1, 1, 8
+CLAIM = 17
 CHECKPOINT = {"off": 0, "always": 2, "idle": 6}
 CONFIG_NUMBERS = {"idle_ms": 20000, "life_ms": 60000, "results_limit": 8 << 20, "memory": 0}
 EXEC_NUMBERS = {"timeout_ms": 20000, "grace_ms": 500, "output_limit": 1 << 20}
@@ -75,9 +76,9 @@ def command(flags=0, numbers=(), text="", name="", argv=(), env=(), protocol=PRO
     return head + b"".join(map(part, [text, name, *argv, *[word for pair in pairs for word in pair]]))
 
 
-def config_command(session=False, checkpoint="always", env=(), **numbers):
-    flags = (SESSION | CHECKPOINT[checkpoint]) if session else 0
-    return command(flags, {**CONFIG_NUMBERS, **numbers}.values(), env=env)
+def config_command(session=False, checkpoint="always", env=(), preload=(), waits=False, **numbers):
+    flags = ((SESSION | CHECKPOINT[checkpoint]) if session else 0) | (WAITS if waits else 0)
+    return command(flags, {**CONFIG_NUMBERS, **numbers}.values(), argv=preload, env=env)
 
 
 def exec_command(code, filename="", argv=(), env=(), output_kill=False, **numbers):

@@ -9,7 +9,7 @@ import struct
 import time
 import unittest
 
-from guest_client import (ANSWER, CONFIG, CONFIG_NUMBERS, CONTROL, DONE, EXEC, PROTOCOL, STDERR, STDIN, STDOUT,
+from guest_client import (ANSWER, CLAIM, CONFIG, CONFIG_NUMBERS, CONTROL, DONE, EXEC, PROTOCOL, READY, STDERR, STDIN, STDOUT,
                           Guest, GuestCase, as_process, command, config_command, control_command, exec_command, golden,
                           namespaces, once, scaled)
 import runner
@@ -47,6 +47,31 @@ class Cases(GuestCase):
         self.assertEqual(done["status"], "timeout")
         self.assertEqual((done["state"]["outcome"], done["state"]["reason"]), ("lost", "the life time of the session is over"))
 
+    def test_one_that_waits(self):
+        """Its times begin when somebody claims it; until then nothing else may come, and nobody claims it twice."""
+        for session in (False, True):
+            with self.subTest(session):
+                guest = self.start(waits=True, session=session, idle_ms=1000, life_ms=int(1000 * scaled(6)))
+                self.assertEqual(guest.receive()[:2], (READY, 0))
+                time.sleep(2)  # longer than its idle time
+                guest.send(CLAIM, b"", 0)
+                guest.execute("print(1)")
+                self.assertEqual(json.loads(guest.until(DONE)[2])["status"], "exited")
+                self.assertEqual(guest.stream(STDOUT), b"1\n")
+        guest = self.start(waits=True, session=True, idle_ms=int(1000 * scaled(1)))
+        guest.receive()
+        guest.send(CLAIM, b"", 0)
+        self.assertIsNone(guest.receive())  # idle from then on
+        for kind, payload in ((EXEC, exec_command("1")), (CONTROL, control_command("vars")), (STDIN, b"")):
+            guest = self.start(waits=True, session=True)
+            guest.send(kind, payload)
+            self.assertIn("nobody has claimed", self.failure(guest))
+        for config in ({"waits": True}, {}):
+            guest = self.start(**config)
+            guest.send(CLAIM, b"", 0)
+            guest.send(CLAIM, b"", 0)
+            self.assertIn("nothing waits", self.failure(guest))
+
     @once
     def test_bad_frames(self):
         good = exec_command("1", "a.py", ["b"], {"C": "d"})
@@ -54,7 +79,7 @@ class Cases(GuestCase):
             (99, b"", "unknown type"),
             (EXEC, b"", "version"),
             (EXEC, b'{"code":"1","timeout_ms":1000}', "version"),
-            (EXEC, command(numbers=[1, 1, 1], protocol=PROTOCOL - 1), "version 2"),
+            (EXEC, command(numbers=[1, 1, 1], protocol=PROTOCOL - 1), "version 3"),
             (EXEC, command(numbers=[1, 1, 1], protocol=PROTOCOL + 1), "one version"),
             (EXEC, good[:47], "too short"),
             (EXEC, good[:-1], "variables"),
@@ -88,7 +113,7 @@ class Cases(GuestCase):
             (command(4, CONFIG_NUMBERS.values()), "flags"),
             (command(0, CONFIG_NUMBERS.values(), text="x"), "does not belong"),
             (command(0, CONFIG_NUMBERS.values(), name="x"), "does not belong"),
-            (command(0, CONFIG_NUMBERS.values(), argv=["x"]), "does not belong"),
+            (command(0, CONFIG_NUMBERS.values(), argv=["x\0"]), "arguments"),
             (config_command(idle_ms=0), "idle_ms"),
             (config_command(life_ms=1 << 40), "life_ms"),
             (config_command(results_limit=1 << 20), "results_limit"),
@@ -148,12 +173,12 @@ class Cases(GuestCase):
         self.addCleanup(guest.close)
         guest.receive()
         guest.send(CONFIG, golden("config"), 0)
-        guest.send(EXEC, exec_command("import os\nx = dict(os.environ)", filename="<string>"))
+        guest.send(EXEC, exec_command("import os, sys\nx = dict(os.environ), 'wave' in sys.modules", filename="<string>"))
         done = json.loads(guest.until(DONE)[2])
         self.assertEqual((done["status"], done["state"]["point"]), ("exited", "off"))
         guest.send(CONTROL, golden("control"), 1 << 31)
         self.assertEqual(json.loads(guest.until(ANSWER)[2]),
-                         {"name": "x", "type": "dict", "value": {"text/plain": "{'LANG': 'C.UTF-8'}"}})
+                         {"name": "x", "type": "tuple", "value": {"text/plain": "({'LANG': 'C.UTF-8'}, True)"}})
 
 
 @as_process

@@ -2,19 +2,22 @@
 /*
  * An engine in memory: containers are rows of a table, and what is written to one comes back as if pid 1
  * were `cat`. It keeps the contract in every point. Endpoint "absent" is an engine that does not answer. With
- * endpoint "unix:PATH" each started container is a connection to that socket, where the test plays pid 1.
+ * endpoint "unix:PATH" each started container is a connection to that socket, where the test plays pid 1; it comes from an
+ * abstract address that ends with the container's session directory. What an image's name means is in the file that
+ * DSB_TEST_IMAGE_FILE names, where that is set.
  */
 #include "plugin_fail.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 struct container {
-    char *id, *name, *owner, *session;
+    char *id, *name, *owner, *session, *workdir;
     gint64 deadline;
     gboolean running;
     struct dsb_observed facts;
@@ -39,6 +42,7 @@ static void container_free(gpointer data)
     g_free(container->name);
     g_free(container->owner);
     g_free(container->session);
+    g_free(container->workdir);
     g_free(container);
 }
 
@@ -145,6 +149,7 @@ static int memory_create(void *backend, const struct dsb_spec *spec, struct dsb_
     container->name = g_strdup(spec->name);
     container->owner = g_strdup(label(spec, DSB_LABEL_OWNER));
     container->session = g_strdup(label(spec, DSB_LABEL_SESSION));
+    container->workdir = g_strdup(spec->n_binds > 0 ? spec->binds[0]->source : "");
     container->deadline = g_ascii_strtoll(label(spec, DSB_LABEL_DEADLINE), NULL, 10);
     translate(spec, &container->facts);
     g_ptr_array_add(engine->containers, container);
@@ -194,14 +199,19 @@ static void echo_close(void *state)
 }
 
 /* Both directions of one connection to the test's pid 1. */
-static gboolean connect_pid1(const char *path, int fds[2])
+static gboolean connect_pid1(const char *path, const struct container *container, int fds[2])
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_un address = {.sun_family = AF_UNIX}, own = {.sun_family = AF_UNIX};
+    g_autofree char *from = g_strdup_printf("%s %s", container->name, container->workdir);
+    gsize size = MIN(strlen(from), sizeof own.sun_path - 1);
+    memcpy(own.sun_path + 1, from, size);
     g_strlcpy(address.sun_path, path, sizeof address.sun_path);
     fds[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fds[0] < 0)
         return FALSE;
-    fds[1] = connect(fds[0], (const struct sockaddr *) &address, sizeof address) == 0
+    gboolean bound =
+        bind(fds[0], (const struct sockaddr *) &own, (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + size)) == 0;
+    fds[1] = bound && connect(fds[0], (const struct sockaddr *) &address, sizeof address) == 0
                  ? fcntl(fds[0], F_DUPFD_CLOEXEC, 3)
                  : -1;
     if (fds[1] >= 0)
@@ -218,7 +228,7 @@ static int memory_start(void *backend, const char *id, struct dsb_stream *stream
         return FALSE;
     struct echo *echo = g_new0(struct echo, 1);
     gboolean pid1 = g_str_has_prefix(engine->endpoint, "unix:");
-    if (pid1 ? !connect_pid1(engine->endpoint + strlen("unix:"), echo->fds)
+    if (pid1 ? !connect_pid1(engine->endpoint + strlen("unix:"), container, echo->fds)
              : pipe2(echo->fds, O_NONBLOCK | O_CLOEXEC) != 0) {
         plugin_fail(error, DSB_ERROR_FAILED, "no stream: %s", g_strerror(errno));
         g_free(echo);
@@ -272,7 +282,11 @@ static int memory_prepare(void *backend, const char *image, struct dsb_image_inf
     if (g_str_has_prefix(image, "missing")) {
         return plugin_fail(error, DSB_ERROR_NOT_FOUND, "no image %s", image);
     }
-    g_strlcpy(info->id, "sha256:0123456789abcdef", sizeof info->id);
+    const char *file = g_getenv("DSB_TEST_IMAGE_FILE");
+    g_autofree char *id = NULL;
+    if (file != NULL && !g_file_get_contents(file, &id, NULL, NULL))
+        return plugin_fail(error, DSB_ERROR_NOT_FOUND, "no image %s", image);
+    g_strlcpy(info->id, id != NULL ? g_strstrip(id) : "sha256:0123456789abcdef", sizeof info->id);
     return TRUE;
 }
 

@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import threading
@@ -21,7 +22,8 @@ import time
 
 HELLO_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../unit/hello-docker.json")
 HELLO, CONFIG, EXEC, STDIN, STDOUT, STDERR, DONE, ACK, CANCEL, FAILURE, REPORT, READY, CONTROL, ANSWER = range(1, 15)
-PROTOCOL, HEAD, SESSION = 2, 48, 1
+CLAIM = 17
+PROTOCOL, HEAD, SESSION, WAITS = 3, 48, 1, 8
 KEPT = {"outcome": "kept", "reason": None, "to": None, "point": "taken"}
 REPORTED = {"result": {"text/plain": "1", "application/json": [[[[[1]]]]]}, "displays": [], "error": None, "count": 1,
             "vars": {"created": [{"name": "x", "type": "int"}], "changed": [], "deleted": [], "truncated": False}}
@@ -52,7 +54,14 @@ class Container(threading.Thread):
     def __init__(self, connection, workdir):
         super().__init__(daemon=True)
         self.connection, self.workdir = connection, workdir
+        self.pid, = struct.unpack_from("i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         self.buffer, self.session, self.leave, self.kept = b"", False, None, ""
+        self.waits, self.claims, self.executions = False, 0, 0
+
+    def kill_process(self):
+        """Of the host, at the other end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
     def say(self, kind, number, payload=b""):
         payload = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
@@ -122,11 +131,19 @@ class Container(threading.Thread):
         if frame is None:
             raise HungUp
         kind, number, payload = frame
-        if kind == CONFIG and command(payload)[0] & SESSION:
-            self.session = True
-            self.say(READY, 0, {})
+        assert kind in (CONFIG, CLAIM) or not self.waits, kind
+        if kind == CONFIG:
+            flags = command(payload)[0]
+            self.session, self.waits = bool(flags & SESSION), bool(flags & WAITS)
+            modules, = struct.unpack_from("<I", payload, 8)
+            if modules or flags & (SESSION | WAITS):
+                self.say(READY, 0, {})
+        elif kind == CLAIM:
+            assert self.waits
+            self.waits, self.claims = False, self.claims + 1
         elif kind == EXEC:
             self.leave = None
+            self.executions += 1
             self.execute(number, json.loads(command(payload)[1]))
         elif kind == CONTROL:
             self.say(ANSWER, number, ANSWERS[command(payload)[2]])
@@ -141,11 +158,11 @@ class Container(threading.Thread):
 
 
 class FakePid1:
-    """Listens for the containers of one session directory."""
+    """Listens for the containers of one session directory, or of whatever directory they say (None)."""
 
-    def __init__(self, path, workdir):
+    def __init__(self, path, workdir=None):
         self.path, self.workdir = path, workdir
-        self.containers = []
+        self.containers, self.all = [], []
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen(64)
@@ -154,11 +171,12 @@ class FakePid1:
     def accept(self):
         while True:
             try:
-                connection, _ = self.listener.accept()
+                connection, address = self.listener.accept()
             except OSError:
                 return
-            container = Container(connection, self.workdir)
+            container = Container(connection, self.workdir or address.decode().partition(" ")[2])
             self.containers = [old for old in self.containers if old.is_alive()] + [container]
+            self.all.append(container)
             container.start()
 
     def kill(self):
@@ -166,6 +184,18 @@ class FakePid1:
         for container in self.containers:
             with contextlib.suppress(OSError):
                 container.connection.shutdown(socket.SHUT_RDWR)
+
+    def waiting(self):
+        return [container for container in self.all if container.waits and container.is_alive()]
+
+    def kill_waiting(self):
+        for container in self.waiting():
+            with contextlib.suppress(OSError):
+                container.connection.shutdown(socket.SHUT_RDWR)
+
+    def kill_processes(self):
+        for container in self.waiting():
+            container.kill_process()
 
     def close(self):
         with contextlib.suppress(OSError):

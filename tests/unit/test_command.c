@@ -59,11 +59,13 @@ static void the_configuration_is_written_so(void **state)
     limits.spec.memory_bytes = 512u << 20;
     limits.spec.env = env;
     limits.spec.n_env = 1;
+    char *preload[] = {(char *) "wave", NULL};
+    limits.preload = preload;
     g_autoptr(GByteArray) written = g_byte_array_new();
     struct dsb_byte_stream stream = {.state = written, .write = keep};
     struct dsb_wire wire;
     dsb_wire_init(&wire, &stream);
-    dsb_exec_configure(&wire, &limits, TRUE, DSB_CHECKPOINT_OFF);
+    dsb_exec_configure(&wire, &limits, TRUE, DSB_CHECKPOINT_OFF, FALSE);
     assert_true(dsb_wire_flush(&wire, NULL));
     dsb_wire_clear(&wire);
     assert_frame(written, DSB_FRAME_CONFIG, 0, "config");
@@ -153,6 +155,7 @@ static void pid_1_reads_it_so(void **state)
     assert_int_equal(c.numbers[CONFIG_RESULTS_LIMIT], 8 << 20);
     assert_int_equal(c.numbers[CONFIG_MEMORY], 512 << 20);
     assert_int_equal(c.variables, 1);
+    assert_int_equal(c.arguments, 1);
     g_autoptr(GByteArray) exec = golden("exec");
     assert_null(command_read(&c, FRAME_EXEC, exec->data, exec->len));
     assert_int_equal(c.flags, EXEC_OUTPUT_KILL);

@@ -36,6 +36,26 @@ static void assert_value(const dsb_policy *policy, const char *key, const char *
 static const struct {
     const char *key, *text, *value;
 } texts[] = {
+    {"preload", "none", "none"},
+    {"preload", "numpy", "numpy"},
+    {"preload", " numpy , matplotlib.pyplot,_a1.B_2", "numpy,matplotlib.pyplot,_a1.B_2"},
+    {"preload", "", NULL},
+    {"preload", " ", NULL},
+    {"preload", ",", NULL},
+    {"preload", "numpy,", NULL},
+    {"preload", "numpy,,pandas", NULL},
+    {"preload", "numpy pandas", NULL},
+    {"preload", "numpy,numpy", NULL},
+    {"preload", "1numpy", NULL},
+    {"preload", ".numpy", NULL},
+    {"preload", "numpy.", NULL},
+    {"preload", "numpy..linalg", NULL},
+    {"preload", "matplotlib.1", NULL},
+    {"preload", "../numpy", NULL},
+    {"preload", "/sandbox/numpy", NULL},
+    {"preload", "num-py", NULL},
+    {"preload", "numpy\npandas", NULL},
+    {"preload", "n\303\274mpy", NULL},
     {"memory", "512MiB", "512MiB"},
     {"memory", "536870912", "512MiB"},
     {"memory", "512M", "512MiB"},
@@ -265,7 +285,7 @@ static void test_table(void **state)
     uint64_t controls = 0;
     for (unsigned i = 0; i < DSB_N_FIELDS; i++) {
         const struct dsb_field *field = dsb_field((enum dsb_field_id) i);
-        controls |= DSB_BIT(field->control);
+        controls |= field->control != DSB_NO_CONTROL ? DSB_BIT(field->control) : 0;
         assert_true(field->min <= field->max);
         assert_true(field->max < (UINT64_C(1) << 53));
         struct dsb_value low = {.number = field->min}, high = {.number = field->max};

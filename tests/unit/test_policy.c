@@ -108,6 +108,13 @@ static const struct {
     {"{\"locked\":[1]}", "locked[0]"},
     {"{\"locked\":[\"memory\",\"mem\"]}", "locked[1]: unknown key \"mem\""},
     {"{\"locked\":[\"memory\",\"memory\"]}", "locked[1]"},
+    {"{\"preload\":{}}", "preload"},
+    {"{\"preload\":[1]}", "preload"},
+    {"{\"preload\":[\"numpy\",\"numpy\"]}", "twice"},
+    {"{\"preload\":[\"numpy\\u0000x\"]}", "NUL"},
+    {"{\"preload\":[\"a1\",\"a2\",\"a3\",\"a4\",\"a5\",\"a6\",\"a7\",\"a8\",\"a9\",\"b1\",\"b2\",\"b3\",\"b4\",\"b5\","
+     "\"b6\",\"b7\",\"b8\",\"b9\",\"c1\",\"c2\",\"c3\",\"c4\",\"c5\",\"c6\",\"c7\",\"c8\",\"c9\",\"d1\",\"d2\",\"d3\",\"d4\","
+     "\"d5\",\"d6\"]}", "more than 32"},
     {"{\"binds\":{}}", "binds"},
     {"{\"binds\":[1]}", "binds[0]"},
     {"{\"binds\":[[[[[[[[]]]]]]]]}", "JSON"}, /* depth */
@@ -359,6 +366,14 @@ static void test_lock_layers(void **state)
     assert_false(load(policy, "{\"binds\":[{\"source\":\"/srv/a\",\"target\":\"/a\",\"read_only\":false}]}", &error));
     assert_error(error, DSB_ERROR_REFUSED, "binds");
     assert_true(load(policy, "{\"binds\":[]}", NULL));
+    /* preload: fewer, in whatever order */
+    assert_true(load(policy, "{\"preload\":[\"numpy\",\"pandas\"],\"locked\":[\"preload\"]}", NULL));
+    error = NULL;
+    assert_false(load(policy, "{\"preload\":\"pandas,scipy\"}", &error));
+    assert_error(error, DSB_ERROR_REFUSED, "numpy,pandas");
+    assert_true(dsb_policy_set(policy, "preload", "pandas,numpy", "x", NULL));
+    assert_true(load(policy, "{\"preload\":[]}", NULL));
+    assert_value(policy, "preload", "none");
     /* a later file may lock tighter */
     assert_true(load(policy, "{\"memory\":\"128MiB\",\"locked\":true}", NULL));
     error = NULL;
@@ -377,6 +392,7 @@ static void test_canonical(void **state)
         "\"disk_inodes\":100000,\"fsize\":1073741824,\"grace\":\"500ms\",\"idle_timeout\":\"900000ms\","
         "\"life_time\":\"86400000ms\",\"memory\":536870912,\"namespaces\":\"private\",\"network\":\"none\","
         "\"no_new_privs\":true,\"nofile\":1024,\"output_limit\":1048576,\"output_overflow\":\"truncate\",\"pids\":128,"
+        "\"preload\":[],"
         "\"results_limit\":8388608,"
         "\"rootfs\":\"ro\",\"runtime\":\"default\",\"same_path\":false,\"seccomp\":\"dsandbox\",\"shm_size\":67108864,"
         "\"start_timeout\":\"60000ms\",\"swap\":0,\"timeout\":\"30000ms\",\"tmp_exec\":false,\"tmp_size\":104857600,\"user\":\"auto\"}");

@@ -70,6 +70,19 @@ static void assert_env(const struct dsb_spec *spec, const char *name, const char
     assert_string_equal(found, value);
 }
 
+static void test_preload(void **state)
+{
+    (void) state;
+    g_autoptr(dsb_policy) policy = dsb_policy_new();
+    g_autoptr(dsb_resolved) nothing = resolve(policy, &usual);
+    assert_null(nothing->preload[0]);
+    assert_true(dsb_policy_set(policy, "preload", "numpy, pandas", "x", NULL));
+    g_autoptr(dsb_resolved) resolved = resolve(policy, &usual);
+    assert_int_equal(g_strv_length(resolved->preload), 2);
+    assert_string_equal(resolved->preload[0], "numpy");
+    assert_string_equal(resolved->preload[1], "pandas");
+}
+
 static void test_defaults(void **state)
 {
     (void) state;
@@ -384,17 +397,17 @@ static void test_longest_life(void **state)
 {
     (void) state;
     g_autoptr(dsb_policy) policy = dsb_policy_new();
-    assert_int_equal(dsb_resolve_longest_life(policy, TRUE), 86400);
-    assert_true(dsb_resolve_longest_life(policy, FALSE) >= 24 * 3600 + 60);
+    assert_int_equal(dsb_resolve_longest_life(policy, TRUE, FALSE), 86400);
+    assert_true(dsb_resolve_longest_life(policy, FALSE, FALSE) >= 24 * 3600 + 60);
     assert_true(dsb_policy_set(policy, "timeout", "24h", "x", NULL));
     assert_true(dsb_policy_set(policy, "start_timeout", "10m", "x", NULL));
-    assert_true(dsb_resolve_longest_life(policy, TRUE) >= 24 * 3600 + 600);
+    assert_true(dsb_resolve_longest_life(policy, TRUE, FALSE) >= 24 * 3600 + 600);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_policy_values), cmocka_unit_test(test_life),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_preload),   cmocka_unit_test(test_policy_values), cmocka_unit_test(test_life),
         cmocka_unit_test(test_user),       cmocka_unit_test(test_env),           cmocka_unit_test(test_bad_input),
         cmocka_unit_test(test_no_session), cmocka_unit_test(test_binds),         cmocka_unit_test(test_longest_life),
         cmocka_unit_test(test_ownership),

@@ -81,6 +81,82 @@ static void an_ephemeral_directory_goes_with_everything_in_it(void **state)
     g_unlink(outside);
 }
 
+/* It keeps its inode, which a container has mounted; nobody else gets the name, and the old one is free. */
+static void one_that_waits_becomes_a_sessions(void **state)
+{
+    (void) state;
+    struct dsb_workdir *dir = NULL, *other = NULL;
+    struct stat before, after;
+    g_autoptr(GError) error = NULL;
+    assert_true(dsb_workdir_open_pooled(base, &dir, NULL));
+    assert_true(dsb_workdir_enter(dir, geteuid(), getegid(), NULL));
+    assert_true(g_str_has_prefix(dir->name, ".pool-"));
+    assert_true(dir->ephemeral);
+    g_autofree char *old = g_strdup(dir->path);
+    g_autofree char *old_lock = g_strconcat(base, "/.locks/", dir->name, NULL);
+    assert_int_equal(fstat(dir->fd, &before), 0);
+    assert_false(dsb_workdir_become(dir, "../s1", &error));
+    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_INVALID));
+    assert_true(dsb_workdir_become(dir, "s1", NULL));
+    assert_int_equal(g_lstat(dir->path, &after), 0);
+    assert_true(g_str_has_suffix(dir->path, "/s1"));
+    assert_int_equal(before.st_ino, after.st_ino);
+    assert_false(g_file_test(old, G_FILE_TEST_EXISTS));
+    assert_false(g_file_test(old_lock, G_FILE_TEST_EXISTS));
+    g_clear_error(&error);
+    assert_false(scratch_session(base, "s1", &other, &error));
+    assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_BUSY));
+    dsb_workdir_close(dir);
+    assert_true(scratch_session(base, "s1", &other, NULL));
+    assert_false(other->stale);
+    dsb_workdir_close(other);
+}
+
+/* What is the session's already is not touched, and the one that waits is as it was. */
+static void one_that_waits_takes_no_place_that_is_taken(void **state)
+{
+    (void) state;
+    struct dsb_workdir *dir = NULL, *held = NULL;
+    g_autofree char *session = g_build_filename(base, "s1", NULL);
+    g_autofree char *lock = g_build_filename(base, ".locks/s1", NULL);
+    const int codes[] = {DSB_ERROR_BUSY, DSB_ERROR_CONFLICT, DSB_ERROR_CONFLICT};
+    assert_true(dsb_workdir_open_pooled(base, &dir, NULL));
+    assert_true(dsb_workdir_enter(dir, geteuid(), getegid(), NULL));
+    g_autofree char *path = g_strdup(dir->path);
+    for (gsize i = 0; i < G_N_ELEMENTS(codes); i++) {
+        g_autoptr(GError) error = NULL;
+        if (i == 0)
+            assert_true(scratch_session(base, "s1", &held, NULL)); /* somebody has it */
+        if (i == 2)
+            assert_true(g_rmdir(session) == 0 && g_file_set_contents(lock, "x", 1, NULL)); /* its holder was killed */
+        assert_false(dsb_workdir_become(dir, "s1", &error));
+        assert_int_equal(error->code, codes[i]);
+        assert_string_equal(dir->path, path);
+        assert_true(dir->ephemeral && g_file_test(path, G_FILE_TEST_IS_DIR));
+        if (i == 0)
+            dsb_workdir_close(held); /* its directory stays */
+    }
+    dsb_workdir_close(dir);
+    assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+}
+
+/* One that waited has another label; who comes after a holder that was killed has to look for that, too. */
+static void the_label_of_a_killed_holder_is_found(void **state)
+{
+    (void) state;
+    struct dsb_workdir *dir = NULL, *next = NULL;
+    assert_true(dsb_workdir_open_pooled(base, &dir, NULL));
+    assert_true(dsb_workdir_enter(dir, geteuid(), getegid(), NULL));
+    assert_true(dsb_workdir_become(dir, "s1", NULL));
+    dsb_unfinished_note(dir, DSB_UNFINISHED_CREATED, "dsb-label", "an engine");
+    close(dir->lock_fd); /* as its end would */
+    assert_true(scratch_session(base, "s1", &next, NULL));
+    assert_true(next->stale);
+    assert_string_equal(next->former, "dsb-label");
+    next->stale = FALSE;
+    dsb_workdir_close(next);
+}
+
 static void a_session_is_kept_and_locked(void **state)
 {
     (void) state;
@@ -352,6 +428,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_a_killed_holder_began_is_told, make_base, remove_base),
         cmocka_unit_test_setup_teardown(what_a_lock_cannot_say_is_passed_over, make_base, remove_base),
         cmocka_unit_test_setup_teardown(what_code_did_to_the_mode_is_repaired, make_base, remove_base),
+        cmocka_unit_test_setup_teardown(one_that_waits_becomes_a_sessions, make_base, remove_base),
+        cmocka_unit_test_setup_teardown(one_that_waits_takes_no_place_that_is_taken, make_base, remove_base),
+        cmocka_unit_test_setup_teardown(the_label_of_a_killed_holder_is_found, make_base, remove_base),
         cmocka_unit_test_setup_teardown(a_base_that_is_not_ours_alone_is_refused, make_base, remove_base),
         cmocka_unit_test_setup_teardown(a_second_user_has_a_base_of_his_own, make_base, remove_base),
         cmocka_unit_test_setup_teardown(a_base_in_use_is_locked_for_the_cleaner, make_base, remove_base),

@@ -248,7 +248,8 @@ class Result:
     """One execution. `status`: ok error timeout oom signal output_limit disk_limit cancelled lost refused.
 
     reason: what the status means here, where it does not say all. image: as it was asked for; image_id: what was run.
-    plugin: path and version of the file that the backend is. leftover: what could not be removed, and why.
+    plugin: path and version of the file that the backend is. leftover: what could not be removed, and why. warm: the sandbox had
+    waited in the service's pool.
     """
 
     status: str
@@ -284,6 +285,7 @@ class Result:
     image_id: Optional[str] = None
     plugin: Optional[Dict[str, Any]] = None
     leftover: Optional[str] = None
+    warm: bool = False
 
     @property
     def ok(self) -> bool:
@@ -368,6 +370,7 @@ class Result:
             image_id=_text(image, "id"),
             plugin=_object(data, "plugin") or None,
             leftover=_text(data, "leftover"),
+            warm=data.get("warm") is True,
         )
 
 
