@@ -32,6 +32,7 @@ static const char usage_text[] =
     "  cp SRC SESSION:PATH                  copy files into a session; the other way round: out of it\n"
     "  backend ls | backend show NAME       container backends and whether their engine answers\n"
     "  policy show | policy check FILE      the effective policy and where each value comes from\n"
+    "  pool ls                              the sandboxes that wait ready in the service\n"
     "  image build                          make the sandbox image\n"
     "  doctor                               check this machine\n"
     "  gc                                   remove what dead runs left\n"
@@ -264,7 +265,7 @@ static int dispatch(GOptionContext *context)
     } verbs[] = {{"run", cli_run},     {"exec", cli_exec},       {"repl", cli_repl},
                  {"cp", cli_cp},       {"session", cli_session}, {"backend", cli_backend},
                  {"image", cli_image}, {"doctor", cli_doctor},   {"policy", cli_policy_verb},
-                 {"gc", cli_gc}};
+                 {"gc", cli_gc},       {"pool", cli_pool}};
     if (!check_format(&error) || !check_memory(&error) || !make_absolute(&cli.base_dir, "--base-dir", &error))
         return cli_fail(&cli, error);
     if (cli.help)

@@ -10,7 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define COLUMNS_MAX 8
+#define COLUMNS_MAX 10
 #define NARROW 12
 
 struct table {

@@ -7,6 +7,7 @@
 #include "broker/record.h"
 #include "broker/session.h"
 #include "broker/snapshot.h"
+#include "broker/warm.h"
 #include "client/socket_path.h"
 #include "common/names.h"
 #include "common/objects.h"
@@ -74,7 +75,7 @@ void dispatch_hurry(struct job *job)
 /* --- there ------------------------------------------------------------------- */
 
 /* Of what ends with the service nothing is kept. */
-static gboolean send_settings(struct process *process, const struct settings *settings, GError **error)
+gboolean dispatch_send_settings(struct process *process, const struct settings *settings, GError **error)
 {
     g_autoptr(GByteArray) pack = g_byte_array_new();
     g_autofree char *text = settings_text(settings);
@@ -122,6 +123,7 @@ static gboolean send_order(struct job *job, GError **error)
     g_autoptr(GByteArray) pack = g_byte_array_new();
     order_pack(&order, pack);
     gboolean ok = send_pack(job, pack, error);
+    job->has_given_input |= job->input_read_fd >= 0;
     if (job->input_read_fd >= 0)
         close(job->input_read_fd); /* its end is seen when the process has closed it, too */
     job->input_read_fd = -1;
@@ -177,6 +179,7 @@ static gboolean take_outcome(struct job *job, const struct frame *frame)
 /* Frames that come while a job is under way. FALSE: that is not one of them. */
 static gboolean on_progress(struct job *job, const struct frame *frame)
 {
+    job->unheard = FALSE;
     struct unpack unpack = unpack_frame(frame);
     guint64 number = unpack_number(&unpack, G_MAXUINT64);
     gsize size = 0;
@@ -256,6 +259,16 @@ static void on_frame(gpointer owner, struct frame *frame)
         finish(session, job);
 }
 
+/* What waited may be gone before it heard anything of the job, which then is done as if nothing had waited. */
+static gboolean may_be_repeated(struct job *job)
+{
+    if (!job->unheard || job->has_given_input || job->cancelled)
+        return FALSE;
+    job->unheard = FALSE;
+    job->process = NULL;
+    return TRUE;
+}
+
 static void on_gone(gpointer owner, const char *why)
 {
     struct session *session = owner;
@@ -263,6 +276,11 @@ static void on_gone(gpointer owner, const char *why)
     g_autoptr(GError) error = g_error_new_literal(DSB_ERROR, DSB_ERROR_LOST, why);
     session->process = NULL;
     gc_after(session->service, session->settings->body);
+    if (job != NULL && may_be_repeated(job)) {
+        job->begun = FALSE;
+        start_next(session);
+        return;
+    }
     if (job == NULL || job->process == NULL) {
         session_sandbox_ended(session, why);
         return;
@@ -288,11 +306,26 @@ static gboolean on_nothing(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-static gboolean have_process(struct session *session, GError **error)
+/* One that waits is only for a session that begins. */
+static struct process *take_warm(struct session *session, struct job *job)
+{
+    gboolean begins = (job->kind == JOB_OPEN || job->kind == JOB_EXECUTE) && !session->ever_open && session->lost == NULL &&
+                      !job->was_repeated;
+    struct process *process =
+        begins ? warm_pool_take(session->service->warm, session->settings, FALSE) : NULL;
+    if (process != NULL)
+        process_pass(process, &session_user, session);
+    job->unheard = job->was_repeated = process != NULL;
+    return process;
+}
+
+static gboolean have_process(struct session *session, struct job *job, GError **error)
 {
     if (session->process != NULL)
         return TRUE;
-    session->process = process_take(session->service, &session_user, session, error);
+    session->process = take_warm(session, job);
+    if (session->process == NULL)
+        session->process = process_take(session->service, &session_user, session, error);
     if (session->process == NULL)
         return FALSE;
     g_autoptr(GByteArray) pack = g_byte_array_new();
@@ -338,7 +371,7 @@ static void start_next(struct session *session)
     if (session->process != NULL && !session->open && job->kind != JOB_CLOSE && process_is_other(session->process))
         process_discard(g_steal_pointer(&session->process));
     gboolean nothing = job->kind == JOB_CLOSE && session->process == NULL && !job->delete_files;
-    if (!nothing && have_process(session, &error)) {
+    if (!nothing && have_process(session, job, &error)) {
         job->process = session->process;
         expect(job, first_phase(job));
         if (send_order(job, &error))
@@ -379,6 +412,8 @@ void dispatch_end(struct session *session)
 static void on_single_frame(gpointer owner, struct frame *frame)
 {
     struct job *job = owner;
+    if (frame->type == FRAME_ENDED && job->unheard)
+        return; /* the sandbox that waited, just before: the process makes another */
     if (frame->type != FRAME_OUTCOME) {
         if (!on_progress(job, frame))
             process_fail(job->process, "that is no frame for this moment");
@@ -393,6 +428,11 @@ static void on_single_frame(gpointer owner, struct frame *frame)
 static void on_single_gone(gpointer owner, const char *why)
 {
     struct job *job = owner;
+    if (may_be_repeated(job)) {
+        gc_after(job->service, job->settings->body);
+        dispatch_give_single(job);
+        return;
+    }
     g_autoptr(GError) error = g_error_new_literal(DSB_ERROR, DSB_ERROR_LOST, why);
     fail(job, error);
     if (job->kind == JOB_RUN)
@@ -410,10 +450,16 @@ void dispatch_give_single(struct job *job)
 {
     static const struct process_user user = {on_single_frame, on_single_gone};
     g_autoptr(GError) error = NULL;
-    job->process = process_take(job->service, &user, job, &error);
+    gboolean can_wait = job->kind == JOB_RUN && !job->was_repeated;
+    job->process = can_wait ? warm_pool_take(job->service->warm, job->settings, TRUE) : NULL;
+    job->unheard = job->was_repeated = job->process != NULL;
+    if (job->process != NULL)
+        process_pass(job->process, &user, job);
+    else
+        job->process = process_take(job->service, &user, job, &error);
     if (job->process != NULL) {
         expect(job, first_phase(job));
-        if (send_settings(job->process, job->settings, &error) && send_order(job, &error))
+        if (dispatch_send_settings(job->process, job->settings, &error) && send_order(job, &error))
             return;
         process_release(g_steal_pointer(&job->process));
     }

@@ -18,6 +18,8 @@ gboolean dispatch_hand_over(struct session *session);
 void dispatch_end(struct session *session);
 /** A job without a session, until run_done or gc_done. */
 void dispatch_give_single(struct job *job);
+/** What a process makes a sandbox with that ends with the service. FALSE: as process_try_send. */
+gboolean dispatch_send_settings(struct process *process, const struct settings *settings, GError **error);
 /** It was cancelled: it may not take long now. */
 void dispatch_hurry(struct job *job);
 

@@ -36,6 +36,9 @@ struct job {
     struct idempotency *kept;     /**< of an execution with an Idempotency-Key: it runs on when its client is gone */
     struct process *process; /**< that has the order */
     gboolean begun;          /**< it is not behind others of its session's any more */
+    gboolean unheard;        /**< given to a process that waited, which has said nothing of it yet */
+    gboolean was_repeated;   /**< it was, once: it is done again without */
+    gboolean has_given_input; /**< its standard input is the process's */
     int cancel_fd;  /**< eventfd; -1: nobody cancels it */
     int short_of;   /**< errno: it should have one */
     gint64 created; /**< real time */

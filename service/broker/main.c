@@ -13,6 +13,7 @@
 #include "broker/route.h"
 #include "broker/session.h"
 #include "broker/upgrade.h"
+#include "broker/warm.h"
 #include "client/socket_path.h"
 #include "common/names.h"
 #include "common/owner.h"
@@ -135,6 +136,7 @@ void service_stop(struct service *service, const char *why, gboolean hand_over)
     listener_ending(service->listener);
     adopt_end(service);
     processes_stop(service);
+    warm_pool_stop(service->warm);
     if (hand_over)
         hand_over_all(service, why);
     else
@@ -214,21 +216,21 @@ static void on_request(SoupServer *server, SoupServerMessage *message, const cha
 
 /* --- the start --------------------------------------------------------------- */
 
-static gboolean parse_seconds(const char *text, guint *seconds, GError **error)
+static gboolean parse_seconds(const char *option, const char *text, guint *seconds, GError **error)
 {
     double ms = 0;
     if (time_read(text, &ms) && ms >= 1000 && ms <= 7 * 86400000.0) {
         *seconds = (guint) (ms / 1000);
         return TRUE;
     }
-    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "--idle: '%s' is not a time from 1s to 168h", text);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s: '%s' is not a time from 1s to 168h", option, text);
     return FALSE;
 }
 
 static gboolean read_options(int *argc, char ***argv, struct options *options, GError **error)
 {
-    g_autofree char *idle = NULL;
-    int max_sessions = 64, max_running = (int) g_get_num_processors() * 4;
+    g_autofree char *idle = NULL, *pool_idle = NULL;
+    int pool = 0, max_sessions = 64, max_running = (int) g_get_num_processors() * 4;
     const GOptionEntry entries[] = {
         {"socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket, "unix socket ($XDG_RUNTIME_DIR/dsandbox/api.sock)",
          "PATH"},
@@ -238,6 +240,8 @@ static gboolean read_options(int *argc, char ***argv, struct options *options, G
          NULL},
         {"max-sessions", 0, 0, G_OPTION_ARG_INT, &max_sessions, "sessions at once (64)", "N"},
         {"max-running", 0, 0, G_OPTION_ARG_INT, &max_running, "executions at once (4 for each CPU)", "N"},
+        {"pool", 0, 0, G_OPTION_ARG_INT, &pool, "sandboxes that wait ready for what was asked for lately, at most (0)", "N"},
+        {"pool-idle", 0, 0, G_OPTION_ARG_STRING, &pool_idle, "end those that nobody asked for in this time (5m)", "TIME"},
         {"listen", 0, 0, G_OPTION_ARG_STRING, &options->listen, "listen on TCP too; needs --token-file",
          "ADDRESS:PORT"},
         {"token-file", 0, 0, G_OPTION_ARG_FILENAME, &options->token_file, "secret that TCP clients show", "FILE"},
@@ -248,22 +252,27 @@ static gboolean read_options(int *argc, char ***argv, struct options *options, G
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     options->plain = *argc == 1 || (*argc == 3 && strcmp((*argv)[1], "--socket") == 0);
-    options->idle_seconds = 300;
+    options->idle_seconds = options->pool_idle_seconds = 300;
     options->state_dir = socket_state_dir();
     g_set_prgname("dsandbox serve");
     g_option_context_set_summary(context, "The per-user service: sessions over HTTP. See dsandbox(1).");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, error) ||
-        (idle != NULL && !parse_seconds(idle, &options->idle_seconds, error)))
+        (idle != NULL && !parse_seconds("--idle", idle, &options->idle_seconds, error)) ||
+        (pool_idle != NULL && !parse_seconds("--pool-idle", pool_idle, &options->pool_idle_seconds, error)))
         return FALSE;
-    if (*argc > 1 || max_sessions < 1 || max_sessions > 1000 || max_running < 1 || max_running > 1000) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
-                    *argc > 1 ? "unexpected operand '%s'" : "--max-sessions and --max-running: from 1 to 1000",
-                    *argc > 1 ? (*argv)[1] : "");
+    if (*argc > 1) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "unexpected operand '%s'", (*argv)[1]);
+        return FALSE;
+    }
+    if (max_sessions < 1 || max_sessions > 1000 || max_running < 1 || max_running > 1000 || pool < 0 || pool > 100) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                            pool < 0 || pool > 100 ? "--pool: from 0 to 100" : "--max-sessions and --max-running: from 1 to 1000");
         return FALSE;
     }
     options->max_sessions = (guint) max_sessions;
     options->max_running = (guint) max_running;
+    options->pool = (guint) pool;
     if (options->socket == NULL)
         options->socket = socket_default_path();
     if (options->listen != NULL ||
@@ -360,6 +369,7 @@ static gboolean start(struct service *service, GError **error)
     service->listener = listener_new(service, error);
     if (service->listener == NULL)
         return FALSE;
+    service->warm = warm_pool_new(service);
     service->audit = audit_open(service->options.state_dir);
     /* All its threads now: one that is short of them later would leave requests without an answer. */
     service->pool = g_thread_pool_new(pool_run, NULL, POOL_THREADS, TRUE, &no_thread);
@@ -386,6 +396,7 @@ static void clear(struct service *service)
     if (service->server != NULL)
         soup_server_disconnect(service->server);
     adopt_end(service);
+    g_clear_pointer(&service->warm, warm_pool_free);
     processes_clear(service);
     event_source_clear(&service->forget);
     g_queue_clear(&service->dead);

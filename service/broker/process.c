@@ -180,14 +180,16 @@ void process_fail(struct process *process, const char *what)
     kill_it(process, g_strdup_printf("the session's process failed in %s: %s", phase_name(process->phase), what));
 }
 
-void process_release(struct process *process)
+void process_release(struct process *process) { process_release_within(process, RELEASE_MS); }
+
+void process_release_within(struct process *process, guint ms)
 {
     process->user = NULL;
     process->owner = NULL;
     event_source_clear(&process->socket);
     close(process->fd);
     process->fd = -1;
-    event_source_timeout(&process->late, RELEASE_MS, on_late, process);
+    event_source_timeout(&process->late, ms, on_late, process);
 }
 
 void process_discard(struct process *process)
@@ -436,6 +438,12 @@ struct process *process_adopt(struct service *service, int fd, const struct proc
 }
 
 gboolean process_is_other(const struct process *process) { return process->other; }
+
+gboolean process_lives(const struct process *process)
+{
+    struct pollfd fd = {process->pidfd, POLLIN, 0};
+    return process_is_open(process) && poll(&fd, 1, 0) == 0;
+}
 
 gboolean process_is_open(const struct process *process)
 {

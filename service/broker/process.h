@@ -36,6 +36,8 @@ struct process *process_adopt(struct service *service, int fd, const struct proc
 void process_await(struct process *process, guint ms);
 /** It belongs to files that were replaced: what it has goes on, but it begins nothing new. */
 gboolean process_is_other(const struct process *process);
+/** It has not ended. */
+gboolean process_lives(const struct process *process);
 /** It may still say something. */
 gboolean process_is_open(const struct process *process);
 /** Somebody else has it from now on. */
@@ -58,6 +60,8 @@ void process_hurry(struct process *process, guint64 ms);
 void process_fail(struct process *process, const char *what);
 /** Not needed any more: it ends by itself. */
 void process_release(struct process *process);
+/** The same for one that has something to end first, which takes no longer than this. */
+void process_release_within(struct process *process, guint ms);
 /** End it: it has nothing that is worth keeping. */
 void process_discard(struct process *process);
 

@@ -10,6 +10,7 @@
 #include "broker/record.h"
 #include "broker/revive.h"
 #include "broker/upgrade.h"
+#include "broker/warm.h"
 #include "client/socket_path.h"
 #include "common/ids.h"
 
@@ -66,6 +67,11 @@ static void get_version(struct request *request)
     json_add_bool(object, "replaced", upgrade_seen());
     json_add_int(object, "unrecorded", (gint64) audit_unrecorded(service->audit));
     request_answer(request, 200, object);
+}
+
+static void get_pool(struct request *request)
+{
+    request_answer(request, 200, warm_pool_json(request->service->warm));
 }
 
 /* --- sessions --------------------------------------------------------------- */
@@ -425,6 +431,7 @@ static const struct {
     {"GET", {"openapi.json"}, 1, get_document, 0, NULL},
     {"GET", {"result.schema.json"}, 1, get_document, 0, NULL},
     {"GET", {"v1", "version"}, 2, get_version, 0, NULL},
+    {"GET", {"v1", "pool"}, 2, get_pool, 0, NULL},
     {"GET", {"v1", "sessions"}, 2, list_sessions, PARAMETER_TEXT, "label"},
     {"POST", {"v1", "sessions"}, 2, create_session, 0, NULL},
     {"POST", {"v1", "run"}, 2, post_run, 0, NULL},

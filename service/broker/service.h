@@ -24,6 +24,7 @@ struct options {
     char *token_file, *tls_cert, *tls_key;
     guint idle_seconds; /**< leave after this long without a session and a request */
     guint max_sessions, max_running;
+    guint pool, pool_idle_seconds; /**< sandboxes that wait at most, 0: none; and how long one that nobody asks for */
     gboolean plain; /**< as the program starts one: it may leave its place to the next */
     gboolean stay;  /**< somebody starts it again: it leaves its place to nothing but the next version */
 };
@@ -32,6 +33,7 @@ struct listener;
 struct audit;
 struct job;
 struct process;
+struct warm_pool;
 
 struct service {
     struct options options;
@@ -52,6 +54,7 @@ struct service {
     GQueue processes;      /**< all of them */
     GQueue adoptions;      /**< adopt.c: processes of a former service that have not answered yet */
     struct process *spare; /**< one that waits for an order */
+    struct warm_pool *warm; /**< those that wait with a sandbox */
     char *owner;      /**< of this process, common/owner.h */
     char *started;    /**< ISO time */
     gint64 last_used; /**< monotonic */

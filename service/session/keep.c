@@ -162,13 +162,13 @@ void keep_order(struct session_process *process, const struct order *order)
     g_autoptr(GError) error = NULL;
     g_clear_pointer(&kept->ended, g_free);
     event_source_clear(&kept->look);
-    if (order->kind == JOB_CLOSE) {
+    if (order->kind == JOB_CLOSE || order->kind == JOB_WARM) {
         stop_listening(kept);
         return;
     }
     if (kept->listening != NULL || kept->socket == NULL)
         return;
-    kept->listening = session_socket_new(kept->socket, process->work.settings->id, &error);
+    kept->listening = session_socket_new(kept->socket, process->settings->id, &error);
     if (kept->listening == NULL)
         fprintf(stderr, "dsandbox-session[%d]: the session will end with its service: %s\n", (int) getpid(),
                 error->message);
@@ -254,7 +254,7 @@ static void end_it(struct session_process *process)
     task->frame = (struct frame){.fds = {-1, -1}};
     task->order.kind = JOB_CLOSE;
     stop_listening(&process->kept);
-    process->kept.give_up = g_get_monotonic_time() + (gint64) deadline_close(process->work.settings) * 1000;
+    process->kept.give_up = g_get_monotonic_time() + (gint64) deadline_close(process->settings) * 1000;
     task_start(process, task);
 }
 
@@ -263,7 +263,7 @@ static void cancel_it(struct session_process *process, gint64 now)
     const guint64 one = 1;
     if (write(process->order->frame.fds[0], &one, sizeof one) < 0)
         g_debug("eventfd: %s", g_strerror(errno));
-    gint64 until = now + (gint64) deadline_cancelled(process->work.settings) * 1000;
+    gint64 until = now + (gint64) deadline_cancelled(process->settings) * 1000;
     process->kept.give_up = MIN(process->kept.give_up, until);
 }
 
@@ -284,9 +284,22 @@ static gboolean on_alone(gpointer data)
         accept_services(process);
     if (busy && over)
         cancel_it(process, now);
-    else if (!busy && (over || now >= kept->used + (gint64) process->work.settings->idle_ms * 1000))
+    else if (!busy && (over || now >= kept->used + (gint64) process->settings->idle_ms * 1000))
         end_it(process);
     return G_SOURCE_REMOVE;
+}
+
+static gboolean on_late(gpointer data)
+{
+    (void) data;
+    leave("the end of a sandbox that waited takes too long", NULL);
+}
+
+void keep_nothing(struct session_process *process)
+{
+    event_source_timeout(&process->kept.alone, (guint) (deadline_create(process->settings) + deadline_close(process->settings)),
+                         on_late, process);
+    end_it(process);
 }
 
 gboolean keep_alone(struct session_process *process)
@@ -295,7 +308,7 @@ gboolean keep_alone(struct session_process *process)
     if (kept->listening == NULL)
         return FALSE;
     guint64 timeout_ms = process->order != NULL ? process->order->order.timeout_ms : 0;
-    kept->give_up = g_get_monotonic_time() + (gint64) deadline_run(process->work.settings, timeout_ms) * 1000;
+    kept->give_up = g_get_monotonic_time() + (gint64) deadline_run(process->settings, timeout_ms) * 1000;
     accept_services(process);
     event_source_timeout(&kept->alone, ALONE_MS, on_alone, process);
     return TRUE;

@@ -145,6 +145,7 @@ void task_start(struct session_process *process, struct task *task)
     event_source_clear(&process->look);
     event_source_clear(&process->news);
     task->process = process;
+    task->settings = process->settings;
     process->tasks++;
     thread_release(task);
     g_async_queue_push(process->inbox, task);
@@ -176,10 +177,12 @@ static gboolean on_look_time(gpointer data)
 static void rest(struct session_process *process)
 {
     keep_rest(process);
-    if (process->work.session == NULL)
+    const struct work *work = &process->work;
+    if (work->session == NULL && work->warm == NULL)
         return;
-    int fd = dsb_session_fd(process->work.session);
-    event_source_timeout(&process->look, LOOK_MS, on_look_time, process);
+    int fd = work->warm != NULL ? dsb_warm_fd(work->warm) : dsb_session_fd(work->session);
+    if (work->warm == NULL) /* no code has been in it that could fill the disk */
+        event_source_timeout(&process->look, LOOK_MS, on_look_time, process);
     if (fd >= 0)
         event_source_set(&process->news, g_unix_fd_source_new(fd, G_IO_IN | G_IO_HUP | G_IO_ERR),
                          G_SOURCE_FUNC(on_news), process);
@@ -232,12 +235,14 @@ static void take_settings(struct session_process *process, const struct frame *f
     struct unpack unpack = unpack_frame(frame);
     g_autofree char *id = unpack_text(&unpack, BODY_TEXT_MAX);
     g_autofree char *text = unpack_text(&unpack, BODY_TEXT_MAX);
-    if (unpack.bad || text == NULL || process->work.settings != NULL || !keep_settings(&process->kept, &unpack))
+    if (unpack.bad || text == NULL || (process->settings != NULL && !process->waits) ||
+        !keep_settings(&process->kept, &unpack))
         leave("these are no settings", NULL);
+    process->former = process->settings;
     struct json_object *body = json_tokener_parse(text);
-    process->work.settings = settings_read(body, id, &error);
+    process->settings = settings_read(body, id, &error);
     json_object_put(body);
-    if (process->work.settings == NULL)
+    if (process->settings == NULL)
         leave("these are no settings", error->message);
 }
 
@@ -252,11 +257,12 @@ static void outcome_arrived(struct session_process *process)
 static void take_order(struct session_process *process, struct frame *frame)
 {
     struct task *task = g_new0(struct task, 1);
-    if (process->work.settings == NULL || !order_unpack(frame, &task->order) ||
+    if (process->settings == NULL || !order_unpack(frame, &task->order) ||
         task->order.has_input != (frame->fds[1] >= 0))
         leave("this is no order", NULL);
     outcome_arrived(process);
     process->order = task;
+    process->waits = task->order.kind == JOB_WARM;
     task->frame = *frame;
     *frame = (struct frame){.fds = {-1, -1}};
     keep_order(process, &task->order);
@@ -287,7 +293,9 @@ static gboolean service_gone(struct session_process *process)
     process->fd = -1;
     last_words_to(-1);
     pthread_mutex_unlock(&process->sending);
-    if (!keep_alone(process))
+    if (process->waits)
+        keep_nothing(process); /* nobody will come for it */
+    else if (!keep_alone(process))
         _exit(0); /* its end is ours; the container ends with our end of the stream */
     return G_SOURCE_REMOVE;
 }
@@ -363,7 +371,8 @@ int main(void)
     g_thread_join(thread);
     g_async_queue_unref(process.inbox);
     g_main_loop_unref(process.loop);
-    settings_free(process.work.settings);
+    settings_free(process.settings);
+    settings_free(process.former);
     g_free(process.work.ended);
     g_clear_error(&process.work.left);
     g_free(process.work.mark);

@@ -24,6 +24,7 @@ struct task {
     struct session_process *process;
     struct frame frame; /**< the order's, which has the code; its descriptors are `cancel` and the code's input */
     struct order order;
+    const struct settings *settings; /**< the process's, when it was given */
     gboolean check; /**< no order: is the idle sandbox alive? */
     struct outcome outcome;
     struct json_object *restored; /**< what came back from saved variables, when the former interpreter is gone */
@@ -33,8 +34,9 @@ struct task {
 
 /** work.c: the thread that owns what is in `work`. */
 struct work {
-    struct settings *settings;
+    const struct settings *settings; /**< of the task */
     dsb_session *session;
+    dsb_warm *warm; /**< a sandbox that waits for the next order; there is no session then */
     guint64 before; /**< executions of the session before this sandbox */
     char *ended;    /**< why it is gone, when that came between two orders */
     GError *left;   /**< what of the last one could not be removed; NULL: nothing */
@@ -60,6 +62,8 @@ struct kept {
 };
 
 struct session_process {
+    struct settings *settings, *former; /**< those that a waiting sandbox was made with, when there are others */
+    gboolean waits; /**< for somebody, with a sandbox: it ends in order when the service does */
     GMainLoop *loop;
     GAsyncQueue *inbox; /**< struct task, to the other thread */
     guint tasks;        /**< that are there */
@@ -103,6 +107,8 @@ void keep_order(struct session_process *process, const struct order *order);
 void keep_rest(struct session_process *process);
 /** The service is gone. FALSE: the process ends with it. */
 gboolean keep_alone(struct session_process *process);
+/** The service is gone, and the sandbox waits for nobody: end in order. */
+void keep_nothing(struct session_process *process);
 void keep_clear(struct kept *kept);
 
 G_END_DECLS

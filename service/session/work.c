@@ -102,9 +102,10 @@ static void tell_of_files(struct work *work, struct order *order)
     order->lost = g_strconcat(reason, what, NULL);
 }
 
-static void take_facts(struct work *work, struct outcome *outcome)
+/* Takes the object. */
+static void take_facts(struct json_object *info, struct outcome *outcome)
 {
-    struct json_object *info = dsb_session_info_object(work->session), *value = NULL;
+    struct json_object *value = NULL;
     for (int i = 0; i < N_FACTS; i++)
         if (json_object_object_get_ex(info, fact_names[i], &value) && value != NULL)
             outcome->facts[i] = g_strdup(json_text(value));
@@ -136,9 +137,73 @@ static gboolean same_files(const struct work *work, GError **error)
     return FALSE;
 }
 
-static gboolean open_session(struct work *work, struct task *task)
+/* --- a sandbox that waits ------------------------------------------------------ */
+
+static void open_warm(struct work *work, struct task *task)
 {
     dsb_result *failure = NULL;
+    g_autoptr(GError) changed = NULL;
+    struct dsb_run_options options = options_of(work, task);
+    options.session = NULL;
+    if (same_files(work, &changed))
+        work->warm = dsb_warm_open(work->settings->policy, &options, task->order.flag, &failure);
+    else
+        failure = dsb_result_from_error(changed);
+    if (work->warm == NULL) {
+        take_failure(task, failure, 0);
+        return;
+    }
+    task->outcome.opened = TRUE;
+    take_facts(dsb_warm_info_object(work->warm), &task->outcome);
+}
+
+/* It is of no use for this order, or for any: what is asked for is done as without it. */
+static void drop_warm(struct work *work, const char *why)
+{
+    g_autoptr(GError) error = NULL;
+    g_debug("a sandbox that waited is not used: %s", why);
+    if (!dsb_warm_end(g_steal_pointer(&work->warm), &error))
+        g_printerr("dsandbox-session[%d]: %s\n", (int) getpid(), error->message);
+}
+
+static void look_at_warm(struct work *work, struct task *task)
+{
+    g_autoptr(GError) error = NULL;
+    if (dsb_warm_alive(work->warm, &error))
+        return;
+    task->outcome.ended = g_strdup(error->message);
+    drop_warm(work, error->message);
+}
+
+/* FALSE: a new one has to be made. */
+static gboolean take_warm(struct work *work, struct task *task)
+{
+    g_autoptr(GError) error = NULL;
+    struct dsb_run_options options = options_of(work, task);
+    if (work->warm == NULL)
+        return FALSE;
+    if (task->order.lost == NULL)
+        work->session = dsb_warm_session(work->warm, &options, &error);
+    if (work->session != NULL)
+        work->warm = NULL;
+    else
+        drop_warm(work, error != NULL ? error->message : "the session had another one before");
+    return work->session != NULL;
+}
+
+static gboolean make_session(struct work *work, struct task *task)
+{
+    dsb_result *failure = NULL;
+    tell_of_files(work, &task->order);
+    struct dsb_run_options options = options_of(work, task);
+    work->session = dsb_session_open(work->settings->policy, &options, &failure);
+    if (work->session == NULL)
+        take_failure(task, failure, work->before);
+    return work->session != NULL;
+}
+
+static gboolean open_session(struct work *work, struct task *task)
+{
     g_autoptr(GError) changed = NULL;
     if (work->session != NULL)
         return TRUE;
@@ -147,18 +212,13 @@ static gboolean open_session(struct work *work, struct task *task)
         return FALSE;
     }
     tell_phase(task, PHASE_CREATE);
-    tell_of_files(work, &task->order);
-    struct dsb_run_options options = options_of(work, task);
-    work->session = dsb_session_open(work->settings->policy, &options, &failure);
-    if (work->session == NULL) {
-        take_failure(task, failure, work->before);
+    if (!take_warm(work, task) && !make_session(work, task))
         return FALSE;
-    }
     g_clear_pointer(&work->ended, g_free);
     g_clear_error(&work->left);
     work->before = task->order.before;
     task->outcome.opened = TRUE;
-    take_facts(work, &task->outcome);
+    take_facts(dsb_session_info_object(work->session), &task->outcome);
     return TRUE;
 }
 
@@ -236,9 +296,17 @@ static void run_once(struct work *work, struct task *task)
 {
     struct dsb_run_options options = options_of(work, task);
     const struct dsb_request request = request_of(task);
-    g_autoptr(GError) changed = NULL;
-    g_autoptr(dsb_result) result = same_files(work, &changed) ? dsb_run(work->settings->policy, &options, &request)
-                                                              : dsb_result_from_error(changed);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(dsb_result) result = NULL;
+    tell_phase(task, PHASE_RUN); /* from here on the code may have run */
+    if (!same_files(work, &error))
+        result = dsb_result_from_error(error);
+    else if (work->warm != NULL && (result = dsb_warm_run(work->warm, &options, &request, &error)) != NULL)
+        work->warm = NULL;
+    if (work->warm != NULL)
+        drop_warm(work, error->message);
+    if (result == NULL)
+        result = dsb_run(work->settings->policy, &options, &request);
     outcome_take(&task->outcome, result, task->order.id, 0, NULL, NULL);
 }
 
@@ -255,6 +323,8 @@ static void close_session(struct work *work, struct task *task)
 {
     const struct settings *settings = work->settings;
     GError **error = &task->outcome.error;
+    if (work->warm != NULL)
+        drop_warm(work, "nobody came for it");
     end_sandbox(work);
     gboolean deleted = !task->order.flag || dsb_files_delete_session(settings->base_dir, settings->id, error);
     if (work->left == NULL)
@@ -286,6 +356,9 @@ static void obey(struct work *work, struct task *task)
     case JOB_GC:
         gc(work, task);
         break;
+    case JOB_WARM:
+        open_warm(work, task);
+        break;
     case JOB_RUN:
     default:
         run_once(work, task);
@@ -297,11 +370,14 @@ void work_do(struct work *work, struct task *task)
 {
     task->outcome.began = g_get_real_time();
     task->outcome.summary.wall_ms = -1;
+    work->settings = task->settings;
     if (!task->check)
         obey(work, task);
+    else if (work->warm != NULL)
+        look_at_warm(work, task);
     else if (work->session != NULL && !dsb_session_alive(work->session))
         drop_dead(work, task);
-    task->outcome.alive = work->session != NULL;
+    task->outcome.alive = work->session != NULL || work->warm != NULL;
     task->outcome.lost = g_steal_pointer(&task->order.lost);
     json_object_put(task->restored);
     task->restored = NULL;

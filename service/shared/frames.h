@@ -16,14 +16,15 @@ G_BEGIN_DECLS
  */
 
 /** Another number for each change of what frames or snapshot.h have: a service speaks with no process of another number. */
-#define FRAMES_VERSION 5
+#define FRAMES_VERSION 6
 #define FRAME_MAX (1u << 30)
 #define FRAME_FDS 2
 #define LEAVING_MAX 4096 /**< bytes of why a process ends */
 
 enum frame_type {
     FRAME_READY = 1, /**< from the process: FRAMES_VERSION, its own, and dsb_installation_mark */
-    FRAME_SETTINGS,  /**< what the sandbox is made with, before the first order, and what is to be kept */
+    FRAME_SETTINGS,  /**< what the sandbox is made with, before the first order, and what is to be kept; again where one
+                          that waited gets somebody */
     FRAME_ORDER,     /**< do this; one at a time */
     FRAME_PHASE,     /**< from the process: what it does now for the order */
     FRAME_OUTPUT,    /**< from the process: of the code that runs */

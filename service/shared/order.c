@@ -41,7 +41,7 @@ void order_pack(const struct order *order, GByteArray *pack)
 gboolean order_unpack(const struct frame *frame, struct order *order)
 {
     struct unpack unpack = unpack_frame(frame);
-    *order = (struct order){.kind = (enum job_kind) unpack_number(&unpack, JOB_GC)};
+    *order = (struct order){.kind = (enum job_kind) unpack_number(&unpack, JOB_WARM)};
     order->id = unpack_text(&unpack, NAME_MAX_BYTES);
     order->user = unpack_text(&unpack, NAME_MAX_BYTES);
     order->key = unpack_text(&unpack, NAME_MAX_BYTES);

@@ -18,6 +18,7 @@ enum job_kind {
     JOB_CLOSE,   /**< remove the sandbox, and what belongs to it; the process ends */
     JOB_RUN,     /**< one shot, no session */
     JOB_GC,      /**< remove what is left of others; the process ends */
+    JOB_WARM,    /**< make a sandbox that waits. The settings of who takes it come before his order, which may be any */
 };
 
 /** Of the history of a session: what the service shows, and the process keeps for the next one. */
@@ -46,7 +47,7 @@ struct order {
     guint64 before;   /**< executions of the session until now */
     gboolean events;  /**< send output as it comes */
     gboolean has_input;
-    gboolean flag; /**< JOB_CLOSE: delete the files, too. JOB_GC: change nothing */
+    gboolean flag; /**< JOB_CLOSE: delete the files, too. JOB_GC: change nothing. JOB_WARM: for a run */
     char *op;      /**< JOB_CONTROL: its JSON */
     guint64 timeout_ms;
     char *filename, **argv, **env;
@@ -71,7 +72,7 @@ struct outcome {
     const char *status; /**< of an execution: "ok" … */
     struct summary summary;
     gboolean alive;         /**< the session's sandbox, afterwards */
-    gboolean opened;        /**< a sandbox was made */
+    gboolean opened;        /**< a sandbox was made, or taken that had waited */
     char *facts[N_FACTS];   /**< when opened */
     char *lost;             /**< the order's, and what became of the files */
     char *ended;            /**< why the sandbox is gone, when it is */
