@@ -19,7 +19,8 @@ import warnings
 
 # Not json, traceback, signal: they pull in much of the library, which short code never needs.
 # They are imported when they are wanted, and then from TRUSTED_PATH: user code may have a json.py.
-TRUSTED_PATH = sys.path = [p for p in sys.path if p and p != PLACE[:-1]]
+TRUSTED_PATH = [p for p in sys.path if p and p != PLACE[:-1]]
+sys.path = TRUSTED_PATH[:]  # which the code changes
 STREAM_FDS = (5, 6, 7)  # one-shot: the pipes of the code
 TEXT_MAX = 64 * 1024
 DISPLAYS_MAX = 1000

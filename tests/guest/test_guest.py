@@ -7,10 +7,11 @@ Every case runs as pid 1 of new namespaces where that is possible, and where it 
 import base64
 import json
 import os
+import tempfile
 import time
 import unittest
 
-from guest_client import CANCEL, DONE, PROTOCOL, STDOUT, GuestCase, as_process, namespaces, once, scaled
+from guest_client import CANCEL, DONE, PROTOCOL, REPORT, STDOUT, GuestCase, as_process, namespaces, once, scaled
 import runner
 
 
@@ -302,6 +303,23 @@ class Cases(GuestCase):
         guest.send(CANCEL)
         done = guest.until(DONE)
         self.assertEqual(json.loads(done[2])["status"], "cancelled")
+
+    def test_modules_of_the_code_are_not_ours(self):
+        """What we import while the code is there comes from where the interpreter began."""
+        with tempfile.TemporaryDirectory() as place:
+            os.chmod(place, 0o755)
+            for name in ("traceback", "linecache", "tokenize", "json"):
+                with open(os.path.join(place, name + ".py"), "w", encoding="utf-8") as file:
+                    file.write("print('theirs')\nraise SystemExit(99)")
+            for session in (False, True):
+                with self.subTest(session):
+                    guest = self.start(session=session, env={"PYTHONPATH": place} if session else {})
+                    guest.execute("1 / 0", env={"PYTHONPATH": place})
+                    done = guest.until(DONE)
+                    self.assertEqual(json.loads(done[2])["exit_code"], 1)
+                    self.assertEqual(guest.stream(STDOUT), b"")
+                    report = [json.loads(p) for k, _, p in guest.frames if k == REPORT]
+                    self.assertIn("ZeroDivisionError: division by zero", report[0]["error"]["traceback"])
 
 
 @as_process
