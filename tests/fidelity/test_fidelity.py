@@ -14,13 +14,15 @@ import glob
 import json
 import os
 import re
+import signal
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../cli"))
 import cli_harness  # noqa: E402
-from cli_harness import BACKEND, SETUP  # noqa: E402
-from session_harness import SessionCase, dsb  # noqa: E402
+from cli_harness import BACKEND, SETUP, scaled  # noqa: E402
+from session_harness import SessionCase, dsb, popen  # noqa: E402
 
 WAYS = ("file", "string", "stdin", "session", "session-string")
 PLAIN_WAY = {"session": "file", "session-string": "string"}
@@ -55,14 +57,17 @@ def neutral(data, way):
 class Did:
     """What a program did, as the reader of a failure wants to see it."""
 
-    def __init__(self, status, out, err, files):
+    def __init__(self, status, out, err, files, warm=False):
+        self.warm = warm
         self.all = {"status": status, "stdout": out, "stderr": err, "files": files}
 
     def differs(self, other):
         return [key for key in self.all if self.all[key] != other.all[key]]
 
 
-class Fidelity(SessionCase):
+class Comparison(SessionCase):
+    env = None  # another service's
+
     def settings(self):
         return super().settings() + ["--timeout", f"{LIMIT}s"]
 
@@ -88,19 +93,19 @@ class Fidelity(SessionCase):
 
     def ours(self, program, way):
         options = ["--session", self.s + "-" + way] if way.startswith("session") else []
-        how = {"limit": LIMIT}
+        how = {"limit": LIMIT, "env": self.env}
         if program.stdin:
             options += ["--stdin", cli_harness.WORK.file(program.stdin)]
         if way == "stdin":
             how["data"] = program.code
         done = dsb("run", "--json", *self.settings(), *options, *self.command(program, way), **how)
         if options and way.startswith("session"):
-            dsb("session", "rm", "--files", self.s + "-" + way)
+            dsb("session", "rm", "--files", self.s + "-" + way, env=self.env)
         result = self.result(done)
         self.assertIsNone(result["failure"], done)
         files = {f["path"]: f["size"] for f in result["files"]["created"] + result["files"]["modified"]}
         status = result["exit_code"] if result["signal"] is None else -result["signal"]
-        return Did(status, neutral(self.stream(result, "stdout"), way), neutral(self.stream(result, "stderr"), way), files)
+        return Did(status, neutral(self.stream(result, "stdout"), way), neutral(self.stream(result, "stderr"), way), files, result["warm"])
 
     @staticmethod
     def stream(result, name):
@@ -120,13 +125,47 @@ class Fidelity(SessionCase):
                 self.assertEqual(found, allowed, f"\nplain: {expected.all}\nours:  {got.all}\n")
 
 
-def _add(path):
+class Fidelity(Comparison):
+    pass
+
+
+class Warm(Comparison):
+    """A quarter of the programs, in sandboxes that had waited in a pool."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.env = {"XDG_RUNTIME_DIR": cli_harness.WORK.dir("warm", 0o700)}
+        cls.service = popen("serve", "--pool", "6", "--idle", "1h", env=cls.env)
+        end = time.monotonic() + scaled(30)
+        while json.loads(dsb("pool", "ls", "--json", env=cls.env).stdout)["size"] == 0:
+            assert time.monotonic() < end and cls.service.poll() is None, "the service does not start"
+            time.sleep(0.1)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.service.send_signal(signal.SIGINT)
+        cls.service.communicate(timeout=60)
+        super().tearDownClass()
+
+    def ours(self, program, way):
+        for _ in range(50):
+            did = super().ours(program, way)
+            if did.warm:
+                return did
+            time.sleep(0.2)
+        raise AssertionError("there is never one that waits")
+
+
+def _add(case, path):
     name = os.path.basename(path)[:-3]
-    setattr(Fidelity, "test_" + name, lambda self: self.compare(Program(path)))
+    setattr(case, "test_" + name, lambda self: self.compare(Program(path)))
 
 
-for _path in sorted(glob.glob(os.path.join(HERE, "programs", "*.py"))):
-    _add(_path)
+for _i, _path in enumerate(sorted(glob.glob(os.path.join(HERE, "programs", "*.py")))):
+    _add(Fidelity, _path)
+    if _i % 4 == 0:
+        _add(Warm, _path)
 
 
 class Sessions(SessionCase):
@@ -266,4 +305,4 @@ class List(SessionCase):
 if __name__ == "__main__":
     if not SETUP:
         sys.exit("test_fidelity.py: needs an engine: DSB_TEST_SETUP and the others, or sh tests/fidelity/run.sh")
-    cli_harness.main([Fidelity, Sessions, List])
+    cli_harness.main([Fidelity, Sessions, List, Warm])
