@@ -14,6 +14,7 @@
 #define USES_SPAN_MS 300000   /* for so long */
 #define MAKE_MS 1000          /* what making one takes, before that is known; at least so much is counted on */
 #define FILL_MS 50            /* a short run goes first */
+#define ROUND_MS 10000        /* kinds that were asked for in the same time do not take each other's places */
 #define TICK_MS 5000
 #define AGE_MS 1800000        /* it is replaced then; pid 1 would end it after an hour */
 #define AGAIN_MS 1000         /* after a failure, twice as long after each further one */
@@ -40,6 +41,7 @@ struct kind {
     GQueue warms;          /* struct warm, those that are ready first, the oldest of them at the head */
     gint64 uses[USES_MAX]; /* monotonic times, a ring */
     guint n_uses;          /* all in all */
+    guint share;           /* of the pool: so many are to wait */
     gint64 make_us;        /* what making one takes, smoothed */
     guint failures;        /* in a row */
     gint64 not_before;     /* monotonic */
@@ -280,14 +282,35 @@ static gboolean has_room(guint64 bytes)
     return machine_memory(&all, &available) && available >= bytes && available - bytes >= all / MEMORY_RESERVE;
 }
 
-/* Those that are asked for most come first; of two that are asked for as much, the one that has some. */
+/* Those that were asked for last come first; of two that were asked for lately, the one that has some. */
 static gint by_use(gconstpointer a, gconstpointer b, gpointer data)
 {
     const struct kind *left = a, *right = b;
-    gint more = (gint) target(right) - (gint) target(left);
+    const gint64 *at = data;
+    gint64 left_age = (*at - last_use(left)) / (ROUND_MS * 1000), right_age = (*at - last_use(right)) / (ROUND_MS * 1000);
     gint has = (gint) MIN(right->warms.length, 1) - (gint) MIN(left->warms.length, 1);
-    (void) data;
-    return more != 0 ? more : has != 0 ? has : last_use(left) < last_use(right) ? 1 : -1;
+    if (left_age != right_age)
+        return left_age < right_age ? -1 : 1;
+    return has != 0 ? has : last_use(left) < last_use(right) ? 1 : -1;
+}
+
+/* One for each first, then what they want. */
+static void allot(struct warm_pool *pool)
+{
+    gint64 at = now();
+    guint left = pool->size;
+    g_queue_sort(&pool->kinds, by_use, &at);
+    for (GList *item = pool->kinds.head; item != NULL; item = item->next) {
+        struct kind *kind = item->data;
+        kind->share = MIN(1, left);
+        left -= kind->share;
+    }
+    for (GList *item = pool->kinds.head; item != NULL && left > 0; item = item->next) {
+        struct kind *kind = item->data;
+        guint more = MIN(target(kind) - kind->share, left);
+        kind->share += more;
+        left -= more;
+    }
 }
 
 /* The oldest that waits; one that starts is let be. */
@@ -302,17 +325,16 @@ static gboolean end_one(struct kind *kind)
 
 static void fill(struct warm_pool *pool)
 {
-    guint left = pool->size, starting = total(pool, FALSE);
-    g_queue_sort(&pool->kinds, by_use, NULL);
+    guint starting = total(pool, FALSE);
+    allot(pool);
+    for (GList *item = pool->kinds.head; item != NULL; item = item->next)
+        for (struct kind *kind = item->data; kind->warms.length > kind->share && end_one(kind);)
+            ;
     for (GList *item = pool->kinds.head; item != NULL; item = item->next) {
         struct kind *kind = item->data;
-        guint wanted = MIN(target(kind), left);
-        left -= wanted;
-        while (kind->warms.length > wanted && end_one(kind))
-            ;
         gint64 wait_us = kind->not_before - now();
         guint64 memory = settings_number(kind->settings, "memory");
-        while (kind->warms.length < wanted && starting < pool->starting_max && wait_us <= 0 && has_room(memory)) {
+        while (kind->warms.length < kind->share && starting < pool->starting_max && wait_us <= 0 && has_room(memory)) {
             make(kind);
             starting++;
             wait_us = kind->not_before - now();
@@ -463,7 +485,7 @@ static struct json_object *kind_json(const struct kind *kind)
     json_add(object, "image", text_or(kind->settings->image, DSB_DEFAULT_IMAGE));
     add_json(object, "made_of", kind->image);
     add_json(object, "backend", kind->backend);
-    json_add_int(object, "wanted", target(kind));
+    json_add_int(object, "wanted", kind->share);
     json_add_int(object, "waiting", count(kind, TRUE));
     json_add_int(object, "starting", count(kind, FALSE));
     json_add_int(object, "claimed", (gint64) kind->claimed);

@@ -252,6 +252,7 @@ def mutants(work):
         Mutant("output_overflow", None, "LM-12", keys=["output_overflow"], policy=("LM-12", "output_overflow", "truncate")),
         Mutant("disk", None, "LM-13", keys=["disk"], policy=("LM-13", "disk", "1GiB")),
         Mutant("disk_inodes", None, "LM-14", keys=["disk_inodes"], policy=("LM-14", "disk_inodes", "100000")),
+        Mutant("preload", None, "", keys=["preload"]),
         Mutant("start_timeout", None, "", keys=["start_timeout"]),
         Mutant("idle_timeout", None, "", keys=["idle_timeout"]),
     ]

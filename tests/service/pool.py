@@ -301,6 +301,19 @@ class Many(PoolCase):
         self.assertEqual(self.state()["claimed"], 1)
 
 
+class Shares(PoolCase):
+    size = 3
+
+    def test_one_kind_leaves_room_for_another(self):
+        in_threads([self.run_once] * 6)
+        self.await_ready(3)
+        self.assertEqual([row["wanted"] for row in self.state()["kinds"]], [3])
+        self.execute("cold")
+        wait_for(lambda: sorted(row["waiting"] for row in self.state()["kinds"]) == [1, 2])
+        self.assertTrue(self.execute("mine")["warm"])
+        self.assertTrue(self.run_once()["warm"])
+
+
 class Idle(PoolCase):
     idle = "2s"
 
@@ -320,4 +333,4 @@ class Off(unittest.TestCase):
             self.assertIn(b"from 0 to 100", process.communicate(timeout=HARD_LIMIT)[1])
 
 
-CASES = (Pool, Many, Idle, Off)
+CASES = (Pool, Many, Shares, Idle, Off)
