@@ -192,6 +192,7 @@ class Operands(Case):
         "backend": ([], ["nonsense"]), "backend ls": (None, ["x"]), "backend show": ([], ["podman", "x"]),
         "policy": ([], ["nonsense"]), "policy show": (None, ["x"]), "policy check": ([], ["a.json", "b.json"]),
         "image": ([], ["nonsense"]), "image build": (None, ["x"]), "serve": (None, ["x"]),
+        "pool": ([], ["nonsense"]), "pool ls": (None, ["x"]),
     }
 
     def assert_invalid(self, *args):
