@@ -56,6 +56,7 @@ struct warm_pool {
     guint64 idle_us;
     GQueue kinds;
     struct event_source fill, tick;
+    gint64 fill_at; /* monotonic, while `fill` is set */
     gboolean stopped;
     guint64 made, failed, ended, claimed, missed;
 };
@@ -345,14 +346,18 @@ static void fill(struct warm_pool *pool)
 static gboolean on_fill(gpointer data)
 {
     struct warm_pool *pool = data;
+    event_source_clear(&pool->fill); /* what fails now is tried again */
     fill(pool);
     return G_SOURCE_REMOVE;
 }
 
 static void fill_soon(struct warm_pool *pool, guint ms)
 {
-    if (!pool->stopped && (ms == 0 || !event_source_is_set(&pool->fill)))
-        event_source_timeout(&pool->fill, ms, on_fill, pool);
+    gint64 at = now() + ms * INT64_C(1000);
+    if (pool->stopped || (event_source_is_set(&pool->fill) && pool->fill_at <= at))
+        return;
+    pool->fill_at = at;
+    event_source_timeout(&pool->fill, ms, on_fill, pool);
 }
 
 static void kind_free(struct kind *kind)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 import unittest
 
 import harness
@@ -258,6 +259,15 @@ class Pool(PoolCase):
             file.write("sha256:0003")
         self.await_ready()
         self.assertIsNone(self.state()["kinds"][0]["problem"])
+
+    def test_one_that_fails_holds_up_no_other(self):
+        body = {"code": "{}", **self.where, "host": "unix:/nowhere"}
+        self.assertEqual(self.api.post("/v1/run", body)["status"], "error")
+        wait_for(lambda: self.state()["failed"] >= 5)  # the next try is in sixteen seconds
+        self.run_once()
+        began = time.monotonic()
+        wait_for(lambda: self.state()["waiting"] == 1)
+        self.assertLess(time.monotonic() - began, 10)
 
     def test_the_program(self):
         process = self.service.popen(PROGRAM, "pool", "ls", "--json")
