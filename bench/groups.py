@@ -62,6 +62,29 @@ def fresh(settings):
     return rows
 
 
+def pool(settings):
+    """Runs that find a sandbox waiting, with the modules imported; beside new ones. No sandbox is being made meanwhile."""
+    rows = []
+    for work, preload in (("print(1)", ""), ("pandas", "numpy,pandas")):
+        makers = fresh_ways(settings, all_of_them=False)
+        makers += [lambda backend=backend, preload=preload: ways.Pooled(settings, backend, preload) for backend in settings.backends]
+        with ways.opened(makers) as found:
+            pooled = [way for way in found if isinstance(way, ways.Pooled)]
+
+            def quiet(call, pooled=pooled):
+                for way in pooled:
+                    way.await_ready()
+                return measure.timed(call)[0]
+
+            calls = {way.name: right(way, *FRESH[work]) for way in found}
+            times = measure.alternate({name: lambda call=call: quiet(call) for name, call in calls.items()}, settings.runs)
+            for way in pooled:
+                if (state := way.state())["missed"] != 1 or state["claimed"] != settings.runs:  # the first one does not count
+                    raise ways.Wrong(f"{way.name}: {state}")
+        rows += rows_of(work, times, base_of(settings))
+    return rows
+
+
 def session_ways(settings, tag):
     found = [lambda: ways.Jupyter(settings)]
     for backend in settings.backends:
@@ -279,4 +302,4 @@ def limits(settings):
     return rows
 
 
-ALL = {group.__name__: group for group in (fresh, session, checkpoints, output, memory, load, tti, sessions, limits)}
+ALL = {group.__name__: group for group in (fresh, pool, session, checkpoints, output, memory, load, tti, sessions, limits)}

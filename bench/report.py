@@ -9,8 +9,8 @@ COLUMNS = (("median", "median ms", "{:.2f}"), ("p95", "p95", "{:.1f}"), ("p99", 
            ("last_tenth", "last tenth ms", "{:.1f}"), ("processes_left", "processes left", "{}"))
 OURS = ("dsandbox", "HTTP", "program", "C interface", "session ")
 TITLES = {
-    "fresh": "A fresh sandbox for each run", "session": "Executions in a live session", "checkpoints": "Rollback points",
-    "output": "A lot of output", "memory": "Memory at rest", "load": "Many runs", "tti": "Time to interactive", "sessions": "Many sessions",
+    "fresh": "A fresh sandbox for each run", "pool": "Sandboxes that wait ready", "session": "Executions in a live session",
+    "checkpoints": "Rollback points", "output": "A lot of output", "memory": "Memory at rest", "load": "Many runs", "tti": "Time to interactive", "sessions": "Many sessions",
     "limits": "Limits"}
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 LIMIT = 300  # seconds, of one call
@@ -267,13 +268,39 @@ class Capi(Way):
         self.process.wait(LIMIT)
 
 
+class Pooled(Ours):
+    """The program, whose service is one of its own that keeps two sandboxes ready."""
+
+    def __init__(self, settings, backend, preload):
+        super().__init__(settings, backend, more=("--preload", preload) if preload else ())
+        self.name += ", pool"
+        self.program = settings.program
+        with contextlib.ExitStack() as stack:
+            run = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsb-pool."))
+            self.env = {**settings.env, "XDG_RUNTIME_DIR": run, "XDG_STATE_HOME": run}
+            stack.enter_context(service(settings, self.env, ("--pool", "2")))
+            self.close = stack.pop_all().close
+
+    def state(self):
+        return json.loads(output_of([self.program, "pool", "ls", "--json"], self.env))
+
+    def await_ready(self):
+        """As many wait as are to; none is being made, which would take processor time from what is measured."""
+        until = time.monotonic() + LIMIT
+        while (state := self.state())["starting"] > 0 or any(kind["waiting"] < kind["wanted"] for kind in state["kinds"]):
+            if time.monotonic() > until or any(kind["problem"] for kind in state["kinds"]):
+                raise Wrong(f"{self.name}: {state}")
+            time.sleep(0.05)
+
+
 @contextlib.contextmanager
-def service(settings):
+def service(settings, env=None, more=()):
     """The service, as long as it is needed; ended with all its sessions."""
-    process = subprocess.Popen([settings.program, "serve", "--stay", "--max-running", "200", "--max-sessions", "200"], env=settings.env,
+    env = env or settings.env
+    process = subprocess.Popen([settings.program, "serve", "--stay", "--max-running", "200", "--max-sessions", "200", *more], env=env,
                                stdin=subprocess.DEVNULL)
     try:
-        while not os.path.exists(settings.socket):
+        while not os.path.exists(os.path.join(env["XDG_RUNTIME_DIR"], "dsandbox/api.sock")):
             if process.poll() is not None:
                 raise Wrong("the service does not start")
             time.sleep(0.05)
