@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHUNK (64 * KIB)
 #define REPORT_HEADER 16 /* its length, and the milliseconds of drawing_ms() */
 #define REPORT_KEEP ((off_t) (64 * KIB))
+#define RING_LEAST ((off_t) (2 * MIB)) /* where the whole is smaller there is no ring; link.py has the same number */
 
 void sample_pids(void)
 {
@@ -90,10 +90,11 @@ void check_grace(int64_t now)
 int open_report(void)
 {
     struct rlimit fsize;
-    off_t size = g.report_max;
+    off_t size = g.report_max + (off_t) RING_SIZE;
 
     if (getrlimit(RLIMIT_FSIZE, &fsize) == 0 && fsize.rlim_cur < (rlim_t) size)
         size = (off_t) fsize.rlim_cur;
+    size &= ~(off_t) 4095;
     int fd = memfd_create("report", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -1;
@@ -101,6 +102,10 @@ int open_report(void)
         close(fd);
         return -1;
     }
+    bool both = size >= RING_LEAST;
+    g.report_max = both ? size - (off_t) RING_SIZE : size;
+    if (both)
+        ring_open(fd, g.report_max);
     return fd_high(fd);
 }
 
@@ -150,6 +155,7 @@ void begin_usage(void)
     begin_cpu();
     g.started = now_ms();
     g.deadline = g.started + g.timeout_ms;
+    ring_begin();
     g.pids_peak = 0;
     g.pids_before = cgroup_pids_peak(&g.cg);
 }
@@ -205,30 +211,6 @@ void start_execution(void)
     relay_stdin();
     if (g.cancel_early)
         stop_execution(REASON_CANCELLED);
-}
-
-bool relay_stream(struct stream *s)
-{
-    unsigned char chunk[CHUNK];
-    ssize_t n = s->fd < 0 ? -1 : read(s->fd, chunk, sizeof chunk);
-
-    if (n < 0)
-        return s->fd >= 0 && errno == EINTR;
-    if (n == 0) {
-        fd_close(&s->fd);
-        return false;
-    }
-    int64_t room = g.output_limit - s->bytes;
-    s->bytes += n;
-    if (n > room) {
-        s->truncated = true;
-        n = room > 0 ? (ssize_t) room : 0;
-        if (g.output_kill)
-            stop_execution(REASON_OUTPUT);
-    }
-    if (n > 0)
-        send_frame(s->type, g.id, chunk, (size_t) n);
-    return true;
 }
 
 void give_back_report(void)

@@ -34,15 +34,25 @@ void flush_out(void)
     }
 }
 
-void send_frame(enum frame_type type, uint32_t id, const void *data, size_t n)
+unsigned char *frame_room(size_t n) { return buf_reserve(&g.out_queue, FRAME_HEADER + n) + FRAME_HEADER; }
+
+void frame_written(enum frame_type type, uint32_t id, size_t n)
 {
-    unsigned char header[FRAME_HEADER];
+    unsigned char *header = buf_reserve(&g.out_queue, FRAME_HEADER + n);
 
     put_number(header, n, 4);
     header[4] = (unsigned char) type;
     put_number(header + 5, id, 4);
-    buf_add(&g.out_queue, header, sizeof header);
-    buf_add(&g.out_queue, data, n);
+    buf_added(&g.out_queue, FRAME_HEADER + n);
+}
+
+void send_frame(enum frame_type type, uint32_t id, const void *data, size_t n)
+{
+    unsigned char *payload = frame_room(n);
+
+    if (n > 0)
+        memcpy(payload, data, n);
+    frame_written(type, id, n);
 }
 
 _Noreturn void fail(const char *what, const char *detail)

@@ -178,5 +178,6 @@ bool kill_others(pid_t keep);
 void kill_everything(void);
 
 int64_t now_ms(void);
+int64_t now_us(void); /**< the same clock in microseconds */
 
 #endif

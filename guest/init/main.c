@@ -14,10 +14,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CONFIG_WAIT_MS 30000
 #define SAMPLE_MS 50
+#define SAMPLE_LEAST_MS 5 /* however often something wakes us */
 #define LOG_MAX (4 * KIB)
 #define SIGNALS_AT_ONCE 16
 #define REAPED_AT_ONCE 1000
@@ -135,7 +137,10 @@ static void on_deadlines(int64_t now)
     if (g.session.on)
         session_on_deadlines(now);
     if (g.phase == RUNNING) {
-        sample_pids();
+        if (now >= g.sampled + SAMPLE_LEAST_MS) {
+            g.sampled = now;
+            sample_pids();
+        }
         tell_drawing(now);
         if (now >= g.life_deadline || (now >= g.deadline && now >= g.deadline + drawing_ms()))
             stop_execution(REASON_TIMEOUT);
@@ -168,11 +173,33 @@ static int next_wait(int64_t now)
     return until <= now ? 0 : until - now > 3600000 ? 3600000 : (int) (until - now);
 }
 
+/* The same, and no longer than a stream of the code rests. */
+static struct timespec wait_time(bool hold)
+{
+    int64_t now = now_us(), us = next_wait(now / 1000) * INT64_C(1000);
+    const struct stream *const streams[] = {&g.stdout_, &g.stderr_};
+
+    for (size_t i = 0; !hold && i < sizeof streams / sizeof *streams; i++)
+        if (streams[i]->rest_until > 0 && streams[i]->rest_until - now < us)
+            us = streams[i]->rest_until > now ? streams[i]->rest_until - now : 0;
+    return (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+}
+
+/* What is on stdout now may be older than what is on stderr, so that is read first. */
+static void relay_output(bool ready)
+{
+    if (!ready && !output_due(now_us()))
+        return;
+    relay_stream(&g.stdout_);
+    relay_stream(&g.stderr_);
+}
+
 static void loop_once(void)
 {
     enum { IN, OUT, SIGNALS, CONTROL, LOG, STDIN, STDOUT, STDERR, LISTENER, STREAMS, COMING, COUNT };
     bool hold = buf_len(&g.out_queue) > OUT_QUEUE_HIGH;
     bool stuck = buf_len(&g.in_data) > STDIN_QUEUE_HIGH;
+    int64_t now = now_us();
     struct pollfd p[COUNT + BACKGROUND_MAX] = {
         [IN] = {g.in, stuck ? 0 : POLLIN, 0},
         [OUT] = {buf_len(&g.out_queue) > 0 ? g.out : -1, POLLOUT, 0},
@@ -180,15 +207,16 @@ static void loop_once(void)
         [CONTROL] = {g.kernel.control, POLLIN, 0},
         [LOG] = {g.kernel.log, POLLIN, 0},
         [STDIN] = {buf_len(&g.in_data) > 0 ? g.stdin_fd : -1, POLLOUT, 0},
-        [STDOUT] = {hold ? -1 : g.stdout_.fd, POLLIN, 0},
-        [STDERR] = {hold ? -1 : g.stderr_.fd, POLLIN, 0},
+        [STDOUT] = {hold || output_rests(&g.stdout_, now) ? -1 : g.stdout_.fd, POLLIN, 0},
+        [STDERR] = {hold || output_rests(&g.stderr_, now) ? -1 : g.stderr_.fd, POLLIN, 0},
         [LISTENER] = {g.session.listener, POLLIN, 0},
         [STREAMS] = {g.session.streams, POLLIN, 0},
         [COMING] = {g.session.coming.fd, POLLIN, 0},
     };
 
     int backgrounds = background_poll(p + COUNT);
-    if (poll(p, (nfds_t) (COUNT + backgrounds), next_wait(now_ms())) < 0)
+    struct timespec wait = wait_time(hold);
+    if (ppoll(p, (nfds_t) (COUNT + backgrounds), &wait, NULL) < 0)
         return;
     background_read();
     if (p[OUT].revents)
@@ -203,10 +231,8 @@ static void loop_once(void)
         read_control();
     if (p[STDIN].revents)
         relay_stdin();
-    if (p[STDOUT].revents)
-        relay_stream(&g.stdout_);
-    if (p[STDERR].revents)
-        relay_stream(&g.stderr_);
+    if (!hold)
+        relay_output(p[STDOUT].revents || p[STDERR].revents);
     if (p[LISTENER].revents)
         session_accept();
     if (p[STREAMS].revents)

@@ -161,6 +161,7 @@ static void run_pending(void)
         return;
     g.stdout_.bytes = g.stderr_.bytes = 0;
     g.stdout_.truncated = g.stderr_.truncated = false;
+    g.stdout_.rest_until = g.stderr_.rest_until = 0;
     if (g.cancel_early)
         stop_execution(REASON_CANCELLED);
     g.cancel_early = false;

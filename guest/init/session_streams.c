@@ -91,12 +91,12 @@ void streams_drain(struct stream *s)
 {
     int n = 0;
 
-    if (s->fd < 0 || ioctl(s->fd, FIONREAD, &n) < 0)
-        return;
-    while (n > 0) {
-        int64_t before = s->bytes;
+    if (s->fd >= 0 && ioctl(s->fd, FIONREAD, &n) < 0)
+        n = 0;
+    do { /* once at least: there may be something that was printed into memory */
+        int64_t before = s->piped;
         if (!relay_stream(s))
             return;
-        n -= (int) (s->bytes - before);
-    }
+        n -= (int) (s->piped - before);
+    } while (n > 0);
 }

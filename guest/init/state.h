@@ -26,8 +26,10 @@ enum reason { REASON_NONE, REASON_TIMEOUT, REASON_CANCELLED, REASON_OUTPUT };
 struct stream {
     int fd;
     enum frame_type type;
-    int64_t bytes;
+    int64_t bytes, piped; /* all of them, and those that came through the pipe */
     bool truncated;
+    int quick, idle;             /* reads in a row that came soon after each other; that found nothing */
+    int64_t read_us, rest_until; /* microseconds; rest_until 0: it is waited for */
 };
 
 enum outcome_kind { KEPT, ROLLED_BACK, LOST };
@@ -110,7 +112,7 @@ struct state {
     int stdin_fd, report_fd;
     int64_t report_max; /* bytes of the report, with its header */
     struct stream stdout_, stderr_;
-    int64_t timeout_ms, grace_ms, output_limit, started, kill_at;
+    int64_t timeout_ms, grace_ms, output_limit, started, kill_at, sampled;
     bool output_kill;
     enum reason reason;
     int main_status;
@@ -124,6 +126,10 @@ extern struct state g;
 
 _Noreturn void leave(int status);
 void send_frame(enum frame_type type, uint32_t id, const void *data, size_t n);
+/** Room for a frame's payload of up to `n` bytes, for frame_written(); nothing else may be sent in between. */
+unsigned char *frame_room(size_t n);
+/** The first `n` bytes there are a frame. */
+void frame_written(enum frame_type type, uint32_t id, size_t n);
 void flush_out(void);
 /** Reads what the host has sent and acts on it. */
 void read_host(void);
@@ -163,12 +169,33 @@ void kill_execution(enum reason reason);
 void code_started(void);
 /** After an interrupt: ends a blocking call that began just then; SIGKILL when the time is over. */
 void check_grace(int64_t now);
-/** One read and one frame; false when there is nothing left for now. */
-bool relay_stream(struct stream *s);
 void relay_stdin(void);
 void sample_pids(void);
 /** The main process is dead and reaped: its end is the end of the execution, whoever still holds a pipe. */
 void finish_execution(void);
+
+/* --- output.c --- */
+
+/** One read and one frame; false when there is nothing left for now. */
+bool relay_stream(struct stream *s);
+/** Nobody has to look at the stream before its rest_until, `now` and that in microseconds. */
+bool output_rests(const struct stream *s, int64_t now);
+/** There is something to read that nobody is told of: the end of a rest, or what the interpreter has printed into memory. */
+bool output_due(int64_t now);
+
+/* --- ring.c --- */
+
+#define RING_SIZE (516 * KIB)
+/** The last RING_SIZE bytes of the report's memory, which cannot shrink, begin there. */
+void ring_open(int fd, off_t at);
+/** An execution starts: what is in there is of no interest. */
+void ring_begin(void);
+/** The interpreter prints there. */
+bool ring_used(void);
+void ring_ready(bool is);
+/** What has come since; false: nothing. It can change while it is read. */
+bool ring_take(const unsigned char **text, size_t *n);
+bool ring_has_more(void);
 
 /* --- program_file.c --- */
 

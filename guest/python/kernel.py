@@ -24,6 +24,7 @@ sys.path = TRUSTED_PATH[:]  # which the code changes
 STREAM_FDS = (5, 6, 7)  # one-shot: the pipes of the code
 TEXT_MAX = 64 * 1024
 DISPLAYS_MAX = 1000
+AT_START = frozenset(sys.modules)
 ONLY_AST = 0x400
 COROUTINE = 0x80
 
@@ -94,6 +95,10 @@ class Execution:
 
     def text(self):
         return read_text(self.source)
+
+    def texts(self):
+        """Of all code that can run here, None: not known."""
+        return [self.text()]
 
     def output(self):
         """What it shows."""
@@ -303,6 +308,7 @@ def run_once(control):
     fork_by_default(execution)
     execution.report = report
     begin(execution)
+    expect_lines(sys.stdout, execution)
     before = set(sys.modules)
     control.send(b"S")
     control.close()

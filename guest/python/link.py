@@ -9,6 +9,7 @@ import mmap
 import struct
 
 CONTROL_FD, REPORT_FD = 3, 4  # what dsb-init lets us inherit
+RING_SIZE, RING_LEAST = 516 * 1024, 2 << 20  # as guest/init has them
 encode_string = _json.encode_basestring_ascii
 
 
@@ -83,14 +84,18 @@ class Control:
 
 
 class Report:
-    """Memory shared with dsb-init, u64 length, u64 milliseconds of drawing, and JSON: no descriptor is left for user code to see."""
+    """Memory shared with dsb-init, u64 length, u64 milliseconds of drawing, and JSON: no descriptor is left for user code to see.
+
+    Its end, from `ring` on, is for printing.py; 0 where it is too small for that.
+    """
 
     def __init__(self, fd):
         size = os.fstat(fd).st_size
         probe = os.dup(fd)
         os.close(probe)
         self.memory = mmap.mmap(fd, size)
-        self.room = size - 16
+        self.ring = size - RING_SIZE if size >= RING_LEAST else 0
+        self.room = (self.ring or size) - 16
         try:
             # The module keeps a copy of the descriptor, at the lowest free number.
             if os.path.sameopenfile(fd, probe):

@@ -7,6 +7,7 @@ whose frame rests meanwhile.  An exception must not leave the code then, so all 
 hands the exception over, again without a frame.
 """
 import _functools
+from itertools import chain, repeat, starmap
 
 set_trace, set_profile, partial = sys.settrace, sys.setprofile, _functools.partial
 MARK = "what the code is given to call"
@@ -236,6 +237,35 @@ def new_stream(fd, errors):
     stream = io_module.TextIOWrapper(buffer, "utf-8", errors, "\n", line_buffering=fd > 0)
     stream.mode = "w" if fd else "r"
     return stream
+
+
+LINES = 1000
+COUNTED = []  # the stream whose lines are counted
+
+
+def expect_lines(stream, execution):
+    """After many lines they no longer cost a write each (printing.py).  Until then C alone counts them: flushes."""
+    forget_lines()
+    buffer, flush = stream.buffer, stream.buffer.flush
+    begin = partial(many_lines, buffer, execution)
+    COUNTED[:] = [buffer]
+    buffer.flush = chain(starmap(flush, repeat((), LINES)), starmap(begin, [()]), starmap(flush, repeat(()))).__next__
+
+
+def many_lines(buffer, execution):
+    buffer.__dict__.pop("flush", None)
+    buffer.flush()
+    if current() is execution:
+        part("printing.py")["engage"](buffer, execution)
+
+
+def forget_lines():
+    """The execution is over: what threads print from now on is not its output."""
+    if "printing.py" in PARTS:
+        PARTS["printing.py"]["disengage"]()
+    for buffer in COUNTED:
+        buffer.__dict__.pop("flush", None)
+    COUNTED.clear()
 
 
 def is_closed(stream):

@@ -150,6 +150,7 @@ class SessionExecution(Execution):
     in_session = True
     flags = 0x2000  # await outside a function
     sources = Sources()
+    foreign = False  # there may be code that is not in the sources
 
     def __init__(self, command, namespace, number):
         super().__init__(command, namespace)
@@ -158,6 +159,10 @@ class SessionExecution(Execution):
         else:
             self.filename = "<execution %d>" % number
         self.sources.add(self.filename, self.text())
+
+    def texts(self):
+        texts = self.sources.texts
+        return None if self.foreign or len(texts) >= SOURCES_MAX or self.sources.room < 0 else list(texts.values())
 
     def _format(self, error, tb):
         self.sources.tell_all()
@@ -396,6 +401,7 @@ class Session:
         self.pools = set(self.finalizers())
         self.prepare(execution)
         begin(execution)
+        expect_lines(self.stdout, execution)
         set_signal(_signal.SIGINT, on_interrupt)
         self.mask -= {_signal.SIGINT}
         self.link.send(b"S", 0, 0, number, nonce)
@@ -416,6 +422,7 @@ class Session:
             self.failed(execution)
             data = self.shielded(lambda: self.words(execution, plain_only=True))
         take_back()
+        forget_lines()
         self.away()
         if self.report and data:
             self.report.write(data)
@@ -483,6 +490,7 @@ class Session:
 
     def query(self, number, nonce, command):
         self.link.send(b"S", 0, 0, number, nonce)
+        SessionExecution.foreign = SessionExecution.foreign or command.name == "restore"
         answer = self.shielded(lambda: self.answer(command))
         if getpid() != self.pid:
             exit_now(0)
