@@ -57,11 +57,11 @@ static int exit_of(enum dsb_status status, struct json_object *result)
     return dsb_exit_of(status, json_member(result, "failure") != NULL, exit_code, (int) json_int(result, "signal"));
 }
 
-/* Bytes that the code wrote and the result does not have. */
+/* Bytes that the code wrote, and neither the result nor a file of the session has. */
 static guint64 beyond(struct json_object *result, const char *stream)
 {
     g_autofree char *exact = g_strconcat(stream, "_base64", NULL), *bytes = g_strconcat(stream, "_bytes", NULL);
-    g_autofree char *truncated = g_strconcat(stream, "_truncated", NULL);
+    g_autofree char *truncated = g_strconcat(stream, "_truncated", NULL), *file = g_strconcat(stream, "_file", NULL);
     struct json_object *text = json_member(result, stream);
     const char *base64 = json_string(result, exact);
     guint64 kept = json_object_is_type(text, json_type_string) ? (guint64) json_object_get_string_len(text) : 0;
@@ -70,7 +70,8 @@ static guint64 beyond(struct json_object *result, const char *stream)
         gsize letters = strcspn(base64, "=");
         kept = letters / 4 * 3 + (letters % 4 > 0 ? letters % 4 - 1 : 0);
     }
-    return json_object_get_boolean(json_member(result, truncated)) && total > kept ? total - kept : 0;
+    gboolean cut = json_object_get_boolean(json_member(result, truncated)) && json_string(result, file) == NULL;
+    return cut && total > kept ? total - kept : 0;
 }
 
 struct outcome outcome_of(struct json_object *result, const char *timeout)
@@ -90,6 +91,8 @@ struct outcome outcome_of(struct json_object *result, const char *timeout)
         .omitted = json_member(result, "results_omitted"),
         .leftover = json_string(result, "leftover"),
         .left_out = beyond(result, "stdout") + beyond(result, "stderr"),
+        .workdir = json_string(result, "workdir"),
+        .kept = {json_string(result, "stdout_file"), json_string(result, "stderr_file")},
         .to = json_int(state, "to"),
     };
     outcome.exit_status = exit_of(outcome.status, result);
@@ -153,6 +156,15 @@ static void explain_omitted(struct json_object *omitted)
     }
 }
 
+static void explain_kept(const char *stream, const char *workdir, const char *file)
+{
+    if (file == NULL)
+        return;
+    g_autofree char *path = workdir != NULL ? g_build_filename(workdir, file, NULL) : g_strdup(file);
+    g_autofree char *clean = clean_text(path, strlen(path), "");
+    g_printerr("dsandbox: more on standard %s than --output-limit; all of it is in %s\n", stream, clean);
+}
+
 void outcome_explain(const struct outcome *outcome, gboolean verbose)
 {
     enum dsb_status status = outcome->status;
@@ -184,6 +196,8 @@ void outcome_explain(const struct outcome *outcome, gboolean verbose)
     explain_state(outcome, verbose);
     explain_background(outcome->background, "stdout");
     explain_background(outcome->background, "stderr");
+    explain_kept("output", outcome->workdir, outcome->kept[0]);
+    explain_kept("error", outcome->workdir, outcome->kept[1]);
     g_autofree char *leftover = outcome->leftover != NULL ? clean_text(outcome->leftover, strlen(outcome->leftover), "") : NULL;
     if (leftover != NULL)
         g_printerr("dsandbox: %s\n", leftover);

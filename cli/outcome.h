@@ -17,6 +17,7 @@ struct outcome {
     const char *state, *reason;   /**< kept, rolled_back, lost; NULL: no session */
     const char *point;            /**< can a crash be rolled back to here? */
     struct json_object *restored; /**< after a loss: what came back of saved variables; NULL: nothing was saved */
+    const char *workdir, *kept[2]; /**< where the session's files are, and which of them have stdout and stderr; NULL: none */
     const char *leftover;         /**< what could not be removed; NULL: nothing that is known of */
     struct json_object *background; /**< what earlier executions wrote since the last result; NULL: nothing */
     struct json_object *omitted;    /**< results that are missing, and why; NULL: not known here */

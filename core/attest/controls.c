@@ -111,7 +111,7 @@ static char *time_asked(const struct dsb_resolved *resolved)
 static char *output_asked(const struct dsb_resolved *resolved)
 {
     g_autofree char *bytes = dsb_render_bytes(resolved->output_limit);
-    return g_strdup_printf("%s, then %s", bytes, resolved->output_kill ? "kill" : "truncate");
+    return g_strdup_printf("%s, then %s", bytes, resolved->output_kill ? "kill" : resolved->output_keep ? "keep" : "truncate");
 }
 
 static const char *network_word(enum dsb_network network) { return network == DSB_NETWORK_NONE ? "none" : "full"; }

@@ -26,7 +26,7 @@
 #define OPTION .option = TRUE
 
 static const char *const network_choices[] = {"none", "full", NULL};
-static const char *const overflow_choices[] = {"kill", "truncate", NULL};
+static const char *const overflow_choices[] = {"kill", "truncate", "keep", NULL};
 static const char *const only_ro[] = {"ro", NULL};
 static const char *const only_none[] = {"none", NULL};
 static const char *const only_true[] = {"true", NULL};
@@ -84,9 +84,10 @@ static const struct dsb_field fields[DSB_N_FIELDS] = {
     [DSB_FIELD_OUTPUT_LIMIT] = {"output_limit", DSB_CONTROL_OUTPUT, &dsb_type_size, "1MiB", KIB, 256 * MIB, NULL,
         "bytes kept of each of stdout and stderr per execution",
         RESOLVED(output_limit), OPTION},
-    [DSB_FIELD_OUTPUT_OVERFLOW] = {"output_overflow", DSB_CONTROL_OUTPUT, &dsb_type_choice, "truncate", 0, 1,
+    [DSB_FIELD_OUTPUT_OVERFLOW] = {"output_overflow", DSB_CONTROL_OUTPUT, &dsb_type_choice, "truncate", 0, 2,
         overflow_choices,
-        "beyond output_limit: drop and mark, or kill the execution"},
+        "beyond output_limit: drop and mark; kill the execution; or keep all of it in a file of the session directory",
+        OPTION},
     [DSB_FIELD_PIDS] = {"pids", DSB_CONTROL_PIDS, &dsb_type_count, "128", 8, 1048576, NULL,
         "processes and threads together",
         SPEC(pids), OBSERVED(pids), .rule = DSB_NUMBER_NOT_ZERO, .hello = DSB_HELLO_CGROUP, OPTION},

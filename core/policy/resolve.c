@@ -263,7 +263,9 @@ static void copy_limits(struct dsb_resolved *resolved, const dsb_policy *policy)
     spec->tmp_exec = number_of(policy, DSB_FIELD_TMP_EXEC) != 0;
     spec->small_tmp_bytes = SMALL_TMP_BYTES;
     spec->cpu_period_us = DSB_CPU_PERIOD_US;
-    resolved->output_kill = number_of(policy, DSB_FIELD_OUTPUT_OVERFLOW) == 0; /* the first choice is kill */
+    /* In the order of the choices: kill, truncate, keep. */
+    resolved->output_kill = number_of(policy, DSB_FIELD_OUTPUT_OVERFLOW) == 0;
+    resolved->output_keep = number_of(policy, DSB_FIELD_OUTPUT_OVERFLOW) == 2;
 }
 
 static void limit_times(struct dsb_resolved *resolved, gboolean one_shot, gboolean waits)

@@ -40,7 +40,7 @@ struct dsb_resolved {
     uint64_t timeout_ms, idle_ms, life_ms, start_timeout_ms, grace_ms;
     uint64_t output_limit;  /**< bytes per stream */
     uint64_t results_limit; /**< bytes of the report */
-    gboolean output_kill;
+    gboolean output_kill, output_keep; /**< what happens beyond the limit; neither: the rest is dropped */
     uint64_t disk_bytes, disk_inodes;
     char **preload; /**< names of modules; never NULL */
     struct dsb_resolved_store *store; /**< private */

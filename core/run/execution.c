@@ -116,8 +116,8 @@ static GByteArray *exec_command(const struct dsb_exec *exec, const struct dsb_re
     const struct dsb_resolved *limits = exec->limits;
     const guint64 numbers[DSB_COMMAND_NUMBERS] = {exec->timeout_ms, limits->grace_ms, limits->output_limit};
     GByteArray *command =
-        dsb_command_new(limits->output_kill ? DSB_EXEC_OUTPUT_KILL : 0, numbers, request->code, request->code_size,
-                        request->filename != NULL ? request->filename : "<sandbox>");
+        dsb_command_new((limits->output_kill ? DSB_EXEC_OUTPUT_KILL : 0) | (limits->output_keep ? DSB_EXEC_OUTPUT_KEEP : 0),
+                        numbers, request->code, request->code_size, request->filename != NULL ? request->filename : "<sandbox>");
     for (const char *const *arg = request->argv; arg != NULL && *arg != NULL; arg++)
         dsb_command_add_argument(command, *arg);
     if (!exec->session)
@@ -197,6 +197,8 @@ static gboolean take_frame(struct dsb_exec *exec, const struct dsb_frame *frame,
     case DSB_FRAME_STDERR:
         keep(exec, &result->err, 2, frame);
         return TRUE;
+    case DSB_FRAME_TAIL:
+        return dsb_pid1_tail(frame, exec->limits, result, error);
     case DSB_FRAME_REPORT:
         /* The user's process wrote it: a broken one is its own loss. */
         if (result->report == NULL)

@@ -9,6 +9,9 @@
 
 #define CONTROL_DEPTH 32
 #define REASON_MAX 1000
+#define TAIL_MAX (64u << 10)
+#define KEPT_PLACE "dsandbox-output/"
+#define KEPT_NAME_MAX 63
 #define BACKGROUND_MAX (1 << 20) /* two texts of 64 KiB, a character may be six in JSON */
 
 struct json_object *dsb_pid1_parse(const struct dsb_frame *frame)
@@ -42,6 +45,39 @@ static uint64_t count_or_unknown(struct json_object *object, const char *key)
 {
     int64_t n = number(object, key, -1);
     return n < 0 ? DSB_UNLIMITED : (uint64_t) n;
+}
+
+/* A name that pid 1 makes: of letters, digits, '-' and one '/', which no terminal and no shell acts on. */
+static gboolean is_kept_name(const char *name)
+{
+    return g_str_has_prefix(name, KEPT_PLACE) && strlen(name) <= KEPT_NAME_MAX && name[strlen(KEPT_PLACE)] != '.' &&
+           strspn(name + strlen(KEPT_PLACE), G_CSET_a_2_z G_CSET_DIGITS "-.") == strlen(name + strlen(KEPT_PLACE));
+}
+
+static gboolean take_kept(struct dsb_output *output, struct json_object *done, const char *stream, GError **error)
+{
+    g_autofree char *file = g_strconcat(stream, "_file", NULL), *bytes = g_strconcat(stream, "_file_bytes", NULL);
+    const char *name = json_string(done, file);
+    if (name == NULL)
+        return TRUE;
+    if (!is_kept_name(name))
+        return dsb_pid1_broken("a done frame with a bad name of a file", error);
+    g_free(output->file);
+    output->file = g_strdup(name);
+    output->file_bytes = (uint64_t) number(done, bytes, 0);
+    return TRUE;
+}
+
+gboolean dsb_pid1_tail(const struct dsb_frame *frame, const struct dsb_resolved *limits, struct dsb_result *result,
+                       GError **error)
+{
+    if (!limits->output_keep || frame->size < 2 || frame->size > 1 + TAIL_MAX || frame->payload[0] < 1 || frame->payload[0] > 2)
+        return dsb_pid1_broken("a bad end of a stream", error);
+    struct dsb_output *output = frame->payload[0] == 1 ? &result->out : &result->err;
+    if (output->tail != NULL)
+        return dsb_pid1_broken("a second end of a stream", error);
+    output->tail = g_byte_array_append(g_byte_array_new(), frame->payload + 1, (guint) frame->size - 1);
+    return TRUE;
 }
 
 static gboolean take_done(struct dsb_result *result, struct json_object *done, GError **error)
@@ -83,7 +119,7 @@ static gboolean take_done(struct dsb_result *result, struct json_object *done, G
     result->err.total = MAX(result->err.total, (uint64_t) number(done, "stderr_bytes", 0));
     result->out.truncated |= json_object_get_boolean(json_member(done, "stdout_truncated"));
     result->err.truncated |= json_object_get_boolean(json_member(done, "stderr_truncated"));
-    return TRUE;
+    return take_kept(&result->out, done, "stdout", error) && take_kept(&result->err, done, "stderr", error);
 }
 
 /* Text of pid 1's own, cut to a sane size; NULL when it is not there. */

@@ -17,6 +17,9 @@ gboolean dsb_pid1_done(const struct dsb_frame *frame, gboolean session, struct d
 gboolean dsb_pid1_background(const struct dsb_frame *frame, struct dsb_result *result, GError **error);
 /** The answer to a control operation as an object (caller puts), or the operation's own error as FAILED. */
 struct json_object *dsb_pid1_control(const struct dsb_frame *frame, GError **error);
+/** The end of a stream that goes into a file, which belongs there only once and where the policy wants it. */
+gboolean dsb_pid1_tail(const struct dsb_frame *frame, const struct dsb_resolved *limits, struct dsb_result *result,
+                       GError **error);
 /** PROTOCOL: "pid 1 sent …". Always FALSE. */
 gboolean dsb_pid1_broken(const char *what, GError **error);
 

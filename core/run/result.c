@@ -91,6 +91,10 @@ void dsb_result_free(struct dsb_result *result)
     g_clear_error(&result->failure);
     g_byte_array_unref(result->out.bytes);
     g_byte_array_unref(result->err.bytes);
+    g_clear_pointer(&result->out.tail, g_byte_array_unref);
+    g_clear_pointer(&result->err.tail, g_byte_array_unref);
+    g_free(result->out.file);
+    g_free(result->err.file);
     for (gsize i = 0; i < DSB_N_CHANGES; i++)
         g_ptr_array_unref(result->files[i]);
     g_free(result->state.reason);
@@ -228,6 +232,24 @@ static void add_stream(struct json_object *to, const char *name, const struct ds
     json_add_bool(to, truncated, stream->truncated);
 }
 
+/* Of a stream that the limit has cut, where the policy wants all of it; a character may have been cut at its beginning. */
+static void add_kept(struct json_object *to, const char *name, const struct dsb_output *stream, gboolean stays)
+{
+    g_autofree char *tail = g_strconcat(name, "_tail", NULL), *file = g_strconcat(name, "_file", NULL);
+    g_autofree char *bytes = g_strconcat(name, "_file_bytes", NULL);
+    if (stream->tail == NULL)
+        return;
+    const char *data = (const char *) stream->tail->data;
+    gsize size = stream->tail->len, cut = 0;
+    while (cut < MIN(size, 3) && ((guchar) data[cut] & 0xc0) == 0x80)
+        cut++;
+    json_object_object_add(to, tail, readable(data + cut, size - cut));
+    if (!stays || stream->file == NULL)
+        return;
+    json_add(to, file, stream->file);
+    json_object_object_add(to, bytes, json_object_new_uint64(stream->file_bytes));
+}
+
 static struct json_object *files_json(const GPtrArray *files)
 {
     struct json_object *array = json_object_new_array();
@@ -360,6 +382,8 @@ struct json_object *dsb_result_object(const struct dsb_result *result)
     json_object_object_add(root, "failure", failure);
     add_stream(root, "stdout", &result->out);
     add_stream(root, "stderr", &result->err);
+    add_kept(root, "stdout", &result->out, result->workdir != NULL);
+    add_kept(root, "stderr", &result->err, result->workdir != NULL);
     if (result->background != NULL)
         json_object_object_add(root, "background", json_object_get(result->background));
     add_report(root, result);
@@ -407,8 +431,8 @@ char *dsb_result_json(const struct dsb_result *result, gboolean pretty)
     g_autoptr(GByteArray) nothing = g_byte_array_new();
     g_autoptr(GPtrArray) none = g_ptr_array_new();
     small.report = NULL;
-    small.out = (struct dsb_output){nothing, result->out.total, TRUE};
-    small.err = (struct dsb_output){nothing, result->err.total, TRUE};
+    small.out = (struct dsb_output){.bytes = nothing, .total = result->out.total, .truncated = TRUE};
+    small.err = (struct dsb_output){.bytes = nothing, .total = result->err.total, .truncated = TRUE};
     for (gsize i = 0; i < DSB_N_CHANGES; i++)
         small.files[i] = none;
     small.files_truncated = TRUE;

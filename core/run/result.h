@@ -12,6 +12,9 @@ struct dsb_output {
     GByteArray *bytes; /**< what was kept */
     uint64_t total;    /**< what the program wrote */
     gboolean truncated;
+    GByteArray *tail;    /**< the last of what was not kept; NULL: none, or not asked for */
+    char *file;          /**< where all of it is, below the session directory; NULL: nowhere */
+    uint64_t file_bytes; /**< of it there */
 };
 
 /** What became of a session's variables. */

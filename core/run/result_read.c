@@ -66,6 +66,24 @@ gboolean dsb_result_output_truncated(const struct dsb_result *result, int stream
     return output != NULL && output->truncated;
 }
 
+const void *dsb_result_output_tail(const struct dsb_result *result, int stream, gsize *size)
+{
+    const struct dsb_output *output = stream_of(result, stream);
+    const GByteArray *tail = output != NULL ? output->tail : NULL;
+    if (size != NULL)
+        *size = tail != NULL ? tail->len : 0;
+    return tail != NULL ? tail->data : (const void *) "";
+}
+
+const char *dsb_result_output_file(const struct dsb_result *result, int stream, uint64_t *bytes)
+{
+    /* A run without a session has no directory that is there afterwards. */
+    const struct dsb_output *output = dsb_result_workdir(result) != NULL ? stream_of(result, stream) : NULL;
+    if (bytes != NULL)
+        *bytes = output != NULL ? output->file_bytes : 0;
+    return output != NULL ? output->file : NULL;
+}
+
 const char *dsb_result_background(const struct dsb_result *result, int stream, gboolean *truncated)
 {
     struct json_object *background = result != NULL ? result->background : NULL;

@@ -114,7 +114,7 @@ gboolean dsb_wire_next(struct dsb_wire *wire, struct dsb_frame *frame, GError **
     const uint8_t *data = wire->in->data + wire->taken;
     uint32_t size = get_u32(data);
     uint8_t type = data[4];
-    if (size > DSB_FRAME_MAX || type < DSB_FRAME_HELLO || type > DSB_FRAME_DRAWING) {
+    if (size > DSB_FRAME_MAX || type < DSB_FRAME_HELLO || type > DSB_FRAME_TAIL) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL,
                     "pid 1 sent a frame of type %u and %u bytes, which is not the sandbox protocol; is the image's "
                     "entry point overridden, or the guest directory of another version?",

@@ -25,6 +25,7 @@ enum dsb_frame_type {
     DSB_FRAME_BACKGROUND = 15,
     DSB_FRAME_DRAWING = 16,
     DSB_FRAME_CLAIM = 17,
+    DSB_FRAME_TAIL = 18,
 };
 
 #define DSB_FRAME_HEADER 9

@@ -32,7 +32,7 @@ static const struct form config_form = {
                 [CONFIG_MEMORY] = {"memory", 0, INT64_MAX}},
 };
 static const struct form exec_form = {
-    .flags = EXEC_OUTPUT_KILL,
+    .flags = EXEC_OUTPUT_KILL | EXEC_OUTPUT_KEEP,
     .text = true,
     .name = true,
     .arguments = true,

@@ -156,6 +156,8 @@ void begin_usage(void)
     g.started = now_ms();
     g.deadline = g.started + g.timeout_ms;
     ring_begin();
+    output_begin(&g.stdout_);
+    output_begin(&g.stderr_);
     g.pids_peak = 0;
     g.pids_before = cgroup_pids_peak(&g.cg);
 }
@@ -323,6 +325,8 @@ void send_done(void)
     buf_printf(&out, ",\"stdout_bytes\":%" PRId64 ",\"stderr_bytes\":%" PRId64, g.stdout_.bytes, g.stderr_.bytes);
     buf_printf(&out, ",\"stdout_truncated\":%s,\"stderr_truncated\":%s", g.stdout_.truncated ? "true" : "false",
                g.stderr_.truncated ? "true" : "false");
+    keep_end(&g.stdout_, &out);
+    keep_end(&g.stderr_, &out);
     if (g.session.on)
         session_done(&out);
     buf_add(&out, "}", 1);

@@ -128,6 +128,7 @@ static void on_exec(uint32_t id, const unsigned char *data, size_t n)
     g.grace_ms = c.numbers[EXEC_GRACE_MS];
     g.output_limit = c.numbers[EXEC_OUTPUT_LIMIT];
     g.output_kill = c.flags & EXEC_OUTPUT_KILL;
+    g.output_keep = c.flags & EXEC_OUTPUT_KEEP;
     g.in_end = g.cancel_early = false;
     program_begin(&c.name);
     buf_free(&g.in_data);

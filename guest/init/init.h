@@ -33,6 +33,7 @@ enum frame_type {
     FRAME_BACKGROUND = 15,
     FRAME_DRAWING = 16,
     FRAME_CLAIM = 17,
+    FRAME_TAIL = 18,
 };
 
 #define FRAME_HEADER 9
@@ -80,14 +81,14 @@ void json_string(struct buf *b, const char *text, size_t n);
 
 /* --- command.c --- */
 
-#define PROTOCOL 3 /* raised when a frame changes; the host refuses another one */
-#define PROTOCOL_TEXT "3"
+#define PROTOCOL 4 /* raised when a frame changes; the host refuses another one */
+#define PROTOCOL_TEXT "4"
 #define COMMAND_NUMBERS 4
 
 /* Flags, and what the numbers are; PROTOCOL.md has the layout. */
 enum { CONFIG_SESSION = 1, CONFIG_CHECKPOINT = 2, CONFIG_CHECKPOINT_IDLE = 4, CONFIG_WAITS = 8 };
 enum { CONFIG_IDLE_MS, CONFIG_LIFE_MS, CONFIG_RESULTS_LIMIT, CONFIG_MEMORY };
-enum { EXEC_OUTPUT_KILL = 1 };
+enum { EXEC_OUTPUT_KILL = 1, EXEC_OUTPUT_KEEP = 2 };
 enum { EXEC_TIMEOUT_MS, EXEC_GRACE_MS, EXEC_OUTPUT_LIMIT };
 enum { CONTROL_TIMEOUT_MS };
 

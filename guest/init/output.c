@@ -24,7 +24,7 @@
 /* Output that nobody gets is not even copied: descriptors 0 to 2 are /dev/null. */
 static ssize_t take(const struct stream *s, unsigned char *to)
 {
-    if (s->bytes >= g.output_limit) {
+    if (s->bytes >= g.output_limit && !s->keep.on) {
         ssize_t n = splice(s->fd, NULL, STDOUT_FILENO, NULL, CHUNK, SPLICE_F_NONBLOCK);
         if (n >= 0 || errno != EINVAL)
             return n;
@@ -76,10 +76,11 @@ static void rest(struct stream *s, size_t n, bool rested, bool shared)
 }
 
 /* Counts `n` bytes; of so many of them the host hears. */
-static size_t admit(struct stream *s, size_t n)
+static size_t admit(struct stream *s, const unsigned char *text, size_t n)
 {
     int64_t room = g.output_limit - s->bytes;
 
+    keep_add(s, text, n);
     s->bytes += (int64_t) n;
     if ((int64_t) n <= room)
         return n;
@@ -91,7 +92,7 @@ static size_t admit(struct stream *s, size_t n)
 
 static void send_some(struct stream *s, const unsigned char *text, size_t n)
 {
-    n = admit(s, n);
+    n = admit(s, text, n);
     if (n > 0)
         send_frame(s->type, g.id, text, n);
 }
@@ -132,16 +133,25 @@ static ssize_t relay_both(struct stream *s, size_t *n)
 
 static ssize_t relay_pipe(struct stream *s, size_t *n)
 {
-    ssize_t got = s->fd < 0 ? -1 : take(s, frame_room(CHUNK));
+    unsigned char *text = frame_room(CHUNK);
+    ssize_t got = s->fd < 0 ? -1 : take(s, text);
 
     if (got <= 0)
         return got;
     *n = (size_t) got;
     s->piped += got;
-    size_t sent = admit(s, *n);
+    size_t sent = admit(s, text, *n);
     if (sent > 0)
         frame_written(s->type, g.id, sent);
     return got;
+}
+
+void output_begin(struct stream *s)
+{
+    s->bytes = s->piped = s->rest_until = 0;
+    s->quick = s->idle = 0;
+    s->truncated = false;
+    keep_begin(s);
 }
 
 bool relay_stream(struct stream *s)

@@ -159,9 +159,6 @@ static void run_pending(void)
     sample_pids();
     if (g.session.control)
         return;
-    g.stdout_.bytes = g.stderr_.bytes = 0;
-    g.stdout_.truncated = g.stderr_.truncated = false;
-    g.stdout_.rest_until = g.stderr_.rest_until = 0;
     if (g.cancel_early)
         stop_execution(REASON_CANCELLED);
     g.cancel_early = false;
@@ -471,7 +468,7 @@ void session_on_control(uint32_t id, const unsigned char *data, size_t n)
     g.session.restores = part_is(&c.name, "restore");
     g.timeout_ms = c.numbers[CONTROL_TIMEOUT_MS];
     g.grace_ms = CONTROL_GRACE_MS;
-    g.output_kill = false;
+    g.output_kill = g.output_keep = false;
     buf_free(&g.code);
     buf_add(&g.code, data, n);
     g.pending = true;

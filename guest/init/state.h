@@ -23,6 +23,15 @@
 enum phase { WAIT_CONFIG, STARTING, READY, RUNNING, ANSWERED };
 enum reason { REASON_NONE, REASON_TIMEOUT, REASON_CANCELLED, REASON_OUTPUT };
 
+/* All of a stream in a file, from keep.c. */
+struct keep {
+    bool on, failed;
+    int fd;            /* -1: there is no file */
+    char name[64];     /* below /sandbox */
+    struct buf held;   /* before there is one */
+    int64_t bytes;     /* in the file */
+};
+
 struct stream {
     int fd;
     enum frame_type type;
@@ -30,6 +39,7 @@ struct stream {
     bool truncated;
     int quick, idle;             /* reads in a row that came soon after each other; that found nothing */
     int64_t read_us, rest_until; /* microseconds; rest_until 0: it is waited for */
+    struct keep keep;
 };
 
 enum outcome_kind { KEPT, ROLLED_BACK, LOST };
@@ -113,7 +123,7 @@ struct state {
     int64_t report_max; /* bytes of the report, with its header */
     struct stream stdout_, stderr_;
     int64_t timeout_ms, grace_ms, output_limit, started, kill_at, sampled;
-    bool output_kill;
+    bool output_kill, output_keep;
     enum reason reason;
     int main_status;
     int64_t wall_ms, oom_before, cpu_before, pids_before, pids_peak;
@@ -176,12 +186,22 @@ void finish_execution(void);
 
 /* --- output.c --- */
 
+/** An execution starts. */
+void output_begin(struct stream *s);
 /** One read and one frame; false when there is nothing left for now. */
 bool relay_stream(struct stream *s);
 /** Nobody has to look at the stream before its rest_until, `now` and that in microseconds. */
 bool output_rests(const struct stream *s, int64_t now);
 /** There is something to read that nobody is told of: the end of a rest, or what the interpreter has printed into memory. */
 bool output_due(int64_t now);
+
+/* --- keep.c --- */
+
+/** An execution starts. */
+void keep_begin(struct stream *s);
+void keep_add(struct stream *s, const unsigned char *text, size_t n);
+/** It is over: sends the end of a stream that is over the limit, and adds to `done` where all of it is. */
+void keep_end(struct stream *s, struct buf *done);
 
 /* --- ring.c --- */
 

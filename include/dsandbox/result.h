@@ -66,6 +66,17 @@ const void *dsb_result_output(const dsb_result *result, int stream, gsize *size)
 uint64_t dsb_result_output_total(const dsb_result *result, int stream);
 gboolean dsb_result_output_truncated(const dsb_result *result, int stream);
 /**
+ * Where the policy has output_overflow "keep" and the stream is over the limit: its last bytes, up to 64 KiB, none of which
+ * dsb_result_output has, *size (may be NULL) of them; else none. Never NULL.
+ */
+const void *dsb_result_output_tail(const dsb_result *result, int stream, gsize *size);
+/**
+ * The same for the file that has all of the stream: its path below the session directory, and *bytes (may be NULL) that were
+ * written to it: fewer than dsb_result_output_total where a limit was in the way. The code can change the file. NULL: there
+ * is none, because nothing was over the limit, the file could not be made, or the directory did not outlive the run.
+ */
+const char *dsb_result_output_file(const dsb_result *result, int stream, uint64_t *bytes);
+/**
  * What processes that earlier executions left behind wrote to `stream` since then, as UTF-8; NULL: nothing was looked
  * for, or there was nothing. *truncated (may be NULL): some is missing.
  */

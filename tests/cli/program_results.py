@@ -240,6 +240,62 @@ class Statuses(EngineCase):
         self.assertNotEqual(done.status, 0)
         self.assertEqual(len(result["stdout"]), 10000)
 
+    def kept(self, result, stream="stdout"):
+        with open(os.path.join(result["workdir"], result[stream + "_file"]), "rb") as f:
+            return f.read()
+
+    def test_output_is_kept(self):
+        """What is over the limit is in a file of the session directory; the result has the beginning and the end."""
+        keep = ("--output-overflow", "keep", "--output-limit", "100000")
+        whole = "".join("%d\n" % i for i in range(60000))
+        for where in ((), ("--session", "kept")):
+            with self.subTest(where):
+                result = self.run_ok("import sys\nfor i in range(60000): print(i)\nsys.stderr.write('few')", *keep, *where)
+                self.assertEqual((result["stdout"], result["stdout_truncated"]), (whole[:100000], True))
+                self.assertEqual((result["stdout_tail"], result["stdout_bytes"]), (whole[-65536:], len(whole)))
+                self.assertEqual((result["stderr"], "stderr_file" in result, "stderr_tail" in result), ("few", False, False))
+                self.assertEqual("stdout_file" in result, bool(where))  # else the directory is gone
+        self.assertEqual((self.kept(result).decode(), result["stdout_file_bytes"]), (whole, len(whole)))
+        self.assertEqual(result["stdout_file"].rpartition(".")[2], "stdout")
+        self.assertIn(result["stdout_file"], [f["path"] for f in result["files"]["created"]])
+        again = self.run_ok("print('x' * 100010)", *keep, *where)
+        self.assertEqual((again["stdout_tail"], self.kept(again)), ("x" * 10 + "\n", b"x" * 100010 + b"\n"))
+        self.assertNotEqual(again["stdout_file"], result["stdout_file"])
+        result = self.run_ok("import sys\nsys.stderr.write('y' * 1000)", "--output-overflow", "keep", "--output-limit", "1KiB", *where)
+        self.assertEqual((result["stderr"], "stderr_file" in result), ("y" * 1000, False))
+        result = self.run_ok("import sys\nsys.stderr.write('y' * 2000)", "--output-overflow", "keep", "--output-limit", "1KiB", *where)
+        self.assertEqual((result["stderr_tail"], self.kept(result, "stderr")), ("y" * 976, b"y" * 2000))
+
+    def test_output_within_the_limit_leaves_no_file(self):
+        result = self.run_ok("print('x' * 200000)", "--output-overflow", "keep", "--session", "within")
+        self.assertEqual((len(result["stdout"]), "stdout_file" in result), (200001, False))
+        self.assertFalse(os.path.exists(os.path.join(result["workdir"], "dsandbox-output")))
+
+    def test_output_is_kept_of_killed_code(self):
+        result = self.result(self.dsb("--output-overflow", "keep", "--output-limit", "10000", "--session", "killed", "-c",
+                                      "import os\nfor i in range(20000): print(i)\nos.kill(os.getpid(), 9)"))
+        self.assertEqual(result["status"], "signal")
+        self.assertEqual(self.kept(result).decode(), "".join("%d\n" % i for i in range(20000)))
+
+    def test_output_is_kept_within_the_disk_limit(self):
+        done = self.dsb("--output-overflow", "keep", "--disk", "8MiB", "--timeout", "100s", "--session", "full", "-c",
+                        "import sys\nwhile True: print('x' * 1000); print('x' * 1000, file=sys.stderr)")
+        result = self.result(done)
+        self.assertEqual((result["status"], len(result["stdout"])), ("disk_limit", 1 << 20), done)
+        for stream in ("stdout", "stderr"):
+            self.assertLessEqual(len(self.kept(result, stream)), 8 << 20)
+            self.assertGreater(len(self.kept(result, stream)), 2 << 20)
+
+    def test_output_that_the_code_keeps_from_its_file(self):
+        """The directory is the code's: nothing of it is followed, and what cannot be kept is cut as ever."""
+        for trick in ("os.symlink('/tmp', 'dsandbox-output')", "open('dsandbox-output', 'w')",
+                      "os.mkdir('dsandbox-output', 0)"):
+            with self.subTest(trick):
+                result = self.run_ok(f"import os\nos.chdir('/sandbox')\n{trick}\nprint('x' * 300000)\nprint(os.listdir('/tmp'))",
+                                     "--output-overflow", "keep", "--output-limit", "100000")
+                self.assertEqual((len(result["stdout"]), result["stdout_truncated"]), (100000, True))
+                self.assertEqual(("stdout_file" in result, "stdout_tail" in result), (False, False))
+
     def test_endless_output_ends_with_the_time_limit(self):
         done = self.dsb("--timeout", str(int(scaled(1))), "-c", "import os\nwhile True: os.write(1, b'y' * 65536)")
         result = self.result(done)

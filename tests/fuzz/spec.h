@@ -11,6 +11,8 @@ static inline const struct dsb_resolved *fuzz_resolved(void)
     if (resolved != NULL)
         return resolved;
     g_autoptr(dsb_policy) policy = dsb_policy_new();
+    if (!dsb_policy_set(policy, "output_overflow", "keep", "fuzz", NULL))
+        g_error("no key output_overflow");
     const struct dsb_resolve_input input = {
         .workdir = "/home/u/sandboxes/s1",
         .guest_dir = "/opt/guest",

@@ -55,7 +55,7 @@ def as_process(case):
     return case
 
 
-PROTOCOL = 3
+PROTOCOL = 4
 SESSION, OUTPUT_KILL, WAITS = 1, 1, 8
 CLAIM = 17
 CHECKPOINT = {"off": 0, "always": 2, "idle": 6}

@@ -183,6 +183,7 @@ static const struct {
     {"results_limit", "1MiB", NULL},
     {"results_limit", "16MiB", NULL},
     {"output_overflow", "kill", "kill"},
+    {"output_overflow", "keep", "keep"},
     {"output_overflow", "drop", NULL},
     {"network", "none", "none"},
     {"network", "full", "full"},

@@ -292,6 +292,8 @@ static const struct {
     {"network", "\"full\"", "none", TRUE},
     {"output_overflow", "\"kill\"", "truncate", FALSE},
     {"output_overflow", "\"truncate\"", "kill", TRUE},
+    {"output_overflow", "\"truncate\"", "keep", FALSE},
+    {"output_overflow", "\"keep\"", "truncate", TRUE},
     {"user", "\"auto\"", "1000", FALSE},
     {"user", "1000", "1000:1000", TRUE},
     {"runtime", "\"runsc\"", "default", FALSE},

@@ -139,6 +139,7 @@ static void test_defaults(void **state)
     assert_int_equal(resolved->output_limit, 1048576);
     assert_int_equal(resolved->results_limit, 8 << 20);
     assert_false(resolved->output_kill);
+    assert_false(resolved->output_keep);
     assert_int_equal(resolved->disk_bytes, 1073741824);
     assert_int_equal(resolved->disk_inodes, 100000);
     assert_string_equal(value_of(spec->labels, spec->n_labels, "dsandbox"), "1");
@@ -186,6 +187,7 @@ static void test_policy_values(void **state)
     assert_int_equal(resolved->start_timeout_ms, 5000);
     assert_int_equal(resolved->output_limit, 2048);
     assert_true(resolved->output_kill);
+    assert_false(resolved->output_keep);
     assert_env(spec, "OMP_NUM_THREADS", "3");
 }
 

@@ -29,6 +29,9 @@ static dsb_result *full(void)
     g_byte_array_append(result->out.bytes, (const guint8 *) "a\0b", 3);
     result->out.total = 5;
     result->out.truncated = TRUE;
+    result->out.tail = g_byte_array_append(g_byte_array_new(), (const guint8 *) "yz", 2);
+    result->out.file = g_strdup("dsandbox-output/execution-4.stdout");
+    result->out.file_bytes = 5;
     g_byte_array_append(result->err.bytes, (const guint8 *) "e", 1);
     result->err.total = 1;
     result->report = dsb_user_report_parse(REPORT, strlen(REPORT));
@@ -86,6 +89,16 @@ static void streams(void **state)
     assert_non_null(dsb_result_output(result, 0, &size)); /* there is no such stream */
     assert_int_equal(size, 0);
     assert_non_null(dsb_result_output(result, 3, NULL));
+    uint64_t bytes = 99;
+    assert_memory_equal(dsb_result_output_tail(result, 1, &size), "yz", 2);
+    assert_int_equal(size, 2);
+    assert_string_equal(dsb_result_output_file(result, 1, &bytes), "dsandbox-output/execution-4.stdout");
+    assert_int_equal(bytes, 5);
+    assert_non_null(dsb_result_output_tail(result, 2, &size));
+    assert_int_equal(size, 0);
+    assert_null(dsb_result_output_file(result, 2, NULL));
+    assert_null(dsb_result_output_file(result, 3, &bytes));
+    assert_int_equal(bytes, 0);
     assert_string_equal(dsb_result_background(result, 1, &truncated), "late");
     assert_true(truncated);
     assert_null(dsb_result_background(result, 2, NULL));

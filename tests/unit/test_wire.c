@@ -106,7 +106,7 @@ static void oversized_and_unknown_frames_are_refused(void **state)
     refuses((const uint8_t *) "\xff\xff\xff\xff\x05\0\0\0\0", 9);
     refuses((const uint8_t *) "\x01\0\0\x01\x05\0\0\0\0", 9);
     refuses((const uint8_t *) "\0\0\0\0\0\0\0\0\0", 9);
-    refuses((const uint8_t *) "\0\0\0\0\x11\0\0\0\0", 9);
+    refuses((const uint8_t *) "\0\0\0\0\x13\0\0\0\0", 9);
     refuses((const uint8_t *) "Traceback", 9);
 }
 

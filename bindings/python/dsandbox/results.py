@@ -264,6 +264,12 @@ class Result:
     stderr_bytes: int = 0
     stdout_truncated: bool = False
     stderr_truncated: bool = False
+    stdout_tail: str = ""
+    stderr_tail: str = ""
+    stdout_file: Optional[str] = None
+    stderr_file: Optional[str] = None
+    stdout_file_bytes: int = 0
+    stderr_file_bytes: int = 0
     background: Optional[Background] = None
     error: Optional[CodeError] = None
     results: Tuple[Display, ...] = ()
@@ -346,6 +352,12 @@ class Result:
             stderr_bytes=_int(data, "stderr_bytes") or len(err),
             stdout_truncated=data.get("stdout_truncated") is True,
             stderr_truncated=data.get("stderr_truncated") is True,
+            stdout_tail=_text(data, "stdout_tail") or "",
+            stderr_tail=_text(data, "stderr_tail") or "",
+            stdout_file=_text(data, "stdout_file"),
+            stderr_file=_text(data, "stderr_file"),
+            stdout_file_bytes=_int(data, "stdout_file_bytes") or 0,
+            stderr_file_bytes=_int(data, "stderr_file_bytes") or 0,
             background=_background(_object(data, "background")),
             error=_code_error(_object(data, "error")),
             results=tuple(Display(item) for item in _objects(data, "results")),
