@@ -71,7 +71,8 @@ static gboolean take_kept(struct dsb_output *output, struct json_object *done, c
 gboolean dsb_pid1_tail(const struct dsb_frame *frame, const struct dsb_resolved *limits, struct dsb_result *result,
                        GError **error)
 {
-    if (!limits->output_keep || frame->size < 2 || frame->size > 1 + TAIL_MAX || frame->payload[0] < 1 || frame->payload[0] > 2)
+    gboolean sized = frame->size > 1 && frame->size <= 1 + TAIL_MAX;
+    if (!limits->output_keep || !sized || frame->payload[0] < 1 || frame->payload[0] > 2)
         return dsb_pid1_broken("a bad end of a stream", error);
     struct dsb_output *output = frame->payload[0] == 1 ? &result->out : &result->err;
     if (output->tail != NULL)

@@ -225,14 +225,15 @@ static void add_stream(struct json_object *to, const char *name, const struct ds
     }
     if (!utf8)
         base64 = g_base64_encode((const guchar *) data, size);
-    json_object_object_add(to, name, readable(data, size));
+    gboolean as_it_is = utf8 && size <= G_MAXINT;
+    json_object_object_add(to, name, as_it_is ? json_object_new_string_len(data, (int) size) : readable(data, size));
     json_add(to, encoding, "utf-8");
     json_add(to, exact, base64);
     json_object_object_add(to, bytes, json_object_new_uint64(stream->total));
     json_add_bool(to, truncated, stream->truncated);
 }
 
-/* Of a stream that the limit has cut, where the policy wants all of it; a character may have been cut at its beginning. */
+/* Of a stream that the limit has cut, where the policy wants all of it; the first character may be cut as well. */
 static void add_kept(struct json_object *to, const char *name, const struct dsb_output *stream, gboolean stays)
 {
     g_autofree char *tail = g_strconcat(name, "_tail", NULL), *file = g_strconcat(name, "_file", NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All of a stream in a file of the session directory, where the caller asks for it: what is over the output limit is not lost.
- * Little output makes no file. The directory is the code's: names are made anew and nothing is followed, and what the code does to the
- * file is its own loss.
+ * All of a stream in a file of the session directory, where the caller asks for it: what is over the output limit is
+ * not lost. Little output makes no file. The directory is the code's: names are made anew and nothing is followed, and
+ * what the code does to the file is its own loss.
  */
 #include "init/state.h"
 

@@ -2,9 +2,9 @@
 /*
  * What the code writes, on its way to the host.
  *
- * Each line is a write to a pipe: it is then in the kernel and not lost whoever is killed, and it stands in one order with what
- * children and libraries write there. What such lines cost is above all that somebody wakes up for each. So a stream with many
- * small pieces is left alone for a moment, until there should be half a pipe of them.
+ * Each line is a write to a pipe: it is then in the kernel and not lost whoever is killed, and it stands in one order
+ * with what children and libraries write there. What such lines cost is above all that somebody wakes up for each. So
+ * a stream with many small pieces is left alone for a moment, until there should be half a pipe of them.
  */
 #include "init/state.h"
 
@@ -16,6 +16,7 @@
 #define CHUNK (64 * KIB) /* what a pipe holds */
 #define QUICK_US 500
 #define QUICK_READS 16
+#define PIECE (4 * KIB)
 #define REST_MIN_US 100 /* shorter than the kernel's own precision: not worth it */
 #define REST_MAX_US 2000
 #define REST_IDLE_US 10000 /* where there has been nothing so often: */
@@ -43,7 +44,8 @@ static int64_t time_for(size_t n, int64_t gap, size_t room)
 /* How long a stream with many small reads is left alone after one of `n` bytes; `rested`: it was before it. */
 static void rest_of_pipe(struct stream *s, size_t n, bool rested, int64_t gap)
 {
-    if (n == 0 || (!rested && gap > QUICK_US))
+    /* Not where somebody writes large pieces, who would wait for us. */
+    if (n == 0 || n == CHUNK || (!rested && (gap > QUICK_US || n > PIECE)))
         s->quick = 0;
     else if (s->quick < QUICK_READS)
         s->quick++;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the code prints without a system call: memory at the end of the report's, which the interpreter writes and we read, also
- * when it is dead (printing.py is the other side). A page with two numbers, then the text of one lap.
+ * What the code prints without a system call: memory at the end of the report's, which the interpreter writes and we
+ * read, also when it is dead (printing.py is the other side). A page with three numbers, then the text of one lap.
  *
  *   lap    the interpreter's: which lap this is, 0: it does not print here
  *   head   the interpreter's: where the text ends, counted from the beginning of the report
  *   ready  ours: not 0 while all that we have read from the pipe is on its way
  *
- * What is here is always older than what of the interpreter's is in the pipe: it begins a lap only when it has seen the pipe
- * empty and then `ready` set.
+ * What is here is always older than what of the interpreter's is in the pipe: it begins a lap only when it has seen
+ * the pipe empty and then `ready` set.
  *
- * The memory is the code's: a number is read once and bounded, and the worst that it can say is other output of its own.
+ * The memory is the code's: a number is read once and bounded, and the worst that it can say is other output of its
+ * own.
  */
 #include "init/state.h"
 

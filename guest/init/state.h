@@ -192,7 +192,7 @@ void output_begin(struct stream *s);
 bool relay_stream(struct stream *s);
 /** Nobody has to look at the stream before its rest_until, `now` and that in microseconds. */
 bool output_rests(const struct stream *s, int64_t now);
-/** There is something to read that nobody is told of: the end of a rest, or what the interpreter has printed into memory. */
+/** There is something to read that nobody is told of: after a rest, or what the interpreter has printed into memory. */
 bool output_due(int64_t now);
 
 /* --- keep.c --- */

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import random
 import signal
 import socket
 
@@ -221,6 +222,22 @@ class Statuses(EngineCase):
         result = self.result(done)
         self.assertEqual((done.status, result["status"], result["stdout"]), (0, "ok", "child 9\n"), done)
         self.assertGreaterEqual(result["usage"]["oom_kills"], 1, done)
+
+    def test_nothing_printed_is_lost(self):
+        """Whatever kills the code: all lines are there that print has returned from."""
+        ends = [("signal", "os.kill(os.getpid(), 9)"), ("signal", "import faulthandler; faulthandler._sigsegv()"),
+                ("signal", "os.abort()"), ("ok", "os._exit(0)"), ("timeout", "while True: pass")]
+        if "memory" not in self.allow:
+            ends.append(("oom", "x = []\nwhile True: x.append(b'x' * (1 << 20))"))
+        for where in ((), ("--session", "lost")):
+            for status, end in ends:
+                n = random.randint(5000, 60000)
+                with self.subTest(where=where, end=end, lines=n):
+                    done = self.dsb("--memory", "128MiB", "--output-limit", "8MiB", "--timeout", "%ds" % scaled(5), *where, "-c",
+                                    f"import os\nfor i in range({n}): print(i, 'x' * (i % 50))\n{end}")
+                    result = self.result(done)
+                    self.assertEqual(result["status"], status, done.stderr)
+                    self.assertEqual(result["stdout"], "".join("%d %s\n" % (i, "x" * (i % 50)) for i in range(n)))
 
     def test_output_is_cut(self):
         result = self.run_ok("import sys; sys.stdout.write('x' * 300000); sys.stderr.write('done')", "--output-limit", "100000")

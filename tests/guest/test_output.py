@@ -86,6 +86,33 @@ class Cases(GuestCase):
             if not kill:
                 self.assertEqual(r.done["stdout_bytes"], sum(len("%d\n" % i) for i in range(100000)))
 
+    def test_memory_of_pid_1(self):
+        """It does not grow with what is printed, nor where nobody reads for a while."""
+        for code in ("for i in range(300000): print('x' * 200)", "s = 'x' * (1 << 20)\nfor i in range(60): print(s)"):
+            guest = self.start()
+            guest.execute(code, timeout_ms=300000, output_limit=1 << 28)
+            guest.send(STDIN)
+            guest.receive()
+            time.sleep(0.5)
+            frame = guest.receive()
+            while frame[0] not in (DONE, FAILURE):
+                guest.frames.clear()
+                frame = guest.receive()
+            with open("/proc/%d/status" % self.init(guest)) as f:
+                peak = next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
+            self.assertLess(peak, 16 << 10)
+            guest.send(ACK)
+
+    def init(self, guest):
+        """Pid 1 as the test sees it."""
+        pid = guest.process.pid
+        while True:
+            with open("/proc/%d/comm" % pid) as f:
+                if f.read().strip() == "dsb-init":
+                    return pid
+            with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+                pid = int(f.read().split()[0])
+
     def test_a_line_is_seen_soon(self):
         guest = self.start()
         guest.execute(FIRST + PROBE + "import time\nfor i in range(5): time.sleep(.3); print('line', i)\ntime.sleep(60)", timeout_ms=100000)
