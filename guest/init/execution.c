@@ -217,6 +217,7 @@ void start_execution(void)
 
 void give_back_report(void)
 {
+    ring_give_back();
     if (g.report_fd >= 0 && g.report_max > REPORT_KEEP)
         fallocate(g.report_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, REPORT_KEEP, g.report_max - REPORT_KEEP);
 }

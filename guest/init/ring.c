@@ -50,6 +50,12 @@ void ring_begin(void)
     atomic_store(&ring->ready, 0);
 }
 
+void ring_give_back(void)
+{
+    if (ring)
+        madvise(ring, RING_SIZE, MADV_REMOVE);
+}
+
 bool ring_used(void)
 {
     /* Between executions there is nobody whose output it could be. */

@@ -210,6 +210,8 @@ void keep_end(struct stream *s, struct buf *done);
 void ring_open(int fd, off_t at);
 /** An execution starts: what is in there is of no interest. */
 void ring_begin(void);
+/** It counts against the user's limit. */
+void ring_give_back(void);
 /** The interpreter prints there. */
 bool ring_used(void);
 void ring_ready(bool is);

@@ -112,7 +112,9 @@ def begin_printing(buffer, report):
             written = put(data)
         except ValueError:  # there is no room
             return full(data)
-        return to_pipe(data) if left else written  # left by another thread, just now
+        if left:  # by another thread, just now: nobody flushes this any more
+            publish()
+        return written
 
     def full(data):
         nonlocal owed

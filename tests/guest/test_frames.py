@@ -89,7 +89,7 @@ class Cases(GuestCase):
             (EXEC, good[:8] + b"\xff" * 4 + good[12:], "too many"),
             (EXEC, good[:12] + b"\xff" * 4 + good[16:], "too many"),
             (EXEC, good[:48] + b"\xff" * 4 + good[52:], "text or name"),
-            (EXEC, command(2, [1, 1, 1]), "flags"),
+            (EXEC, command(4, [1, 1, 1]), "flags"),
             (EXEC, command(0, [0, 1, 1]), "timeout_ms"),
             (EXEC, command(0, [1 << 40, 1, 1]), "timeout_ms"),
             (EXEC, command(0, [1, (1 << 64) - 5, 1]), "grace_ms"),
