@@ -18,7 +18,7 @@
 #   DSB_RIG_DIR         where tests/rig keeps its image cache
 #
 # The last line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed and something passed.
-# Before it stands where the time went. What a step printed is in BUILD/test-logs/. Four lanes run beside each other:
+# Before it stands where the time went, and what failed. What a step printed is in BUILD/test-logs/. Four lanes run beside each other:
 # Docker's set-ups; what needs no engine and Podman's set-ups; what kills and stops its engines, which are its own; and,
 # behind them, compilers, the guest with cgroup v2 and the fuzzing. What needs no engine is one `meson test --setup
 # whole`, in this build and once more with sanitizers.
@@ -136,6 +136,10 @@ finish() {
 	[ "$lane_name" != main ] || where_time_went
 	if [ "$lane_name" = main ] && [ -n "${DSB_TEST_JUNIT:-}" ]; then
 		python3 tests/rig/junit.py "$logs" "$DSB_TEST_JUNIT" "$passed" "$failed" "$skipped" || fail "junit: see above"
+	fi
+	if [ "$lane_name" = main ] && [ $failed -gt 0 ] && [ -s "$logs/verdicts" ]; then
+		echo "== what failed"
+		python3 tests/rig/junit.py "$logs"
 	fi
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ $failed -eq 0 ] && [ $passed -gt 0 ]

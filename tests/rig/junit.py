@@ -4,6 +4,7 @@
 The whole of a run of tests/run.sh as one JUnit file: a suite for each step, a case for each test.
 
     junit.py LOGS FILE PASSED FAILED SKIPPED      the numbers are those of the run, and the file must have the same
+    junit.py LOGS                                 prints what failed, and why
 
 LOGS/verdicts says what became of the steps, LOGS/times how long they took; the cases are in the steps' own logs, as
 runner.py and `meson test` write them. What a log does not name is a case with a number.
@@ -16,7 +17,6 @@ import xml.etree.ElementTree as xml
 import mesonlog
 
 KINDS = ("passed", "failed", "skipped")
-SHOWN = 40  # lines of a log that a failure shows
 ATTRIBUTES = {"testsuites": {"name", "tests", "failures", "errors", "skipped", "time"},
               "testsuite": {"name", "tests", "failures", "errors", "skipped", "time"},
               "testcase": {"classname", "name", "time"}, "failure": {"message"}, "skipped": {"message"}}
@@ -61,28 +61,29 @@ def read(path):
         return ""
 
 
-def numbered(step, counts, cases):
+def numbered(step, counts, cases, output):
     """The cases, and those that are counted and have no name."""
+    said = re.findall(r"^ *FAIL\b.*", output, re.M)
     for kind in KINDS:
         for number in range(sum(case[0] == kind for case in cases), counts.get(kind, 0)):
-            cases.append((kind, step, f"{kind} {number + 1}", 0.0, ""))
+            text = said.pop(0) if kind == "failed" and said else ""
+            cases.append((kind, step, f"{kind} {number + 1}", 0.0, text))
     return cases
 
 
 def named(step, output, counts):
     """(kind, class, name, seconds, text) of each case that the output has a line for."""
-    end = "\n".join(output.splitlines()[-SHOWN:])
-    cases = [(kind, *name.rpartition(".")[::2], float(seconds), end if kind == "failed" else "")
+    cases = [(kind, *name.rpartition(".")[::2], float(seconds),
+              mesonlog.why(output, name.rpartition(".")[2]) if kind == "failed" else "")
              for kind, seconds, name in re.findall(r"^case (passed|failed|skipped) ([\d.]+) (\S+)$", output, re.M)]
-    return numbered(step, counts, cases)
+    return numbered(step, counts, cases, output)
 
 
 def of_meson(step, path):
     cases = []
     for name, kind, seconds, output, counts in mesonlog.tests(path):
         if sum(counts.values()) == 1 and not re.search(r"^case ", output, re.M):
-            end = "\n".join(output.splitlines()[-SHOWN:])
-            cases.append((kind, step, name, seconds, end if kind == "failed" else ""))
+            cases.append((kind, step, name, seconds, mesonlog.why(output, "") if kind == "failed" else ""))
         else:
             cases += named(f"{step}.{name}", output, counts)
     return cases
@@ -100,7 +101,7 @@ def suites(logs):
         elif kind == "meson":
             cases = of_meson(step, os.path.join(logs, f"{step}.testlog.json"))
         else:
-            cases = [(kind, step, text, 0.0, "\n".join(log.splitlines()[-SHOWN:]) if kind == "failed" else "")]
+            cases = [(kind, step, text, 0.0, mesonlog.why(log, "") if kind == "failed" else "")]
         found.setdefault(step, []).extend(cases)
     return found
 
@@ -133,6 +134,15 @@ def head(node, name, cases, seconds):
         node.set(key, str(value))
 
 
+def failures(logs):
+    """For the end of a run's output, which may be all that somebody sees of it: the last lines of each failure."""
+    for step, cases in suites(logs).items():
+        for kind, place, name, _, text in cases:
+            if kind == "failed":
+                print(f"FAIL {step}: {name if place == step else f'{place}.{name}'}")
+                print("".join(f"   | {line[:300]}\n" for line in text.rstrip().splitlines()[-12:]), end="")
+
+
 def main(logs, path, *numbers):
     root = tree(logs)
     xml.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
@@ -147,6 +157,6 @@ def main(logs, path, *numbers):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 6:
-        sys.exit("junit.py: LOGS FILE PASSED FAILED SKIPPED")
-    sys.exit(main(*sys.argv[1:]))
+    if len(sys.argv) not in (2, 6):
+        sys.exit("junit.py: LOGS [FILE PASSED FAILED SKIPPED]")
+    sys.exit(main(*sys.argv[1:]) if len(sys.argv) == 6 else failures(sys.argv[1]))

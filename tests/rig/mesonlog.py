@@ -10,6 +10,14 @@ import re
 import sys
 
 KINDS = {"OK": "passed", "EXPECTEDFAIL": "passed", "SKIP": "skipped"}
+SHOWN = 40  # lines of a log that a failure shows
+
+
+def why(output, case):
+    """What the output says of a case that failed: unittest's report of it, or the end where it has none."""
+    reports = re.findall(rf"^(?:FAIL|ERROR): {re.escape(case)}[ \n].*?(?=^={{70}}$|^-{{70}}\nRan |\Z)", output, re.M | re.S)
+    said = [line for line in (reports or [output])[-1].splitlines() if not re.match(r"case \w+ [\d.]+ ", line)]
+    return "\n".join(said[-SHOWN:])
 
 
 def tests(path):
@@ -37,8 +45,8 @@ def main(path):
         if kind != "passed":
             print(f'   {"SKIP" if kind == "skipped" else "FAIL"} {name}', file=sys.stderr)
         if kind == "failed":
-            told = [line for line in output.splitlines() if not re.match(r"case \w+ [\d.]+ ", line)]
-            print("\n".join("   | " + line for line in told[-40:]), file=sys.stderr)
+            for case in re.findall(r"^case failed \S+ (\S+)$", output, re.M) or [""]:
+                print(f"   | {case}\n" + re.sub("^", "   | ", why(output, case.split(".")[-1]), flags=re.M), file=sys.stderr)
     print(count["passed"], count["failed"], count["skipped"])
 
 

@@ -22,7 +22,14 @@ failed\tinstall, see a log
 skipped\tpodman-rootless its engine does not run
 """
 CLI = """test_a ... ok
+======================================================================
+FAIL: test_b (program_use.Ending.test_b)
+----------------------------------------------------------------------
 \x1b[31mAssertionError: <&> \x00
+
+----------------------------------------------------------------------
+Ran 1 test in 1.000s
+test_c ... skipped
 case passed 0.012 program_use.Ending.test_a
 case failed 1.000 program_use.Ending.test_b
 case skipped 0.000 program_use.Ending.test_c
@@ -65,6 +72,17 @@ class Junit(unittest.TestCase):
         self.assertEqual((case.get("classname"), case.get("time")), ("program_use.Ending", "1.000"))
         self.assertIn("AssertionError: <&> ?", case.find("failure").text)
         self.assertEqual(root.get("time"), "12.000")
+
+    def test_what_failed_is_told(self):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            junit.failures(self.logs)
+        said = said.getvalue()
+        self.assertIn("FAIL cli-podman: program_use.Ending.test_b\n   | FAIL: test_b", said)
+        self.assertIn("AssertionError: <&>", said)
+        self.assertNotIn("Ran 1 test", said)
+        for line in ("FAIL no-engine: dsandbox:unit / gc\n   | why\n", "FAIL install: install, see a log\n"):
+            self.assertIn(line, said)
 
     def test_other_numbers_than_the_run_s(self):
         status, said = self.write(9, 4, 4)
