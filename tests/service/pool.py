@@ -8,7 +8,7 @@ import unittest
 
 import harness
 from fake_pid1 import FakePid1
-from harness import HARD_LIMIT, PROGRAM, Service, children, in_threads, is_gone, wait_for
+from harness import HARD_LIMIT, PROGRAM, Engine, Service, SessionCase, children, in_threads, is_gone, wait_for
 from schedule import PLUGIN
 
 
@@ -343,4 +343,42 @@ class Off(unittest.TestCase):
             self.assertIn(b"from 0 to 100", process.communicate(timeout=HARD_LIMIT)[1])
 
 
+class OnAnEngine(SessionCase):
+    options = ("--pool", "3")
+
+    def await_ready(self, kinds=1):
+        """One of each kind at least, and nothing on its way."""
+        def is_so():
+            pool = self.api.get("/v1/pool")
+            return len(pool["kinds"]) >= kinds and pool["starting"] == 0 and all(row["waiting"] for row in pool["kinds"])
+        wait_for(is_so)
+
+    def test_runs_and_a_session(self):
+        self.create = {**self.create, "set": {"preload": "numpy"}}
+        code = "import sys; print('numpy' in sys.modules, open('/sandbox/mine', 'a').tell())"
+        cold = self.api.post("/v1/run", {"code": code, **self.create})
+        self.assertEqual((cold["warm"], cold["status"]), (False, "ok"), cold)
+        for _ in range(2):
+            self.await_ready()
+            warm = self.api.post("/v1/run", {"code": code, **self.create})
+            self.assertEqual((warm["warm"], warm["stdout"]), (True, "True 0\n"), warm)
+            self.assertEqual(measured(warm), measured(cold))
+        self.assertFalse(self.ok("1")["warm"])  # a session is another kind
+        self.api.delete(self.path("?files=1"))  # what is in the way of a directory that waits
+        self.await_ready(2)
+        self.assertTrue(self.ok("x = 1")["warm"])
+        self.assertEqual(self.ok("x + 1")["results"][-1]["text/plain"], "2")
+
+    def test_the_engine_lost_what_waits(self):
+        self.assertEqual(self.api.post("/v1/run", {"code": "1", **self.create})["status"], "ok")
+        self.await_ready()
+        engine = Engine()
+        lost = engine.ours(children(self.service.pid))
+        for container in lost:
+            engine.kill(container)
+        self.assertTrue(lost)
+        self.assertEqual(self.api.post("/v1/run", {"code": "1", **self.create})["status"], "ok")
+
+
 CASES = (Pool, Many, Shares, Idle, Off)
+WITH_ENGINE = (OnAnEngine,)
