@@ -160,14 +160,14 @@ static void fail(struct job *job, const GError *why)
     job->outcome.status = dsb_status_name(lost ? DSB_STATUS_LOST : dsb_result_status(result));
     json_add(object, "id", job->id);
     json_add(object, "status", job->outcome.status);
-    job->outcome.text = g_strdup(json_text(object));
+    job->outcome.text = text_new(json_text(object));
     job->outcome.summary.error_name = g_strdup(dsb_error_code_name(why->code));
     job->outcome.summary.error_value = g_strdup(why->message);
     json_object_put(object);
 }
 
 /* Takes the frame's outcome. FALSE: it has none. */
-static gboolean take_outcome(struct job *job, const struct frame *frame)
+static gboolean take_outcome(struct job *job, struct frame *frame)
 {
     outcome_clear(&job->outcome);
     return outcome_unpack(frame, &job->outcome) &&

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/idempotency.h"
 
+#include "broker/answer.h"
+
 #include <string.h>
 
 #define LOOK_MS 30000
@@ -9,7 +11,7 @@
 struct idempotency {
     char *key, *id, *session;
     char *sum;    /* of what was asked for */
-    char *text;   /* the result; NULL: not yet, or not any more */
+    struct text *text; /* the result; NULL: not yet, or not any more */
     gint64 until; /* monotonic; 0: it has not ended */
     GQueue waiters; /* struct request, besides the first */
 };
@@ -19,12 +21,12 @@ static GQueue ended;       /* struct idempotency, the oldest first */
 static gsize bytes;        /* of their texts */
 static struct event_source look;
 
-static gsize size_of(const struct idempotency *kept) { return kept->text != NULL ? strlen(kept->text) : 0; }
+static gsize size_of(const struct idempotency *kept) { return kept->text != NULL ? text_size(kept->text) : 0; }
 
 static void forget_text(struct idempotency *kept)
 {
     bytes -= size_of(kept);
-    g_clear_pointer(&kept->text, g_free);
+    text_clear(&kept->text);
 }
 
 static void idempotency_free(struct idempotency *kept)
@@ -78,12 +80,10 @@ static void give(struct request *request, const struct idempotency *kept)
         request_fail_with(request, 410,
                           g_error_new(DSB_ERROR, DSB_ERROR_NOT_FOUND,
                                       "execution %s has ended, and its result is not kept any more", kept->id));
-    else if (request->events) {
-        request_event_text(request, "result", kept->text);
-        request_event_end(request);
-    } else {
-        request_answer_text(request, 200, "application/json", kept->text, strlen(kept->text));
-    }
+    else if (request->events)
+        answer_event(request, kept->text);
+    else
+        answer_whole(request, kept->text);
 }
 
 static void waiter_gone(struct request *request)
@@ -159,10 +159,10 @@ struct idempotency *idempotency_resume(const struct order *order, const char *se
     return kept_new(order->key, order->id, session, g_strdup(order->sum));
 }
 
-static void kept_end_at(struct idempotency *kept, const char *text, gint64 now)
+static void kept_end_at(struct idempotency *kept, struct text *text, gint64 now)
 {
     struct request *request;
-    kept->text = g_strdup(text);
+    kept->text = text_ref(text);
     kept->until = now + IDEMPOTENCY_SECONDS * G_USEC_PER_SEC;
     while ((request = g_queue_pop_head(&kept->waiters)) != NULL)
         give(request, kept);
@@ -177,24 +177,24 @@ gboolean idempotency_unpack(struct unpack *unpack, const char *session)
 {
     gsize size = 0;
     gint64 gone = g_get_real_time() - (gint64) unpack_number(unpack, G_MAXINT64);
-    g_autofree char *text = NULL;
     struct order order = {0};
     order.key = unpack_text(unpack, WORD_MAX);
     order.sum = unpack_text(unpack, WORD_MAX);
     order.id = unpack_text(unpack, WORD_MAX);
     const char *bytes = unpack_bytes(unpack, &size, FRAME_MAX);
     gboolean good = bytes != NULL && !unpack->bad && unpack->left == 0 && memchr(bytes, '\0', size) == NULL;
-    if (good)
-        text = g_strndup(bytes, size);
     gboolean fresh = gone < IDEMPOTENCY_SECONDS * G_USEC_PER_SEC;
     struct idempotency *kept = good && fresh ? idempotency_resume(&order, session) : NULL;
-    if (kept != NULL)
+    if (kept != NULL) {
+        struct text *text = text_take(g_strndup(bytes, size));
         kept_end_at(kept, text, g_get_monotonic_time() - MAX(gone, 0));
+        text_unref(text);
+    }
     order_clear(&order);
     return good;
 }
 
-void idempotency_end(struct idempotency *kept, const char *text) { kept_end_at(kept, text, g_get_monotonic_time()); }
+void idempotency_end(struct idempotency *kept, struct text *text) { kept_end_at(kept, text, g_get_monotonic_time()); }
 
 void idempotency_fail(struct idempotency *kept, const GError *why)
 {
@@ -212,7 +212,7 @@ void idempotency_drop(struct idempotency *kept)
     idempotency_fail(kept, &why);
 }
 
-enum idempotency_state idempotency_find(const char *id, const char **text)
+enum idempotency_state idempotency_find(const char *id, struct text **text)
 {
     tidy();
     for (GList *item = ended.head; item != NULL; item = item->next) {

@@ -31,7 +31,7 @@ struct idempotency *idempotency_resume(const struct order *order, const char *se
 /** A result of a former service, as keep_result has packed it. FALSE: it is none. */
 gboolean idempotency_unpack(struct unpack *unpack, const char *session);
 /** Its result. */
-void idempotency_end(struct idempotency *kept, const char *text);
+void idempotency_end(struct idempotency *kept, struct text *text);
 /** It has none, since nothing ran: the key is new again. NULL is ignored. */
 void idempotency_drop(struct idempotency *kept);
 
@@ -39,8 +39,8 @@ void idempotency_drop(struct idempotency *kept);
 void idempotency_fail(struct idempotency *kept, const GError *why);
 
 enum idempotency_state { KEPT_NOT, KEPT_TEXT, KEPT_GONE };
-/** Of an execution that has ended; *text stays here. GONE: it was too much to keep. */
-enum idempotency_state idempotency_find(const char *id, const char **text);
+/** Of an execution that has ended; its *text stays here. GONE: it was too much to keep. */
+enum idempotency_state idempotency_find(const char *id, struct text **text);
 /** The session was deleted. */
 void idempotency_forget(const char *session);
 /** When the last of them is forgotten; 0: there is none. Monotonic. */

@@ -89,7 +89,7 @@ static void on_wrote_data(SoupServerMessage *message, guint size, gpointer data)
     struct request *request = data;
     (void) message;
     request->pending -= MIN(request->pending, size);
-    connection_progress(request->message, request->answered && request->pending > 0);
+    connection_progress(request->message, (request->answered || request->drained != NULL) && request->pending > 0);
     if (request->drained != NULL && request->pending == 0)
         request->drained(request);
 }
@@ -410,14 +410,20 @@ static gboolean on_quiet(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+static GString *event_head(struct request *request, const char *name, gsize room)
+{
+    if (!request->streaming)
+        stream_begin(request);
+    GString *text = g_string_sized_new(room + 64);
+    g_string_append_printf(text, "id: %" G_GUINT64_FORMAT "\nevent: %s\ndata: ", ++request->event, name);
+    return text;
+}
+
 void request_event_text(struct request *request, const char *name, const char *json)
 {
     if (request->answered)
         return;
-    if (!request->streaming)
-        stream_begin(request);
-    GString *text = g_string_sized_new(strlen(json) + 64);
-    g_string_append_printf(text, "id: %" G_GUINT64_FORMAT "\nevent: %s\ndata: ", ++request->event, name);
+    GString *text = event_head(request, name, strlen(json));
     append_json(text, json);
     g_string_append(text, "\n\n");
     stream_text(request, text);
@@ -428,6 +434,30 @@ void request_event(struct request *request, const char *name, struct json_object
 {
     request_event_text(request, name, json_text(object));
     json_object_put(object);
+}
+
+void request_event_open(struct request *request, const char *name, void (*drained)(struct request *),
+                        void (*gone)(struct request *))
+{
+    event_source_clear(&request->quiet);
+    request->drained = drained;
+    request->gone = gone;
+    stream_text(request, event_head(request, name, 0));
+}
+
+void request_event_part(struct request *request, const char *json)
+{
+    GString *text = g_string_sized_new(strlen(json) + 64);
+    append_json(text, json);
+    stream_text(request, text);
+    connection_progress(request->message, TRUE);
+}
+
+void request_event_close(struct request *request)
+{
+    request->drained = NULL;
+    stream_text(request, g_string_new("\n\n"));
+    request_event_end(request);
 }
 
 void request_event_end(struct request *request)

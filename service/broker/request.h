@@ -33,6 +33,7 @@ struct request {
     struct job *job; /**< what the answer waits for, or NULL */
     struct upload *upload;     /**< its body, when that is the content of a file */
     struct download *download; /**< its answer's, when that is */
+    struct answer *answer;     /**< its answer, when that is large */
     void (*drained)(struct request *request); /**< see request_begin_bytes */
 };
 
@@ -79,6 +80,14 @@ void request_fail_with(struct request *request, guint status, GError *error);
 void request_event(struct request *request, const char *name, struct json_object *object);
 void request_event_text(struct request *request, const char *name, const char *json);
 void request_event_end(struct request *request);
+/**
+ * The last event, piece by piece, as request_begin_bytes does it. A piece ends with a whole character, and all of them
+ * are one line.
+ */
+void request_event_open(struct request *request, const char *name, void (*drained)(struct request *),
+                        void (*gone)(struct request *));
+void request_event_part(struct request *request, const char *json);
+void request_event_close(struct request *request);
 
 /** The usual HTTP status of an error. */
 guint request_status(const GError *error);

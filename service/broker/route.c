@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/route.h"
 
+#include "broker/answer.h"
 #include "broker/audit.h"
 #include "broker/connection.h"
 #include "broker/files.h"
@@ -382,7 +383,8 @@ static void execution_request(struct request *request)
 
 static void get_execution(struct request *request)
 {
-    const char *id = request->path[2], *text = NULL;
+    const char *id = request->path[2];
+    struct text *text = NULL;
     struct job *job = g_hash_table_lookup(request->service->jobs, id);
     enum idempotency_state state = job == NULL ? idempotency_find(id, &text) : KEPT_NOT;
     if (job != NULL) {
@@ -391,7 +393,7 @@ static void get_execution(struct request *request)
         json_add(object, "state", job->process != NULL ? "running" : "waiting");
         request_answer(request, 202, object);
     } else if (state == KEPT_TEXT) {
-        request_answer_text(request, 200, "application/json", text, strlen(text));
+        answer_whole(request, text);
     } else {
         request_fail_with(request, state == KEPT_GONE ? 410 : 404,
                           g_error_new(DSB_ERROR, DSB_ERROR_NOT_FOUND,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/session.h"
 
+#include "broker/answer.h"
 #include "broker/audit.h"
 #include "broker/dispatch.h"
 #include "broker/files.h"
@@ -167,12 +168,11 @@ static void answer(struct job *job)
         if (outcome->error != NULL)
             request_fail(request, g_steal_pointer(&outcome->error));
         else
-            request_answer_text(request, 200, "application/json", outcome->text, strlen(outcome->text));
+            answer_whole(request, outcome->text);
     } else if (job->events) {
-        request_event_text(request, "result", outcome->text);
-        request_event_end(request);
+        answer_event(request, outcome->text);
     } else {
-        request_answer_text(request, 200, "application/json", outcome->text, strlen(outcome->text));
+        answer_whole(request, outcome->text);
     }
 }
 

@@ -71,7 +71,7 @@ void keep_result(struct kept *kept, const struct task *task)
     pack_text(pack, order->key);
     pack_text(pack, order->sum);
     pack_text(pack, order->id);
-    pack_text(pack, task->outcome.text);
+    pack_text(pack, text_memory(task->outcome.text));
     GBytes *result = g_bytes_new(pack->data, pack->len);
     add(&kept->results, &kept->results_size, result, RESULTS_MAX, RESULTS_BYTES);
 }

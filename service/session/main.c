@@ -91,15 +91,20 @@ void task_free(struct task *task)
 void tell_outcome_locked(struct task *task)
 {
     g_autoptr(GByteArray) pack = g_byte_array_new();
+    int file = -1;
     task->told_to = task->process->connection;
     if (!task->check) {
-        outcome_pack(&task->outcome, pack);
-        if (try_tell_locked(task->process, FRAME_OUTCOME, pack, NULL, 0))
+        gboolean told = outcome_pack(&task->outcome, pack, &file) &&
+                        try_tell_locked(task->process, FRAME_OUTCOME, pack, &file, file >= 0 ? 1 : 0);
+        int number = errno;
+        if (file >= 0)
+            close(file);
+        if (told)
             return;
         /* A large one takes more than we can have now. What became of the session is little, and goes all the same. */
         g_autoptr(GByteArray) without = g_byte_array_new();
-        outcome_replace(&task->outcome, task->order.id, errno);
-        outcome_pack(&task->outcome, without);
+        outcome_replace(&task->outcome, task->order.id, number);
+        outcome_pack(&task->outcome, without, &file);
         tell_service_locked(task->process, FRAME_OUTCOME, without, NULL, 0);
     } else if (task->outcome.ended != NULL) {
         pack_text(pack, task->outcome.ended);

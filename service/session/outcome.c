@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define NAMES_MAX 1000
-#define TEXT_MAX (512u << 20) /* of a result: the service makes copies of it */
+#define TEXT_MAX (512u << 20) /* of a result */
 
 /*
  * From a result of the library to the text of an answer. What user code showed is passed on as the object that it was
@@ -113,7 +113,7 @@ void outcome_take(struct outcome *outcome, const dsb_result *result, const char 
         json_object_object_add(state, "restored", json_object_get(restored));
     summarize(result, object, &outcome->summary);
     const char *text = json_text(object);
-    outcome->text = text != NULL && strlen(text) <= TEXT_MAX ? g_strdup(text) : too_large();
+    outcome->text = text != NULL && strlen(text) <= TEXT_MAX ? text_new(text) : text_take(too_large());
     json_object_put(object);
 }
 
@@ -122,7 +122,7 @@ void outcome_replace(struct outcome *outcome, const char *id, int number)
     g_autoptr(GError) error =
         g_error_new(DSB_ERROR, DSB_ERROR_FAILED, "it was done, but its result could not be handed over: %s",
                     dsb_errno_text(number));
-    g_clear_pointer(&outcome->text, g_free);
+    text_clear(&outcome->text);
     if (outcome->status == NULL) { /* of no execution */
         g_clear_error(&outcome->error);
         outcome->error = g_steal_pointer(&error);

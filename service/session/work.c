@@ -286,7 +286,7 @@ static void control(struct work *work, struct task *task)
         tell_phase(task, PHASE_CONTROL);
     struct json_object *answer = dsb_session_control_object(work->session, task->order.op,
                                                             (guint) task->order.timeout_ms, &outcome->error);
-    outcome->text = answer != NULL ? g_strdup(json_text(answer)) : NULL;
+    outcome->text = answer != NULL ? text_new(json_text(answer)) : NULL;
     json_object_put(answer);
     if (outcome->text == NULL && !dsb_session_alive(work->session))
         drop_dead(work, task);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "shared/frames.h"
 
+#include "shared/text.h"
+
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PACKET_MAX (96u << 10)
@@ -44,23 +44,6 @@ static gboolean send_packet(int fd, const struct head *head, const void *bytes, 
     return n >= 0;
 }
 
-static int file_of(const GByteArray *pack)
-{
-    gsize done = 0;
-    int file = memfd_create("dsandbox-frame", MFD_CLOEXEC);
-    while (file >= 0 && done < pack->len) {
-        ssize_t n = pwrite(file, pack->data + done, pack->len - done, (off_t) done);
-        if (n < 0 && errno != EINTR) {
-            int code = errno;
-            close(file);
-            errno = code;
-            return -1;
-        }
-        done += n > 0 ? (gsize) n : 0;
-    }
-    return file;
-}
-
 gboolean frame_send(int fd, enum frame_type type, const GByteArray *pack, const int *fds, guint n_fds)
 {
     struct head head = {.type = type, .size = pack->len};
@@ -69,7 +52,7 @@ gboolean frame_send(int fd, enum frame_type type, const GByteArray *pack, const 
         return TRUE;
     if (pack->len <= PACKET_MAX && errno != EMSGSIZE)
         return FALSE;
-    int file = file_of(pack);
+    int file = text_file(pack->data, pack->len);
     if (file < 0)
         return FALSE;
     for (guint i = 0; i < n_fds; i++)

@@ -9,6 +9,7 @@
 #define FACT_MAX (1u << 20)
 #define ARGUMENTS_MAX (32u << 20) /* of a request's body */
 #define NO_CODE 0xffff
+#define IN_FRAME (1u << 20) /* a longer text goes as a file, which costs its owner a descriptor */
 
 const char *const fact_names[N_FACTS] = {"container", "backend", "engine", "image", "workdir", "policy"};
 
@@ -138,8 +139,13 @@ static const char *unpack_status(struct unpack *unpack)
     return number <= DSB_STATUS_REFUSED ? dsb_status_name((enum dsb_status) number) : NULL;
 }
 
-void outcome_pack(const struct outcome *outcome, GByteArray *pack)
+gboolean outcome_pack(const struct outcome *outcome, GByteArray *pack, int *file)
 {
+    gsize size = outcome->text != NULL ? text_size(outcome->text) : 0;
+    gboolean apart = size > IN_FRAME;
+    *file = apart ? text_file(text_memory(outcome->text), size) : -1;
+    if (apart && *file < 0)
+        return FALSE;
     pack_error(outcome->error, pack);
     pack_number(pack, status_number(outcome->status));
     pack_summary(&outcome->summary, pack);
@@ -151,10 +157,24 @@ void outcome_pack(const struct outcome *outcome, GByteArray *pack)
     pack_short(pack, outcome->ended, TEXT_MAX);
     pack_number(pack, (guint64) outcome->began);
     pack_number(pack, outcome->removed);
-    pack_text(pack, outcome->text);
+    pack_number(pack, apart ? size : 0);
+    pack_text(pack, outcome->text != NULL && !apart ? text_memory(outcome->text) : NULL);
+    return TRUE;
 }
 
-gboolean outcome_unpack(const struct frame *frame, struct outcome *outcome)
+static struct text *unpack_result(struct unpack *unpack, struct frame *frame)
+{
+    guint64 size = unpack_number(unpack, FRAME_MAX);
+    char *text = unpack_json(unpack, IN_FRAME);
+    gboolean apart = frame->fds[0] >= 0;
+    if ((size > 0) == apart && !(apart && text != NULL) && !unpack->bad)
+        return apart ? text_in_file(g_steal_fd(&frame->fds[0]), size) : text != NULL ? text_take(text) : NULL;
+    unpack->bad = TRUE;
+    g_free(text);
+    return NULL;
+}
+
+gboolean outcome_unpack(struct frame *frame, struct outcome *outcome)
 {
     struct unpack unpack = unpack_frame(frame);
     *outcome = (struct outcome){.error = unpack_error(&unpack)};
@@ -168,7 +188,7 @@ gboolean outcome_unpack(const struct frame *frame, struct outcome *outcome)
     outcome->ended = unpack_text(&unpack, TEXT_MAX);
     outcome->began = (gint64) unpack_number(&unpack, G_MAXINT64);
     outcome->removed = unpack_number(&unpack, G_MAXUINT);
-    outcome->text = unpack_json(&unpack, FRAME_MAX);
+    outcome->text = unpack_result(&unpack, frame);
     if (!unpack.bad && unpack.left == 0)
         return TRUE;
     outcome_clear(outcome);
@@ -190,7 +210,7 @@ void outcome_clear(struct outcome *outcome)
 {
     summary_clear(&outcome->summary);
     g_clear_error(&outcome->error);
-    g_free(outcome->text);
+    text_unref(outcome->text);
     for (int i = 0; i < N_FACTS; i++)
         g_free(outcome->facts[i]);
     g_free(outcome->lost);

@@ -3,6 +3,7 @@
 #define DSB_SHARED_ORDER_H
 
 #include "shared/frames.h"
+#include "shared/text.h"
 
 G_BEGIN_DECLS
 
@@ -68,7 +69,7 @@ struct summary {
 
 struct outcome {
     GError *error;      /**< nothing ran, and why */
-    char *text;         /**< the result object, or the answer of a control operation */
+    struct text *text;  /**< JSON: the result object, or the answer of a control operation */
     const char *status; /**< of an execution: "ok" … */
     struct summary summary;
     gboolean alive;         /**< the session's sandbox, afterwards */
@@ -85,8 +86,10 @@ void order_pack(const struct order *order, GByteArray *pack);
 gboolean order_unpack(const struct frame *frame, struct order *order);
 void order_clear(struct order *order);
 
-void outcome_pack(const struct outcome *outcome, GByteArray *pack);
-gboolean outcome_unpack(const struct frame *frame, struct outcome *outcome);
+/** `*file`: the caller's, and goes with the frame; -1: none does. FALSE: errno. */
+gboolean outcome_pack(const struct outcome *outcome, GByteArray *pack, int *file);
+/** Takes the file of the frame, if it has one. What is in that has still to be looked at. */
+gboolean outcome_unpack(struct frame *frame, struct outcome *outcome);
 void outcome_clear(struct outcome *outcome);
 void summary_clear(struct summary *summary);
 

@@ -10,7 +10,7 @@ import re
 import threading
 
 import cli_harness
-from session_harness import SessionCase
+from session_harness import SessionCase, service_pid
 
 SIZE = 40 << 20
 CODE = f"import sys\nfor _ in range({SIZE} >> 16): sys.stdout.write('x' * 65535 + '\\n')"
@@ -45,9 +45,16 @@ class Slow(SessionCase):
             json.dump({"output_limit": "64MiB"}, file)
         return "--policy", policy
 
+    def assert_small(self):
+        """What the service ever had in memory at once: its part of what waits, not all of it."""
+        with open(f"/proc/{service_pid()}/status", encoding="utf-8") as status:
+            peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+        self.assertLess(peak, 64 << 10)
+
     def test_much_output_of_a_session(self):
         self.new(*self.much())
         self.assertEqual(self.read_slowly("exec", self.s), (SIZE, "", 0))
+        self.assert_small()
 
     def test_much_output_of_a_run(self):
         """Through the service, which is there as long as a session is."""
@@ -55,6 +62,7 @@ class Slow(SessionCase):
         before = served()
         self.assertEqual(self.read_slowly("run", *self.settings(), *self.much()), (SIZE, "", 0))
         self.assertEqual(served(), before + 1)
+        self.assert_small()
 
     def test_more_than_the_limit(self):
         """The default one. What came and what is said are all that there was."""

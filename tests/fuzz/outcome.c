@@ -33,10 +33,14 @@ static gsize shown(struct json_object *result)
 static void pass_on(const struct outcome *outcome, struct outcome *passed)
 {
     g_autoptr(GByteArray) pack = g_byte_array_new();
-    outcome_pack(outcome, pack);
-    const struct frame frame = {.type = FRAME_OUTCOME, .bytes = pack->data, .size = pack->len};
+    int file = -1;
+    PROMISE(outcome_pack(outcome, pack, &file));
+    struct frame frame = {.type = FRAME_OUTCOME, .bytes = pack->data, .size = pack->len, .fds = {file, -1}};
     PROMISE(outcome_unpack(&frame, passed));
-    PROMISE(strcmp(outcome->text, passed->text) == 0 && outcome->status == passed->status);
+    gsize size = text_size(outcome->text);
+    g_autofree char *text = g_malloc0(size + 1);
+    PROMISE(text_size(passed->text) == size && text_read(passed->text, 0, text, size));
+    PROMISE(strcmp(text_memory(outcome->text), text) == 0 && outcome->status == passed->status);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -52,10 +56,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     outcome_take(&outcome, result, "x-1", before, NULL, back);
 
     /* One line, as events want it; and the program reads what the sandbox was allowed to say. */
-    PROMISE(outcome.text != NULL && outcome.status != NULL && strchr(outcome.text, '\n') == NULL);
-    PROMISE(g_utf8_validate(outcome.text, -1, NULL));
+    PROMISE(outcome.text != NULL && outcome.status != NULL);
+    const char *text = text_memory(outcome.text);
+    PROMISE(strchr(text, '\n') == NULL && g_utf8_validate(text, -1, NULL));
     pass_on(&outcome, &passed);
-    struct json_object *ours = dsb_result_object(result), *read = client_parse(passed.text, strlen(passed.text));
+    struct json_object *ours = dsb_result_object(result), *read = client_parse(text, text_size(outcome.text));
     PROMISE(json_object_is_type(read, json_type_object) && shown(read) == shown(ours));
     json_object_put(ours);
     json_object_put(read);

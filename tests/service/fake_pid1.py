@@ -4,7 +4,7 @@ Process 1 of containers of the engine in memory (tests/plugins/memory.c), which 
 seconds: sessions can end, die and be cancelled thousands of times a minute. The code of an execution is a JSON object:
 
     {"wait": S}         take that long; a cancel ends it
-    {"out": TEXT}       write to stdout first
+    {"out": TEXT}       write to stdout first             {"times": N}        so often
     {"keep": TEXT}      a variable, which {"give": true} writes to stdout
     {"echo": true}      write to stdout what comes on stdin, to its end
     {"die": true}       hang up in place of an answer          {"garbage": true}   break the protocol
@@ -106,7 +106,8 @@ class Container(threading.Thread):
     def execute(self, number, code):
         self.kept = code.get("keep", self.kept)
         if "out" in code or "give" in code:
-            self.say(STDOUT, number, code.get("out", self.kept).encode())
+            for _ in range(code.get("times", 1)):
+                self.say(STDOUT, number, code.get("out", self.kept).encode())
         if "echo" in code:
             self.echo(number)
         status, end = "exited", time.monotonic() + code.get("wait", 0)

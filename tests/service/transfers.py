@@ -114,6 +114,52 @@ class Transfers(Case):
         self.assertEqual((status, headers["content-length"], body), (200, str(40 * MIB), b""))
         self.assertEqual(self.names()[1], ["f", "g"])
 
+    def execute_slowly(self, code, key, accept):
+        """The answer's bytes, for somebody who takes his time."""
+        connection = UnixConnection(self.service.socket)
+        self.addCleanup(connection.close)
+        connection.request("POST", f"/v1/sessions/{self.id}/execute", json.dumps({"code": code}),
+                           {"Accept": accept, "Idempotency-Key": key})
+        answer = connection.getresponse()
+        time.sleep(0.5)
+        return answer.read()
+
+    def test_large_results(self):
+        """As JSON, as the last event, and once more: whole, one line, and never whole in the service."""
+        self.limit({"output_limit": "64MiB"})
+        text = "x\u2028\u0085é€😀" * 4000
+        for times in (25, 800):
+            code, result = json.dumps({"out": text, "times": times}), None
+            for accept in ("application/json", "text/event-stream"):
+                for again in range(2 if times < 800 else 1):  # more is not kept
+                    with self.subTest(times=times, accept=accept, again=again):
+                        content = self.execute_slowly(code, f"{accept[-4:]}-{times}", accept)
+                        if accept != "application/json":
+                            head, _, content = content.partition(b"event: result\ndata: ")
+                            content, end = content[:-2], content[-2:]
+                            self.assertEqual((end, b"event: result" in head, b"\n" in content), (b"\n\n", False, False))
+                            self.assertFalse(b"\xc2\x85" in content or b"\xe2\x80\xa8" in content)
+                        result = json.loads(content)
+                        self.assertTrue(result["stdout"] == text * times)
+            if times < 800:
+                self.assertTrue(self.api.get(f"/v1/executions/{result['id']}") == result)
+                head = f"HEAD /v1/executions/{result['id']} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+                status, headers, body = Raw(self.service.socket).say(head).answer()
+                self.assertEqual((status, int(headers["content-length"]) > len(text) * times, body), (200, True, b""))
+        self.assert_small()
+
+    def test_reader_of_a_large_result_goes(self):
+        self.limit({"output_limit": "64MiB"})
+        before, _ = harness.process_size(self.service.pid)
+        for accept in ("application/json", "text/event-stream"):
+            connection = UnixConnection(self.service.socket)
+            body = {"code": json.dumps({"out": "x" * 50000, "times": 200})}
+            connection.request("POST", f"/v1/sessions/{self.id}/execute", json.dumps(body), {"Accept": accept})
+            connection.getresponse().read(MIB)
+            connection.close()
+        self.assertEqual(self.api.run(self.id, "{}")["status"], "ok")
+        wait_for(lambda: harness.process_size(self.service.pid)[0] <= before)
+
     def test_slow_readers(self):
         data = noise(100 * MIB, 1)
         self.put("f", data)

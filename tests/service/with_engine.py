@@ -329,7 +329,7 @@ class Streams(SessionCase):
         wait_for(lambda: self.state() == "idle", 60)
         self.assertEqual(self.ok("1 + 1")["results"][-1]["text/plain"], "2")
         _, resident = process_size(self.service.pid)
-        self.assertTrue(harness.SANITIZED or resident < 400 * 1024, resident)
+        self.assertTrue(harness.SANITIZED or resident < 64 * 1024, resident)
         events = list(stream)
         dropped = sum(data["bytes"] for name, data in events if name == "dropped")
         self.assertGreater(len(stream.stdout), MIB)

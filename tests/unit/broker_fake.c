@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker_fake.h"
 
+#include "broker/answer.h"
 #include "broker/audit.h"
 #include "broker/connection.h"
 #include "broker/dispatch.h"
@@ -141,7 +142,7 @@ void fake_done(GError *error)
     struct outcome *outcome = &job->outcome;
     assert_non_null(job);
     outcome->error = error;
-    outcome->text = g_strdup("{\"status\":\"ok\"}");
+    outcome->text = text_new("{\"status\":\"ok\"}");
     outcome->status = "ok";
     outcome->alive = outcome->opened = error == NULL;
     if (job->kind == JOB_RUN)
@@ -233,6 +234,17 @@ void request_event(struct request *request, const char *name, struct json_object
 }
 
 void request_event_end(struct request *request) { answered(request, 200); }
+
+void answer_event(struct request *request, struct text *text)
+{
+    request_event_text(request, "result", text_memory(text));
+    request_event_end(request);
+}
+
+void answer_whole(struct request *request, struct text *text)
+{
+    request_answer_text(request, 200, "application/json", text_memory(text), text_size(text));
+}
 
 void request_hold(struct request *request, void (*gone)(struct request *request))
 {

@@ -3,6 +3,7 @@
 #include "shared/order.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,31 +94,82 @@ static void cut_outcomes(void **state)
     (void) state;
     g_autoptr(GByteArray) pack = g_byte_array_new();
     struct outcome sent = {.error = g_error_new_literal(g_quark_from_static_string("x"), 7, "why"),
-                           .text = g_strdup("{\"a\":1}"),
+                           .text = text_new("{\"a\":1}"),
                            .status = "lost",
                            .summary = {.wall_ms = -1, .usage = g_strdup("{}"), .error_name = g_strdup("E")},
                            .alive = TRUE,
                            .ended = g_strdup("gone")};
     struct outcome got;
     sent.facts[FACT_ENGINE] = g_strdup("null");
-    outcome_pack(&sent, pack);
+    int file = -1;
+    assert_true(outcome_pack(&sent, pack, &file));
+    assert_int_equal(file, -1);
     for (guint size = 0; size < pack->len; size++) {
-        const struct frame frame = frame_of(pack, size);
+        struct frame frame = frame_of(pack, size);
         assert_false(outcome_unpack(&frame, &got));
     }
-    const struct frame whole = frame_of(pack, pack->len);
+    struct frame whole = frame_of(pack, pack->len);
     assert_true(outcome_unpack(&whole, &got));
     assert_string_equal(got.error->message, "why");
-    assert_string_equal(got.text, sent.text);
+    assert_string_equal(text_memory(got.text), text_memory(sent.text));
     assert_string_equal(got.status, "lost");
     assert_int_equal(got.summary.wall_ms, -1);
     assert_string_equal(got.facts[FACT_ENGINE], "null");
     assert_true(got.alive && !got.opened);
     outcome_clear(&got);
     g_byte_array_append(pack, (const guint8 *) "z", 1);
-    const struct frame longer = frame_of(pack, pack->len);
+    struct frame longer = frame_of(pack, pack->len);
     assert_false(outcome_unpack(&longer, &got));
     outcome_clear(&sent);
+}
+
+/* A large text is a file beside the frame; what does not fit together is no outcome, and leaves nothing behind. */
+static void large_text(void **state)
+{
+    (void) state;
+    g_autoptr(GByteArray) pack = g_byte_array_new();
+    g_autofree char *bytes = g_strnfill(2 << 20, 'x');
+    struct outcome sent = {.text = text_new(bytes), .status = "ok"}, got;
+    char end[4] = {0};
+    int file = -1;
+    assert_true(outcome_pack(&sent, pack, &file));
+    assert_true(file >= 0 && pack->len < 1000);
+    struct frame without = frame_of(pack, pack->len);
+    assert_false(outcome_unpack(&without, &got));
+    struct frame frame = frame_of(pack, pack->len);
+    frame.fds[0] = file;
+    assert_true(outcome_unpack(&frame, &got));
+    assert_int_equal(frame.fds[0], -1);
+    assert_null(text_memory(got.text));
+    assert_int_equal(text_size(got.text), 2 << 20);
+    assert_true(text_read(got.text, (2 << 20) - 3, end, 3));
+    assert_string_equal(end, "xxx");
+    assert_false(text_read(got.text, (2 << 20) - 3, end, 4));
+    outcome_clear(&got);
+    assert_int_equal(fcntl(file, F_GETFD), -1);
+    outcome_clear(&sent);
+
+    g_autoptr(GByteArray) small = g_byte_array_new();
+    const struct outcome little = {.status = "ok"};
+    assert_true(outcome_pack(&little, small, &file));
+    struct frame with = frame_of(small, small->len);
+    with.fds[0] = text_file("x", 1);
+    assert_false(outcome_unpack(&with, &got));
+    frame_clear(&(struct frame){.fds = {with.fds[0], -1}});
+}
+
+/* Shorter than its sender said: what is there is not handed on. */
+static void cut_text(void **state)
+{
+    (void) state;
+    char bytes[4];
+    struct text *text = text_in_file(text_file("abc", 3), 5), *second = text_ref(text);
+    text_unref(text);
+    assert_true(text_read(second, 0, bytes, 3));
+    assert_false(text_read(second, 0, bytes, 4));
+    assert_false(text_read(second, 6, bytes, 0));
+    text_clear(&second);
+    assert_null(second);
 }
 
 /* JSON that would end a line of the audit log, or an event, is refused with all that came with it. */
@@ -129,8 +181,9 @@ static void control_characters(void **state)
         g_autoptr(GByteArray) pack = g_byte_array_new();
         const struct outcome sent = {.summary = {.usage = (char *) texts[i]}};
         struct outcome got;
-        outcome_pack(&sent, pack);
-        const struct frame frame = frame_of(pack, pack->len);
+        int file = -1;
+        assert_true(outcome_pack(&sent, pack, &file));
+        struct frame frame = frame_of(pack, pack->len);
         assert_false(outcome_unpack(&frame, &got));
     }
 }
@@ -148,8 +201,9 @@ static void long_words(void **state)
             g_string_append(words, "\xf0\x9f\x90\x8d");
         const struct outcome sent = {.summary = {.error_value = words->str}};
         struct outcome got;
-        outcome_pack(&sent, pack);
-        const struct frame frame = frame_of(pack, pack->len);
+        int file = -1;
+        assert_true(outcome_pack(&sent, pack, &file));
+        struct frame frame = frame_of(pack, pack->len);
         assert_true(outcome_unpack(&frame, &got));
         assert_true(g_utf8_validate(got.summary.error_value, -1, NULL));
         assert_true(strlen(got.summary.error_value) > 4000);
@@ -168,10 +222,10 @@ static void orders(void **state)
     struct order got;
     order_pack(&sent, pack);
     for (guint size = 0; size < pack->len; size++) {
-        const struct frame frame = frame_of(pack, size);
+        struct frame frame = frame_of(pack, size);
         assert_false(order_unpack(&frame, &got));
     }
-    const struct frame frame = frame_of(pack, pack->len);
+    struct frame frame = frame_of(pack, pack->len);
     assert_true(order_unpack(&frame, &got));
     assert_int_equal(got.code_size, 3);
     assert_memory_equal(got.code, "a\0b", 3);
@@ -188,6 +242,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_size, pair, unpair),
         cmocka_unit_test_setup_teardown(no_frames, pair, unpair),
         cmocka_unit_test(cut_outcomes),
+        cmocka_unit_test(large_text),
+        cmocka_unit_test(cut_text),
         cmocka_unit_test(control_characters),
         cmocka_unit_test(long_words),
         cmocka_unit_test(orders),

@@ -28,9 +28,9 @@ static struct json_object *answer_to(const char *report, guint64 offset)
     result->state.execution = 2;
     outcome_take(&outcome, result, "x-1", offset, NULL, NULL);
     assert_non_null(outcome.text);
-    struct json_object *answer = client_parse(outcome.text, strlen(outcome.text));
+    struct json_object *answer = client_parse(text_memory(outcome.text), text_size(outcome.text));
     if (answer == NULL)
-        fail_msg("not read again: %.200s", outcome.text);
+        fail_msg("not read again: %.200s", text_memory(outcome.text));
     outcome_clear(&outcome);
     return answer;
 }
