@@ -4,7 +4,8 @@
  * (the default) without doing anything, `late` after doing it, `breach` without an error, `rude` with one that no terminal
  * should see; what ends or holds up the process: `crash`, `abort`, `exit`, `success` (exit with 0), `hang`, `quiet`
  * (closes all descriptors, and hangs), `hold` (until the file DSB_TEST_HOLD is there; says so with DSB_TEST_HOLD.held); and
- * what leaves it another: `shut` (descriptors 0 to 2), `umask`, `chdir`, `block` (a signal), `ignore` (one), `locale`.
+ * what leaves it another: `shut` (descriptors 0 to 2), `umask`, `mask` (every signal), `chdir`, `block` (one), `ignore` (one),
+ * `locale`, `leak` (a hundred descriptors).
  * `describe` also `claims` that the engine removes what has ended. n is 0 for every call, and `once` for the first of
  * all, which empties the file. Operations: those of struct dsb_plugin, `load`, and `read`, `write` and `closing` of
  * streams.
@@ -89,7 +90,7 @@ static void break_process(const char *op)
         exit(0);
     gboolean quiet = is_due(op, "quiet");
     gboolean hang = is_due(op, "hang");
-    if (hang && g_getenv("DSB_TEST_FAULT")[0] == '/')
+    if ((hang || quiet) && g_getenv("DSB_TEST_FAULT")[0] == '/')
         g_file_set_contents(g_getenv("DSB_TEST_FAULT"), "", 0, NULL); /* so that others know when */
     for (int fd = 0; quiet && fd < 1024; fd++)
         close(fd);
@@ -108,6 +109,14 @@ static void change_process(const char *op)
     gboolean shut = is_due(op, "shut");
     for (int fd = 0; shut && fd < 3; fd++)
         close(fd);
+    if (is_due(op, "mask")) {
+        sigfillset(&one);
+        pthread_sigmask(SIG_BLOCK, &one, NULL);
+    }
+    gboolean leak = is_due(op, "leak");
+    for (int n = 0; leak && n < 100; n++)
+        if (dup(STDERR_FILENO) < 0)
+            abort();
     if (is_due(op, "umask"))
         umask(0);
     if (is_due(op, "chdir") && chdir("/proc") != 0)

@@ -15,6 +15,7 @@ import document
 import framing
 import harness
 import life
+import misbehaving
 import pool
 import removal
 import report
@@ -27,7 +28,7 @@ import without_engine
 
 def load_tests(loader, _tests, _pattern):
     suite = unittest.TestSuite()
-    offline = without_engine.CASES + document.CASES + framing.CASES + schedule.CASES + transfers.CASES + again.CASES + removal.CASES + pool.CASES
+    offline = without_engine.CASES + document.CASES + framing.CASES + schedule.CASES + transfers.CASES + again.CASES + removal.CASES + pool.CASES + misbehaving.CASES
     for case in with_engine.CASES + report.CASES + pool.WITH_ENGINE + life.CASES if harness.SETUP else offline:
         suite.addTests(loader.loadTestsFromTestCase(case))
     return suite
