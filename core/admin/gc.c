@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define STEP_MS 200
+#define PATIENCE_MS 5000 /* for what an engine was asked to make when its maker was killed */
 
 /* With "auto", each engine that answers; none is an error, but not before the directories are done. */
 static gboolean collect(struct dsb_leftovers_round *round, GError **error)
@@ -63,7 +64,8 @@ gboolean dsb_gc(const struct dsb_run_options *options, gboolean dry_run, unsigne
     struct dsb_leftovers_round round = {
         .options = &how, .dry_run = dry_run, .base_fd = dsb_base_open(how.base_dir, FALSE, NULL)};
     gboolean ok = collect(&round, error);
-    while (ok && round.pending && wait_a_little(&how))
+    gint64 end = g_get_monotonic_time() + PATIENCE_MS * G_TIME_SPAN_MILLISECOND;
+    while (ok && round.pending && g_get_monotonic_time() < end && wait_a_little(&how))
         ok = collect(&round, error);
     round.removed += dsb_workdir_gc(how.base_dir, dry_run);
     if (round.base_fd >= 0)

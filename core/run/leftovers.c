@@ -27,8 +27,8 @@ gboolean dsb_is_left(const struct dsb_leftover *left, gint64 now)
     }
 }
 
-/* An engine that was asked to make a container when its maker was killed comes to it soon, or late, or never. */
-#define SOON_MS 2000
+/* An engine that was asked to make a container when its maker was killed comes to it in this time, or late, or never. */
+#define CREATING_MS 60000
 #define LATE_MS 600000
 
 /* One removal from one engine. */
@@ -116,7 +116,7 @@ char *dsb_leftovers_engine_key(const struct dsb_engine *engine)
     return g_strdup_printf("%s %s", engine->info.product, engine->info.endpoint);
 }
 
-/* After a removal in which nothing failed. Returns whether one may come yet, and soon. */
+/* After a removal in which nothing failed. Returns whether one may come yet. */
 static gboolean settle(GPtrArray *unfinished, int base_fd, GHashTable *sessions)
 {
     gboolean pending = FALSE;
@@ -126,7 +126,7 @@ static gboolean settle(GPtrArray *unfinished, int base_fd, GHashTable *sessions)
             one->age_ms > LATE_MS)
             dsb_unfinished_forget(base_fd, one);
         else
-            pending |= one->age_ms < SOON_MS;
+            pending |= one->age_ms < CREATING_MS;
     }
     return pending;
 }

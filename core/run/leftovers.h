@@ -31,7 +31,7 @@ struct dsb_leftovers_round {
     int base_fd;      /* -1: there is none */
     GHashTable *seen; /* as dsb_leftovers_remove has it */
     unsigned removed;
-    gboolean pending; /* something may come soon */
+    gboolean pending; /* something may come yet */
 };
 
 /** Remove what is left on one engine, and what belongs to runs of the base directory that were killed early. */

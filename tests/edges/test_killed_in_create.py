@@ -122,10 +122,6 @@ class Killed(SessionCase):
         process = self.stopped(POINTS[0], "run", "--no-service", "-c", "1")
         process.kill()
         process.communicate()
-        # It waits for what was asked just now, however slow the machine was since.
-        locks = os.path.join(cli_harness.WORK.base, ".locks")
-        for name in os.listdir(locks):
-            os.utime(os.path.join(locks, name))
         answered = self.engine.release_soon()
         self.dsb("gc")
         self.assertTrue(answered.wait(60))
