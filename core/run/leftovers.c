@@ -5,6 +5,7 @@
 #include "hostdir/unfinished.h"
 #include "run/engine_room.h"
 
+#include <poll.h>
 #include <string.h>
 
 /* Backends of one engine shorten ids differently. */
@@ -30,6 +31,10 @@ gboolean dsb_is_left(const struct dsb_leftover *left, gint64 now)
 /* An engine that was asked to make a container when its maker was killed comes to it in this time, or late, or never. */
 #define CREATING_MS 60000
 #define LATE_MS 600000
+
+/* Docker lists for a moment what it has removed just when that was made. */
+#define LOOKS 10
+#define LOOK_MS 100
 
 /* One removal from one engine. */
 struct removal {
@@ -61,17 +66,37 @@ static void remove_one(struct removal *removal, struct dsb_leftover *left)
         note(removal, left, error);
 }
 
+static gboolean is_still_there(const struct removal *removal, const GPtrArray *there)
+{
+    for (guint i = 0; i < there->len; i++)
+        if (g_hash_table_contains(removal->went, ((struct dsb_leftover *) there->pdata[i])->id))
+            return TRUE;
+    return FALSE;
+}
+
+/* What the engine lists, a little later where that has something that it says it removed. NULL: it is not known. */
+static GPtrArray *list_again(struct removal *removal)
+{
+    struct pollfd cancelled = {removal->options->cancel_fd, POLLIN, 0};
+    GPtrArray *there = NULL;
+    for (int looks = LOOKS; looks > 0; looks--) {
+        g_clear_pointer(&there, g_ptr_array_unref);
+        if (!dsb_backend_list(removal->engine->backend, NULL, &there, removal->first == NULL ? &removal->first : NULL) ||
+            !is_still_there(removal, there) || poll(&cancelled, 1, LOOK_MS) != 0)
+            return there;
+    }
+    return there;
+}
+
 /* An engine may say that it removes, and never come to that: it is asked what it has. */
 static void look_again(struct removal *removal)
 {
-    g_autoptr(GPtrArray) there = NULL;
     g_autoptr(GError) still =
         g_error_new_literal(DSB_ERROR, DSB_ERROR_FAILED, "the engine reports its removal, and still lists it");
     if (removal->dry_run || g_hash_table_size(removal->went) == 0)
         return;
-    if (!dsb_backend_list(removal->engine->backend, NULL, &there, removal->first == NULL ? &removal->first : NULL))
-        return;
-    for (guint i = 0; i < there->len; i++) {
+    g_autoptr(GPtrArray) there = list_again(removal);
+    for (guint i = 0; there != NULL && i < there->len; i++) {
         const struct dsb_leftover *left = there->pdata[i];
         if (g_hash_table_remove(removal->went, left->id))
             note(removal, left, still);

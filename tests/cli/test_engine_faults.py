@@ -251,8 +251,9 @@ PHASES = {"who": rb"GET [^ ]*/_ping|HEAD [^ ]*/_ping", "create": rb"POST [^ ]*/c
 class Phases(FaultCase):
     """CC-04: the engine hangs, or dies, as it gets the request of each phase."""
 
-    def run_through(self, proxy, *args):
-        options = ["--backend", BACKEND, "--engine-timeout", "2", "run", "--no-service", "--json", "--base-dir", cli_harness.WORK.base,
+    def run_through(self, proxy, number, *args):
+        # Only an engine that hangs is to be given up soon; one that has just been started may take its time.
+        options = ["--backend", BACKEND, "--engine-timeout", setting(2) if number == "STOP" else "60s", "run", "--no-service", "--json", "--base-dir", cli_harness.WORK.base,
                    "--policy", cli_harness.WORK.file(f'{{"start_timeout": "{setting(5)}"}}')]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))
@@ -272,9 +273,9 @@ class Phases(FaultCase):
         proxy = Proxy(PHASES[phase], lambda: rig("kill", ENGINE, number))
         self.addCleanup(proxy.close)
         if phase != "remove":
-            process = self.run_through(proxy, "-c", "print('whole')")
+            process = self.run_through(proxy, number, "-c", "print('whole')")
         else:
-            process = self.run_through(proxy, "--session", number, "--timeout", "3s", "-c", UP + "time.sleep(60)")
+            process = self.run_through(proxy, number, "--session", number, "--timeout", "3s", "-c", UP + "time.sleep(60)")
             self.stop_first_process(number)
         done = self.end(process, limit)
         with proxy.lock:  # the action is over

@@ -23,6 +23,7 @@ REASONS = {
     resource.RLIMIT_AS: ("address space", "cannot allocate memory", "failed to map segment", "out of memory"),
     resource.RLIMIT_FSIZE: ("file too large",),
 }
+OF_A_CLIENT = ("sessions", "vars", "exec", "cp", "history", "interrupt")
 CODE = "print(6 * 7)\nopen('made', 'w').write('x')"
 
 
@@ -67,7 +68,8 @@ class Short(SessionCase):
         return {"run": (*ours, "run", "-c", CODE), "json": (*ours, "--json", "run", "-c", CODE), "doctor": (*ours, "doctor"),
                 "ls": (*ours, "backend", "ls"), "show": (*ours, "backend", "show", backend), "gc": (*ours, "gc"),
                 "auto": ("--no-service", "--base-dir", self.base, "run", "-c", CODE), "policy": ("policy", "show"),
-                "sessions": ("session", "ls"), "exec": ("exec", self.s, "-c", "print(6 * 7)"),
+                "sessions": ("session", "ls"), "vars": ("session", "vars", self.s), "history": ("session", "history", self.s),
+                "interrupt": ("session", "interrupt", self.s), "exec": ("exec", self.s, "-c", "print(6 * 7)"),
                 "cp": ("cp", self.s + ":kept", os.path.join(cli_harness.WORK.path, "copy"))}
 
     def containers(self):
@@ -121,10 +123,12 @@ class Short(SessionCase):
         self.sweep(resource.RLIMIT_NOFILE, [4, 5, 6, 7, 8, 64], ("doctor", "gc", "run", "auto"))
         self.sweep(resource.RLIMIT_NOFILE, [4, 5, 6, 64], ("ls", "show"), must_fail=False)  # what they found out is their answer
 
-    def test_descriptors_of_a_client(self):
+    def test_a_client(self):
         """The service was there before and has enough; nothing of the session is lost."""
         self.run_("import os\nopen('kept', 'w').write('x' * 100000)\nvalue = 41")
-        self.sweep(resource.RLIMIT_NOFILE, [3, 4, 5, 6, 64], ("sessions", "exec", "cp"))
+        self.sweep(resource.RLIMIT_NOFILE, [3, 4, 5, 6, 64], OF_A_CLIENT)
+        self.sweep(resource.RLIMIT_AS, [8 << 20, 20 << 20, 64 << 20, 512 << 20], OF_A_CLIENT)
+        self.sweep(resource.RLIMIT_FSIZE, [0, 1, 4096, 1 << 20], OF_A_CLIENT, must_fail=False)
         self.assertEqual(self.run_("print(value + 1)")["stdout"], "42\n")
 
     def test_what_a_service_inherits(self):
@@ -155,9 +159,12 @@ class Short(SessionCase):
         mib = 1 << 20
         self.sweep(resource.RLIMIT_AS, [8 * mib, 23 * mib, 24 * mib, 40 * mib, 63 * mib, 64 * mib, 512 * mib],
                    ("json", "doctor", "gc", "policy"))
+        self.sweep(resource.RLIMIT_AS, [8 * mib, 24 * mib, 512 * mib], ("run", "auto"))
+        self.sweep(resource.RLIMIT_AS, [8 * mib, 24 * mib, 512 * mib], ("ls", "show"), must_fail=False)
 
     def test_size_of_files(self):
         self.sweep(resource.RLIMIT_FSIZE, [0, 1, 100, 4096, 1 << 20], ("json", "doctor", "gc", "ls"), must_fail=False)
+        self.sweep(resource.RLIMIT_FSIZE, [0, 4096, 1 << 20], ("run", "auto", "show", "policy"), must_fail=False)
 
     @unittest.skipIf(os.getuid() != 0 or cli_harness.AS, "the number of processes does not bind root, and needs another user here")
     def test_processes(self):

@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(HERE, "../cli"))
 import cli_harness  # noqa: E402
 from cli_harness import SETUP  # noqa: E402
 from session_harness import SessionCase, dsb  # noqa: E402
+from speed import setting  # noqa: E402
 
 LIMIT = 240  # seconds, of one run; a machine may be slow
 PLT = "import matplotlib.pyplot as plt\n"
@@ -211,7 +212,7 @@ class Budget(Case):
         name = self.s + "-slow"
         with ThreadPoolExecutor() as pool:
             at_once = [(check, pool.submit(self.ours, code, "--timeout", limit, session=session)) for check, code, limit, session in (
-                (self.check_drawing_without_end, without_end, "20s", None), (self.check_drawing_without_end, without_end, "20s", name),
+                (self.check_drawing_without_end, without_end, setting(20), None), (self.check_drawing_without_end, without_end, setting(20), name),
                 (self.check_waits, waits, "60s", None), (self.check_computes, computes, "60s", None), (self.check_asks, asks, "2s", None))]
         for check, done in at_once:
             with self.subTest(check.__name__):
