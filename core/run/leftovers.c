@@ -33,7 +33,7 @@ gboolean dsb_is_left(const struct dsb_leftover *left, gint64 now)
 #define LATE_MS 600000
 
 /* Docker lists for a moment what it has removed just when that was made. */
-#define LOOKS 10
+#define LOOKS 5
 #define LOOK_MS 100
 
 /* One removal from one engine. */
