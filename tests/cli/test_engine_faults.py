@@ -253,7 +253,7 @@ class Phases(FaultCase):
 
     def run_through(self, proxy, number, *args):
         # Only an engine that hangs is to be given up soon; one that has just been started may take its time.
-        options = ["--backend", BACKEND, "--engine-timeout", setting(2) if number == "STOP" else "60s", "run", "--no-service", "--json", "--base-dir", cli_harness.WORK.base,
+        options = ["--backend", BACKEND, "--engine-timeout", setting(2)[:-1] if number == "STOP" else "60", "run", "--no-service", "--json", "--base-dir", cli_harness.WORK.base,
                    "--policy", cli_harness.WORK.file(f'{{"start_timeout": "{setting(5)}"}}')]
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))

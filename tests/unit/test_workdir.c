@@ -155,6 +155,8 @@ static void the_label_of_a_killed_holder_is_found(void **state)
     assert_string_equal(next->former, "dsb-label");
     next->stale = FALSE;
     dsb_workdir_close(next);
+    dir->lock_fd = -1;
+    dsb_workdir_close(dir);
 }
 
 static void a_session_is_kept_and_locked(void **state)
