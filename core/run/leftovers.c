@@ -32,7 +32,6 @@ gboolean dsb_is_left(const struct dsb_leftover *left, gint64 now)
 #define CREATING_MS 60000
 #define LATE_MS 600000
 
-/* Docker lists for a moment what it has removed just when that was made. */
 #define LOOKS 5
 #define LOOK_MS 100
 
@@ -66,41 +65,42 @@ static void remove_one(struct removal *removal, struct dsb_leftover *left)
         note(removal, left, error);
 }
 
-static gboolean is_still_there(const struct removal *removal, const GPtrArray *there)
+/* Those of `went` that are listed still, asked away once more where that is not the `last` time. How many there are. */
+static guint remove_again(struct removal *removal, gboolean last)
 {
-    for (guint i = 0; i < there->len; i++)
-        if (g_hash_table_contains(removal->went, ((struct dsb_leftover *) there->pdata[i])->id))
-            return TRUE;
-    return FALSE;
-}
-
-/* What the engine lists, a little later where that has something that it says it removed. NULL: it is not known. */
-static GPtrArray *list_again(struct removal *removal)
-{
-    struct pollfd cancelled = {removal->options->cancel_fd, POLLIN, 0};
-    GPtrArray *there = NULL;
-    for (int looks = LOOKS; looks > 0; looks--) {
-        g_clear_pointer(&there, g_ptr_array_unref);
-        if (!dsb_backend_list(removal->engine->backend, NULL, &there, removal->first == NULL ? &removal->first : NULL) ||
-            !is_still_there(removal, there) || poll(&cancelled, 1, LOOK_MS) != 0)
-            return there;
-    }
-    return there;
-}
-
-/* An engine may say that it removes, and never come to that: it is asked what it has. */
-static void look_again(struct removal *removal)
-{
+    g_autoptr(GPtrArray) there = NULL;
     g_autoptr(GError) still =
         g_error_new_literal(DSB_ERROR, DSB_ERROR_FAILED, "the engine reports its removal, and still lists it");
+    guint n = 0;
+    if (!dsb_backend_list(removal->engine->backend, NULL, &there, removal->first == NULL ? &removal->first : NULL))
+        return 0;
+    for (guint i = 0; i < there->len; i++) {
+        const struct dsb_leftover *left = there->pdata[i];
+        if (!g_hash_table_contains(removal->went, left->id))
+            continue;
+        n++;
+        if (!last) {
+            dsb_backend_destroy(removal->engine->backend, left->id, NULL);
+        } else {
+            g_hash_table_remove(removal->went, left->id);
+            note(removal, left, still);
+        }
+    }
+    return n;
+}
+
+/*
+ * An engine may say that it removes, and never come to that: it is asked what it has. Docker lists what it makes just now
+ * before it knows it: its removal finds nothing then, and works a moment later (seen with 20.10.24).
+ */
+static void look_again(struct removal *removal)
+{
+    struct pollfd cancelled = {removal->options->cancel_fd, POLLIN, 0};
     if (removal->dry_run || g_hash_table_size(removal->went) == 0)
         return;
-    g_autoptr(GPtrArray) there = list_again(removal);
-    for (guint i = 0; there != NULL && i < there->len; i++) {
-        const struct dsb_leftover *left = there->pdata[i];
-        if (g_hash_table_remove(removal->went, left->id))
-            note(removal, left, still);
-    }
+    for (int looks = LOOKS; remove_again(removal, looks == 0) > 0 && looks > 0; looks--)
+        if (poll(&cancelled, 1, LOOK_MS) != 0)
+            looks = 1; /* nobody wants to wait */
 }
 
 static gboolean clean_engine(struct removal *removal, const char *session, GHashTable *seen, unsigned *removed,

@@ -47,17 +47,17 @@ class Leftovers(SessionCase):
 
 
 class Stubborn(EngineProxy):
-    """Removals do not get to the engine, and are answered with this."""
+    """Removals, or the first `most` of them, do not get to the engine, and are answered with this."""
 
-    def __init__(self, status, message):
+    def __init__(self, status, message, most=1000):
         body = json.dumps({"message": message, "cause": message, "response": status}).encode() if message else b""
         head = f"HTTP/1.1 {status} Answer\r\nContent-Type: application/json\r\n"
         self.answer = head.encode() + (b"Content-Length: %d\r\n" % len(body) if body else b"") + b"\r\n" + body
-        self.asked = 0
+        self.asked, self.most = 0, most
         super().__init__()
 
     def on_data(self, data, to_engine, source, seen):
-        removal = to_engine and data.startswith(b"DELETE ")
+        removal = to_engine and data.startswith(b"DELETE ") and self.asked < self.most
         if removal:
             self.asked += 1
             source.sendall(self.answer)
@@ -82,7 +82,7 @@ class Removal(SessionCase):
 
     def setUp(self):
         super().setUp()
-        self.options = ["--backend", cli_harness.BACKEND, "--base-dir", cli_harness.WORK.dir("no-directories", 0o700)]
+        self.options = ["--backend", cli_harness.BACKEND, "--base-dir", cli_harness.WORK.dir(f"no-directories-{self.s}", 0o700)]
 
     def test_not_removed_is_said(self):
         identity = self.leave_one()
@@ -100,6 +100,14 @@ class Removal(SessionCase):
                 self.assertNotIn("removed 1", done.stdout)
         done = dsb("gc", *self.options)
         self.assertEqual((done.status, done.stdout), (0, "removed 1\n"), done)
+
+    def test_listed_before_it_is_known(self):
+        """As Docker does it with what it makes just now: no such container, and a moment later there is."""
+        self.leave_one()
+        engine = Stubborn(404, "No such container: x", most=1)
+        done = dsb("gc", *self.options, env=engine.env())
+        engine.close()
+        self.assertEqual((done.status, done.stdout, engine.asked), (0, "removed 1\n", 1), done)
 
 
 class Lasting(SessionCase):
