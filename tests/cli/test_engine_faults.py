@@ -305,7 +305,7 @@ class Phases(FaultCase):
 
     def test_stopped_while_code_runs(self):
         """Nothing gets through any more: the time limit of the code and what pid 1 may take are the end."""
-        process, identity = self.begin("stopped", 1, "--timeout", "3s", code="print('end')")
+        process, identity = self.begin("stopped", int(setting(1)[:-1]), "--timeout", setting(3), code="print('end')")
         rig("kill", ENGINE, "STOP")
         done = self.end(process, 25)
         result = self.result(done)

@@ -286,12 +286,13 @@ class Many(PoolCase):
     size = 6
 
     def test_each_is_given_once(self):
-        in_threads([self.run_once] * 6)
+        first = in_threads([self.run_once] * 6)
         there = self.await_ready(3)
         before = [c for c in self.pid1.containers if c.waits]
         results = in_threads([lambda: self.run_once({"wait": 0.1})] * 12)
         self.assertEqual(len({r["id"] for r in results}), 12)
-        self.assertEqual(sum(r["warm"] for r in results), self.state()["claimed"])
+        # One of the first may have come when another one's was ready.
+        self.assertEqual(sum(r["warm"] for r in first + results), self.state()["claimed"])
         self.assertGreaterEqual(self.state()["claimed"], there)
         for container in before:
             self.assertLessEqual((container.executions, container.claims), (1, 1))
