@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/download.h"
 
-#include "broker/pool.h"
+#include "broker/thread_pool.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 struct download {
-    struct pool_work work;
+    struct thread_pool_work work;
     struct service *service;
     struct request *request; /* NULL: it is over */
     char *id;
@@ -50,14 +50,14 @@ static gsize next_size(const struct download *download)
     return (gsize) MIN(download->left, (guint64) DOWNLOAD_PIECE);
 }
 
-static void run(struct pool_work *work)
+static void run(struct thread_pool_work *work)
 {
     struct download *download = (struct download *) work;
     download->piece = download_read(download->fd, next_size(download));
 }
 
 /* It has shrunk, or cannot be read: not a byte is made up. */
-static void done(struct pool_work *work)
+static void done(struct thread_pool_work *work)
 {
     struct download *download = (struct download *) work;
     struct service *service = download->service;
@@ -82,7 +82,7 @@ static void on_drained(struct request *request)
         return;
     download->busy = TRUE;
     download->service->threads++;
-    pool_start(download->service, &download->work);
+    thread_pool_start(download->service, &download->work);
 }
 
 static void on_gone(struct request *request)

@@ -3,9 +3,9 @@
 
 #include "broker/download.h"
 #include "broker/etag.h"
-#include "broker/pool.h"
 #include "broker/record.h"
 #include "broker/session.h"
+#include "broker/thread_pool.h"
 #include "broker/upload.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 enum file_work_kind { FILE_WORK_LIST, FILE_WORK_READ, FILE_WORK_REMOVE, FILE_WORK_DELETE };
 
 struct file_work {
-    struct pool_work work;
+    struct thread_pool_work work;
     enum file_work_kind kind;
     struct service *service;
     struct request *request; /* NULL: nobody waits, or any more */
@@ -68,7 +68,7 @@ static void start(struct file_work *file_work)
     g_hash_table_insert(by_request, file_work->request, file_work);
     request_hold(file_work->request, file_work_gone);
     file_work->service->threads++;
-    pool_start(file_work->service, &file_work->work);
+    thread_pool_start(file_work->service, &file_work->work);
 }
 
 /* --- on a pool thread -------------------------------------------------------- */
@@ -176,7 +176,7 @@ static void answer_file(struct file_work *file_work, struct request *request)
         request_answer_bytes(request, "application/octet-stream", file_work->content);
 }
 
-static void file_work_done(struct pool_work *work)
+static void file_work_done(struct thread_pool_work *work)
 {
     struct file_work *file_work = (struct file_work *) work;
     struct service *service = file_work->service;
@@ -203,7 +203,7 @@ static void file_work_done(struct pool_work *work)
     service_check_stop(service);
 }
 
-static void file_work_run(struct pool_work *work)
+static void file_work_run(struct thread_pool_work *work)
 {
     struct file_work *file_work = (struct file_work *) work;
     if (file_work->kind == FILE_WORK_DELETE)

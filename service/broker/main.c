@@ -6,12 +6,12 @@
 #include "broker/gc.h"
 #include "broker/idempotency.h"
 #include "broker/listen.h"
-#include "broker/pool.h"
 #include "broker/process.h"
 #include "broker/queue.h"
 #include "broker/record.h"
 #include "broker/route.h"
 #include "broker/session.h"
+#include "broker/thread_pool.h"
 #include "broker/upgrade.h"
 #include "broker/warm.h"
 #include "client/socket_path.h"
@@ -372,9 +372,9 @@ static gboolean start(struct service *service, GError **error)
     service->warm = warm_pool_new(service);
     service->audit = audit_open(service->options.state_dir);
     /* All its threads now: one that is short of them later would leave requests without an answer. */
-    service->pool = g_thread_pool_new(pool_run, NULL, POOL_THREADS, TRUE, &no_thread);
+    service->thread_pool = g_thread_pool_new(thread_pool_run, NULL, POOL_THREADS, TRUE, &no_thread);
     if (no_thread != NULL) { /* and yet there is a pool, with those that could be made */
-        g_thread_pool_free(g_steal_pointer(&service->pool), TRUE, TRUE);
+        g_thread_pool_free(g_steal_pointer(&service->thread_pool), TRUE, TRUE);
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "too few processes: a service needs %d threads: %s (ulimit -u)",
                     POOL_THREADS, no_thread->message);
         return FALSE;
@@ -444,7 +444,7 @@ int main(int argc, char **argv)
         fflush(stderr);
         _exit(all ? service.status : 1);
     }
-    g_thread_pool_free(service.pool, FALSE, TRUE);
+    g_thread_pool_free(service.thread_pool, FALSE, TRUE);
     clear(&service);
     service_log("ended");
     return service.status;

@@ -50,7 +50,7 @@ struct service {
     guint requests;       /**< requests being answered */
     guint threads;        /**< one-shot runs, and work on files and gc that is under way */
     guint background;     /**< the same that nobody waits for, not even the end */
-    GThreadPool *pool;    /**< struct pool_work */
+    GThreadPool *thread_pool; /**< struct thread_pool_work */
     GQueue processes;      /**< all of them */
     GQueue adoptions;      /**< adopt.c: processes of a former service that have not answered yet */
     struct process *spare; /**< one that waits for an order */

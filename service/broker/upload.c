@@ -2,10 +2,10 @@
 #include "broker/upload.h"
 
 #include "broker/etag.h"
-#include "broker/pool.h"
 #include "broker/quota.h"
 #include "broker/record.h"
 #include "broker/session.h"
+#include "broker/thread_pool.h"
 #include "client/socket_path.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@
 #define PIECE (64u << 10)
 
 struct upload {
-    struct pool_work work;
+    struct thread_pool_work work;
     struct service *service;
     char *base_dir, *id, *path;
     struct quota *quota;
@@ -116,7 +116,7 @@ static gboolean finish(struct upload *upload)
     return ok;
 }
 
-static void run(struct pool_work *work)
+static void run(struct thread_pool_work *work)
 {
     struct upload *upload = (struct upload *) work;
     gboolean ok = (upload->put != NULL || begin(upload)) && write_piece(upload) &&
@@ -138,7 +138,7 @@ static void start(struct upload *upload)
     upload->last = upload->request != NULL;
     upload->busy = TRUE;
     upload->service->threads++;
-    pool_start(upload->service, &upload->work);
+    thread_pool_start(upload->service, &upload->work);
 }
 
 guint upload_status(const struct upload *upload, const GError *error)
@@ -173,7 +173,7 @@ static void go_on(struct upload *upload)
         upload->moved(upload->owner);
 }
 
-static void done(struct pool_work *work)
+static void done(struct thread_pool_work *work)
 {
     struct upload *upload = (struct upload *) work;
     struct service *service = upload->service;

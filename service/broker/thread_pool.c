@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-#include "broker/pool.h"
+#include "broker/thread_pool.h"
 
 #include "shared/thread_order.h"
 
 static gboolean on_done(gpointer data)
 {
-    struct pool_work *work = data;
+    struct thread_pool_work *work = data;
     thread_acquire(work);
     work->done(work);
     return G_SOURCE_REMOVE;
 }
 
-void pool_run(gpointer data, gpointer unused)
+void thread_pool_run(gpointer data, gpointer unused)
 {
-    struct pool_work *work = data;
+    struct thread_pool_work *work = data;
     (void) unused;
     thread_acquire(work);
     work->run(work);
@@ -21,8 +21,8 @@ void pool_run(gpointer data, gpointer unused)
     g_idle_add_full(G_PRIORITY_DEFAULT, on_done, work, NULL);
 }
 
-void pool_start(struct service *service, struct pool_work *work)
+void thread_pool_start(struct service *service, struct thread_pool_work *work)
 {
     thread_release(work);
-    g_thread_pool_push(service->pool, work, NULL);
+    g_thread_pool_push(service->thread_pool, work, NULL);
 }
