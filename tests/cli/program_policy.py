@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Code from files and pipes, policies, and what the program says where no engine is. What needs none."""
 import contextlib
+import fcntl
 import json
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
-import time
+import termios
 
 import schema
-from cli_harness import EXAMPLES, PROGRAM, RESULT_SCHEMA, WORK, Case, Done, command, dsandbox, environment, start
+from cli_harness import EXAMPLES, PROGRAM, RESULT_SCHEMA, WORK, Case, Done, command, dsandbox, environment, start, wait_until
 from program_options import BIG
 
 
@@ -23,6 +25,11 @@ def listening(name, mode=0o777):
         os.chmod(path, mode)
         listener.listen(8)
         yield listener, path
+
+
+def unread(pipe):
+    """Bytes that nobody has taken from it."""
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
 
 
 class Schema(Case):
@@ -115,7 +122,7 @@ class Code(Case):
                 process = start("run", "--json", stdin=subprocess.PIPE)
                 process.stdin.write(b"print(1)\n")
                 process.stdin.flush()
-                time.sleep(0.3)
+                self.assertTrue(wait_until(lambda: unread(process.stdin) == 0, 30))
                 process.send_signal(number)
                 out, err = process.stdout.read(), process.stderr.read()
                 self.assertEqual(process.wait(10), status, err)

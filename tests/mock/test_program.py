@@ -95,7 +95,7 @@ class Cancel(Case):
         with Engine(self.socket) as engine:
             engine.hang = set(hang)
             process = self.start(*self.run_args(backend), env=env)
-            self.assertTrue(engine.hung.wait(20), "the engine was never asked")
+            self.assertTrue(engine.hung.wait(scaled(20)), "the engine was never asked")
             time.sleep(0.1)
             begin = time.monotonic()
             for number in signals:
@@ -119,7 +119,7 @@ class Cancel(Case):
         with Engine(self.socket) as engine:
             engine.hang = {step}
             process = self.start(*self.run_args(backend))
-            self.assertTrue(engine.hung.wait(20), "the engine was never asked")
+            self.assertTrue(engine.hung.wait(scaled(20)), "the engine was never asked")
             engine.hang = {"ping", "version", "remove", "kill", step}
             time.sleep(0.1)
             begin = time.monotonic()
@@ -151,7 +151,7 @@ class Cancel(Case):
             with self.subTest(signals=signals), Engine(self.socket) as engine:
                 engine.hang = {"create", "remove"}
                 process = self.start(*self.run_args())
-                self.assertTrue(engine.hung.wait(20))
+                self.assertTrue(engine.hung.wait(scaled(20)))
                 begin = time.monotonic()
                 for _ in range(signals):
                     process.send_signal(signal.SIGINT)
@@ -169,7 +169,7 @@ class Cancel(Case):
         with Engine(self.socket) as engine:
             engine.hang = {"ping"}
             process = self.start("run", "--json", "-c", "pass", env={"CONTAINER_HOST": "unix://" + self.socket})
-            self.assertTrue(engine.hung.wait(20))
+            self.assertTrue(engine.hung.wait(scaled(20)))
             begin = time.monotonic()
             process.send_signal(signal.SIGINT)
             done = self.end(process)
@@ -364,7 +364,7 @@ class ImageBuild(Case):
         tmp = os.path.join(self.dir, "tmp")
         process = self.start("image", "build", "--from-packages",
                              env={"TMPDIR": tmp, "PATH": tools + ":/usr/bin:/bin:/usr/sbin:/sbin"})
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + scaled(30)
         while time.monotonic() < deadline and not os.path.exists(os.path.join(self.dir, "pid")):
             time.sleep(0.05)
         time.sleep(0.2)

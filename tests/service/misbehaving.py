@@ -13,6 +13,7 @@ import harness
 from fake_pid1 import FakePid1
 from harness import Failure, Service, children, in_threads, scaled, wait_for
 from schedule import PLUGIN
+from speed import setting
 
 FAULT = os.path.join(os.path.dirname(PLUGIN), "libdsandbox-fault.so")
 # `list` is of gc, which takes installed backends alone, and image_make of the program: tests/edges has both.
@@ -21,7 +22,7 @@ NAMES = {"crash": "crashed in [a-z]+: signal 11", "abort": "crashed in [a-z]+: s
          "exit": "ended in [a-z]+ with exit status 125", "success": "ended in [a-z]+ with exit status 125",
          "hang": "did not answer in time in [a-z]+", "quiet": "did not answer in time in [a-z]+"}
 CHANGES = ("shut", "umask", "mask", "chdir", "block", "ignore", "locale", "leak")
-TIMES = {"engine_timeout": "1s", "set": {"start_timeout": "1s", "grace": "100ms"}}
+TIMES = {"engine_timeout": setting(1), "set": {"start_timeout": setting(3), "grace": "100ms"}}
 DEADLINE = 40  # seconds for one request: those times, and the service's patience
 
 
@@ -39,7 +40,7 @@ class Around:
 
     def run(self, session, code, create=None):
         more = {"create": create} if create else {}
-        result = self.service.api.run(session, json.dumps(code), timeout="1s", **more)
+        result = self.service.api.run(session, json.dumps(code), timeout=setting(3), **more)
         if result["failure"]:
             raise Failure(200, result["failure"])
         return result
