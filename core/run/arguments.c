@@ -12,7 +12,8 @@
 /* Where each version of a structure ended, the first one first; 0 ends the list. */
 static const gsize options_ends[] = {offsetof(struct dsb_run_options, checkpoint),
                                      offsetof(struct dsb_run_options, lost_reason), sizeof(struct dsb_run_options), 0};
-static const gsize request_ends[] = {offsetof(struct dsb_request, timeout_ms), sizeof(struct dsb_request), 0};
+static const gsize request_ends[] = {offsetof(struct dsb_request, timeout_ms), offsetof(struct dsb_request, command),
+                                     sizeof(struct dsb_request), 0};
 
 static const char *const checkpoints[] = {
     [DSB_CHECKPOINT_IDLE] = "idle",
@@ -87,9 +88,23 @@ gboolean dsb_take_options(const struct dsb_run_options *from, struct dsb_run_opt
            check_optional_fd("cancel_fd", to->cancel_fd, error);
 }
 
+/* Code, or a program: what belongs to the other one is not left aside in silence. */
+static gboolean check_kind(const struct dsb_request *request, GError **error)
+{
+    gboolean program = request->command != NULL;
+    if (!program && request->cwd == NULL)
+        return dsb_given(request->code, "dsb_request: code", error);
+    if (program && request->code == NULL && request->code_size == 0 && request->filename == NULL && request->argv == NULL)
+        return TRUE;
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                        program ? "dsb_request: a command has no code, filename and argv beside it"
+                                : "dsb_request: cwd is for a command; code begins in /sandbox");
+    return FALSE;
+}
+
 gboolean dsb_take_request(const struct dsb_request *from, struct dsb_request *to, GError **error)
 {
     if (!take("dsb_request", from, to, sizeof *to, request_ends, error))
         return FALSE;
-    return dsb_given(to->code, "dsb_request: code", error) && check_optional_fd("stdin_fd", to->stdin_fd, error);
+    return check_kind(to, error) && check_optional_fd("stdin_fd", to->stdin_fd, error);
 }

@@ -15,8 +15,10 @@
 #define DSB_CONFIG_CHECKPOINT 2u
 #define DSB_CONFIG_CHECKPOINT_IDLE 4u
 #define DSB_CONFIG_WAITS 8u
+#define DSB_CONFIG_PROGRAM 16u
 #define DSB_EXEC_OUTPUT_KILL 1u
 #define DSB_EXEC_OUTPUT_KEEP 2u
+#define DSB_EXEC_PROGRAM 4u
 
 /* What pid 1 takes, at most. */
 #define DSB_COMMAND_ARGUMENTS 65536u

@@ -110,15 +110,17 @@ static void add_environment(GByteArray *command, const struct dsb_spec *spec)
         dsb_command_add_variable(command, spec->env[i]->name, strlen(spec->env[i]->name), spec->env[i]->value);
 }
 
-/* The code, with the whole environment; in a session, with what this execution has besides. */
+/* The code or the program, with the whole environment; in a session, with what this execution has besides. */
 static GByteArray *exec_command(const struct dsb_exec *exec, const struct dsb_request *request)
 {
     const struct dsb_resolved *limits = exec->limits;
     const guint64 numbers[DSB_COMMAND_NUMBERS] = {exec->timeout_ms, limits->grace_ms, limits->output_limit};
-    GByteArray *command =
-        dsb_command_new((limits->output_kill ? DSB_EXEC_OUTPUT_KILL : 0) | (limits->output_keep ? DSB_EXEC_OUTPUT_KEEP : 0),
-                        numbers, request->code, request->code_size, request->filename != NULL ? request->filename : "<sandbox>");
-    for (const char *const *arg = request->argv; arg != NULL && *arg != NULL; arg++)
+    gboolean program = request->command != NULL;
+    const char *name = program ? request->cwd : request->filename != NULL ? request->filename : "<sandbox>";
+    guint32 flags = (limits->output_kill ? DSB_EXEC_OUTPUT_KILL : 0) | (limits->output_keep ? DSB_EXEC_OUTPUT_KEEP : 0) |
+                    (program ? DSB_EXEC_PROGRAM : 0);
+    GByteArray *command = dsb_command_new(flags, numbers, request->code, request->code_size, name);
+    for (const char *const *arg = program ? request->command : request->argv; arg != NULL && *arg != NULL; arg++)
         dsb_command_add_argument(command, *arg);
     if (!exec->session)
         add_environment(command, &limits->spec);
@@ -147,14 +149,25 @@ gboolean dsb_exec_preloads(const struct dsb_resolved *limits)
     return limits->preload != NULL && limits->preload[0] != NULL;
 }
 
-void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session,
-                        enum dsb_checkpoint checkpoint, gboolean waits)
+static GByteArray *config_command(const struct dsb_resolved *limits, guint32 flags)
 {
     uint64_t memory = limits->spec.memory_bytes;
     const guint64 numbers[DSB_COMMAND_NUMBERS] = {limits->idle_ms, limits->life_ms, limits->results_limit,
                                                   memory != DSB_UNLIMITED ? memory : 0};
+    return dsb_command_new(flags, numbers, NULL, 0, NULL);
+}
+
+void dsb_exec_configure_program(struct dsb_wire *wire, const struct dsb_resolved *limits)
+{
+    g_autoptr(GByteArray) command = config_command(limits, DSB_CONFIG_PROGRAM);
+    queue_command(wire, DSB_FRAME_CONFIG, 0, command);
+}
+
+void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session,
+                        enum dsb_checkpoint checkpoint, gboolean waits)
+{
     guint32 flags = (session ? session_flags(checkpoint) : 0) | (waits ? DSB_CONFIG_WAITS : 0);
-    g_autoptr(GByteArray) command = dsb_command_new(flags, numbers, NULL, 0, NULL);
+    g_autoptr(GByteArray) command = config_command(limits, flags);
     for (char **name = limits->preload; name != NULL && *name != NULL; name++)
         dsb_command_add_argument(command, *name);
     if (session || dsb_exec_preloads(limits))

@@ -43,6 +43,8 @@ gboolean dsb_exec_hello(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us
  */
 void dsb_exec_configure(struct dsb_wire *wire, const struct dsb_resolved *limits, gboolean session,
                         enum dsb_checkpoint checkpoint, gboolean waits);
+/** The same for a run of a program: there is no interpreter. */
+void dsb_exec_configure_program(struct dsb_wire *wire, const struct dsb_resolved *limits);
 /** Queue it: the sandbox is somebody's from now on. */
 void dsb_exec_claim(struct dsb_wire *wire);
 
@@ -51,7 +53,7 @@ gboolean dsb_exec_preloads(const struct dsb_resolved *limits);
 /** After dsb_exec_configure: wait until the interpreter is up. FALSE: why it is not, TIMEOUT, CANCELLED. */
 gboolean dsb_exec_ready(struct dsb_wire *wire, int cancel_fd, gint64 deadline_us, GError **error);
 
-/** Queue the code. FALSE: INVALID, it is too large, and nothing is under way. */
+/** Queue the code, or the program. FALSE: INVALID, it is too large, and nothing is under way. */
 gboolean dsb_exec_begin(struct dsb_exec *exec, const struct dsb_request *request, GError **error);
 
 /** What it waits for now, -1 where there is nothing; returns for how many milliseconds at most. */

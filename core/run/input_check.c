@@ -43,6 +43,8 @@ gboolean dsb_check_env(const char *const *env, GError **error)
 
 static gboolean check_text(const struct dsb_request *request, GError **error)
 {
+    if (request->code == NULL)
+        return TRUE;
     /* A NUL is a character as any other here: the interpreter says what it thinks of it. */
     const char *at = request->code, *end = at + request->code_size;
     while (at < end && (g_utf8_validate_len(at, (gsize) (end - at), &at) || *at == '\0'))
@@ -67,6 +69,20 @@ static gboolean check_argv(const char *const *argv, GError **error)
     return TRUE;
 }
 
+static gboolean check_command(const struct dsb_request *request, GError **error)
+{
+    const char *cwd = request->cwd;
+    if (request->command == NULL)
+        return TRUE;
+    if (request->command[0] == NULL || request->command[0][0] == '\0') {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "the command has no program: its first word is the name of one");
+        return FALSE;
+    }
+    if (cwd != NULL && (cwd[0] == '\0' || strlen(cwd) > DSB_COMMAND_NAME || !g_utf8_validate(cwd, -1, NULL)))
+        return dsb_invalid("working directory", cwd, "must be a path in the sandbox, in UTF-8 of 1 to 4096 bytes", error);
+    return check_argv(request->command, error);
+}
+
 static gboolean check_filename(const char *filename, GError **error)
 {
     if (filename == NULL || (strlen(filename) <= DSB_COMMAND_NAME && g_utf8_validate(filename, -1, NULL)))
@@ -84,11 +100,12 @@ static gsize size_of_list(const char *const *list)
 
 static gboolean check_size(const struct dsb_request *request, GError **error)
 {
-    gsize size = request->code_size + size_of_list(request->argv) + size_of_list(request->env);
+    gsize size = request->code_size + size_of_list(request->argv) + size_of_list(request->env) +
+                 size_of_list(request->command);
     if (size <= DSB_FRAME_MAX - FRAME_RESERVE)
         return TRUE;
     g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
-                "the code with its arguments and environment takes %" G_GSIZE_FORMAT " bytes, and %u are possible; put "
+                "the code or command with its arguments and environment takes %" G_GSIZE_FORMAT " bytes, and %u are possible; put "
                 "data into files of the session",
                 size, DSB_FRAME_MAX - FRAME_RESERVE);
     return FALSE;
@@ -96,7 +113,7 @@ static gboolean check_size(const struct dsb_request *request, GError **error)
 
 gboolean dsb_check_code(const struct dsb_request *request, GError **error)
 {
-    return check_text(request, error) && check_argv(request->argv, error) && check_filename(request->filename, error) &&
+    return check_text(request, error) && check_argv(request->argv, error) && check_command(request, error) && check_filename(request->filename, error) &&
            dsb_check_env(request->env, error) && check_size(request, error);
 }
 

@@ -21,7 +21,7 @@ struct once {
     int64_t files_at_ns;
     /* What an event loop's caller has for the time of its call alone. */
     GStringChunk *texts;
-    char **argv, **env;
+    char **argv, **env, **command;
 };
 
 static void note_files(const struct once *once, struct dsb_result *result)
@@ -35,7 +35,7 @@ static void note_files(const struct once *once, struct dsb_result *result)
     dsb_scan_clear(&after);
 }
 
-/* Up to an interpreter that waits for the code. */
+/* Up to an interpreter that waits for the code; a program has none. */
 static gboolean open_box(struct once *once, GError **error)
 {
     struct dsb_execution *base = &once->base;
@@ -44,6 +44,10 @@ static gboolean open_box(struct once *once, GError **error)
     if (!dsb_check_request(&base->options, &base->request, error) ||
         !dsb_sandbox_open(&once->box, once->policy, &base->options, DSB_FOR_RUN, base->result, error))
         return FALSE;
+    if (base->request.command != NULL) {
+        dsb_exec_configure_program(&once->box.wire, once->box.resolved);
+        return TRUE;
+    }
     dsb_exec_configure(&once->box.wire, once->box.resolved, FALSE, DSB_CHECKPOINT_OFF, FALSE);
     return dsb_sandbox_preload(&once->box, &base->options, FALSE, base->result, error);
 }
@@ -112,6 +116,7 @@ static void free_once(struct dsb_execution *base)
     dsb_policy_free(once->policy);
     g_strfreev(once->argv);
     g_strfreev(once->env);
+    g_strfreev(once->command);
     if (once->texts != NULL)
         g_string_chunk_free(once->texts);
 }
@@ -170,15 +175,19 @@ static void keep_all(struct once *once)
     struct dsb_run_options *how = &once->base.options;
     struct dsb_request *what = &once->base.request;
     const char **const texts[] = {&how->backend, &how->plugin_path, &how->endpoint,    &how->base_dir,
-                                  &how->session, &how->image,       &how->lost_reason, &what->filename};
+                                  &how->session, &how->image,       &how->lost_reason, &what->filename,
+                                  &what->cwd};
     once->texts = g_string_chunk_new(256);
     for (gsize i = 0; i < G_N_ELEMENTS(texts); i++)
         keep(once, texts[i]);
-    what->code = g_string_chunk_insert_len(once->texts, what->code, (gssize) what->code_size);
+    if (what->code != NULL)
+        what->code = g_string_chunk_insert_len(once->texts, what->code, (gssize) what->code_size);
     once->argv = g_strdupv((char **) what->argv);
     once->env = g_strdupv((char **) what->env);
+    once->command = g_strdupv((char **) what->command);
     what->argv = (const char *const *) once->argv;
     what->env = (const char *const *) once->env;
+    what->command = (const char *const *) once->command;
 }
 
 dsb_execution *dsb_run_start(const dsb_policy *policy, const struct dsb_run_options *options,

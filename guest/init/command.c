@@ -24,7 +24,7 @@ struct form {
 };
 
 static const struct form config_form = {
-    .flags = CONFIG_SESSION | CONFIG_CHECKPOINT | CONFIG_CHECKPOINT_IDLE | CONFIG_WAITS,
+    .flags = CONFIG_SESSION | CONFIG_CHECKPOINT | CONFIG_CHECKPOINT_IDLE | CONFIG_WAITS | CONFIG_PROGRAM,
     .arguments = true,
     .numbers = {[CONFIG_IDLE_MS] = {"idle_ms", 1, TIME_MAX_MS},
                 [CONFIG_LIFE_MS] = {"life_ms", 1, TIME_MAX_MS},
@@ -32,7 +32,7 @@ static const struct form config_form = {
                 [CONFIG_MEMORY] = {"memory", 0, INT64_MAX}},
 };
 static const struct form exec_form = {
-    .flags = EXEC_OUTPUT_KILL | EXEC_OUTPUT_KEEP,
+    .flags = EXEC_OUTPUT_KILL | EXEC_OUTPUT_KEEP | EXEC_PROGRAM,
     .text = true,
     .name = true,
     .arguments = true,
@@ -45,13 +45,7 @@ static const struct form control_form = {
     .numbers = {[CONTROL_TIMEOUT_MS] = {"timeout_ms", 1, CONTROL_MAX_MS}},
 };
 
-/* What is left of the payload. */
-struct rest {
-    const unsigned char *at;
-    size_t n;
-};
-
-static bool take_part(struct rest *rest, struct part *part)
+static bool take_part(struct part *rest, struct part *part)
 {
     if (rest->n < 4)
         return false;
@@ -65,7 +59,7 @@ static bool take_part(struct rest *rest, struct part *part)
 }
 
 /* Text that becomes a C string: an argument, or what the environment has. */
-static bool take_word(struct rest *rest, struct part *word)
+static bool take_word(struct part *rest, struct part *word)
 {
     return take_part(rest, word) && !memchr(word->at, '\0', word->n);
 }
@@ -81,7 +75,7 @@ static const char *read_numbers(struct command *c, const struct form *form, cons
     return NULL;
 }
 
-static const char *read_parts(struct command *c, const struct form *form, struct rest rest)
+static const char *read_parts(struct command *c, const struct form *form, struct part rest)
 {
     struct part word, value;
 
@@ -91,6 +85,7 @@ static const char *read_parts(struct command *c, const struct form *form, struct
         return "a part that does not belong here";
     if (c->name.n > NAME_BYTES_MAX)
         return "its name is too long";
+    c->rest = rest;
     for (uint32_t i = 0; i < c->arguments; i++)
         if (!take_word(&rest, &word))
             return "its arguments";
@@ -98,6 +93,18 @@ static const char *read_parts(struct command *c, const struct form *form, struct
         if (!take_word(&rest, &word) || word.n == 0 || memchr(word.at, '=', word.n) || !take_word(&rest, &value))
             return "its variables";
     return rest.n > 0 ? "bytes after its last part" : NULL;
+}
+
+/* What says that there is no code. */
+static const char *read_flags(const struct command *c, enum frame_type type)
+{
+    bool config = type == FRAME_CONFIG, exec = type == FRAME_EXEC;
+
+    if (config && (c->flags & CONFIG_CHECKPOINT_IDLE) && !(c->flags & CONFIG_CHECKPOINT))
+        return "flags that do not go together";
+    if (config && (c->flags & CONFIG_PROGRAM) && (c->flags != CONFIG_PROGRAM || c->arguments > 0))
+        return "flags that do not go together";
+    return exec && (c->flags & EXEC_PROGRAM) && c->arguments == 0 ? "there is no program" : NULL;
 }
 
 const char *command_read(struct command *c, enum frame_type type, const unsigned char *data, size_t n)
@@ -115,12 +122,24 @@ const char *command_read(struct command *c, enum frame_type type, const unsigned
     c->variables = (uint32_t) get_number(data + 12, 4);
     if (c->flags & ~form->flags)
         return "unknown flags";
-    if (type == FRAME_CONFIG && (c->flags & CONFIG_CHECKPOINT_IDLE) && !(c->flags & CONFIG_CHECKPOINT))
-        return "flags that do not go together";
     if (c->arguments > ARGUMENTS_MAX || c->variables > VARIABLES_MAX)
         return "too many arguments or variables";
-    const char *wrong = read_numbers(c, form, data + 16);
-    return wrong ? wrong : read_parts(c, form, (struct rest){data + HEAD, n - HEAD});
+    const char *wrong = read_flags(c, type);
+    if (!wrong)
+        wrong = read_numbers(c, form, data + 16);
+    if (!wrong)
+        wrong = read_parts(c, form, (struct part){data + HEAD, n - HEAD});
+    if (!wrong && type == FRAME_EXEC && (c->flags & EXEC_PROGRAM) && c->text.n > 0)
+        return "a program and code";
+    return wrong;
+}
+
+struct part part_next(struct part *rest)
+{
+    struct part part = {0};
+
+    take_part(rest, &part);
+    return part;
 }
 
 bool part_is(const struct part *part, const char *word)

@@ -32,6 +32,10 @@ void sample_pids(void)
 
 static void signal_main(int signal)
 {
+    if (g.child.is) {
+        child_signal(signal);
+        return;
+    }
     /* Never 0 or -1: outside a pid namespace of our own that would reach foreign processes. */
     if (g.kernel.pid > 1)
         kill(g.kernel.pid, signal);
@@ -56,10 +60,12 @@ void stop_execution(enum reason reason)
         return;
     if (reason == REASON_OUTPUT)
         check_grace(now_ms());
+    else if (g.child.is) /* as a terminal does it, and timeout(1) */
+        child_signal(reason == REASON_TIMEOUT ? SIGTERM : SIGINT);
     else if (!g.session.on || g.session.started)
         signal_main(SIGINT);
     /* What it started ends before the answer anyway, and would keep the interpreter from its last words until then. */
-    if (reason == REASON_TIMEOUT && (!g.session.on || g.session.started))
+    if (reason == REASON_TIMEOUT && !g.child.is && (!g.session.on || g.session.started))
         newcomers_kill();
 }
 
@@ -77,7 +83,7 @@ void check_grace(int64_t now)
         return;
     if (now >= g.kill_at)
         signal_main(SIGKILL);
-    else if (!g.session.on || g.session.started)
+    else if (!g.child.is && (!g.session.on || g.session.started))
         /* CPython only notes a signal and acts between two instructions: a SIGINT that comes just before a blocking
            call is seen after it. SIGURG ends the call, does nothing else, and is ignored by who has no handler. */
         signal_main(SIGURG);
@@ -121,7 +127,7 @@ static uint64_t report_number(int n)
 
 int64_t drawing_ms(void)
 {
-    uint64_t ms = g.session.control ? 0 : report_number(1);
+    uint64_t ms = g.session.control || g.child.is ? 0 : report_number(1);
 
     return ms < DRAWING_MAX_MS ? (int64_t) ms : DRAWING_MAX_MS;
 }
@@ -169,8 +175,7 @@ void code_started(void)
         signal_main(SIGINT);
 }
 
-/* A pipe whose end for us is `ours` and does not block. */
-static int make_pipe(int *theirs, int ours)
+int make_pipe(int *theirs, int ours)
 {
     int fds[2];
 
@@ -201,7 +206,26 @@ void start_one_shot(const struct message *config)
     g.deadline = now_ms() + START_WAIT_MS;
 }
 
-void start_execution(void)
+/* One that waited has an interpreter, which nobody needs any more. */
+static void start_program(void)
+{
+    if (g.kernel.pid > 1)
+        kill_everything();
+    g.kernel.pid = -1;
+    fd_close(&g.kernel.control);
+    fd_close(&g.kernel.log);
+    fd_close(&g.report_fd);
+    fd_close(&g.stdin_fd);
+    fd_close(&g.stdout_.fd);
+    fd_close(&g.stderr_.fd);
+    g.stdout_ = (struct stream){.fd = -1, .type = FRAME_STDOUT};
+    g.stderr_ = (struct stream){.fd = -1, .type = FRAME_STDERR};
+    g.child.is = true;
+    begin_usage();
+    child_start();
+}
+
+static void start_code(void)
 {
     struct message m = {.type = 'E', .data = buf_head(&g.code), .n = buf_len(&g.code)};
 
@@ -209,6 +233,14 @@ void start_execution(void)
     if (!kernel_send(g.kernel.control, &m, SEND_WAIT_MS))
         fail_kernel("the interpreter does not take the code");
     buf_free(&g.code);
+}
+
+void start_execution(void)
+{
+    if (g.child.wanted)
+        start_program();
+    else
+        start_code();
     sample_pids();
     relay_stdin();
     if (g.cancel_early)
@@ -351,7 +383,7 @@ void finish_execution(void)
     fd_close(&g.kernel.control);
     fd_close(&g.kernel.log);
     buf_free(&g.in_data);
-    if (!g.user_started && g.reason == REASON_NONE)
+    if (!g.child.is && !g.user_started && g.reason == REASON_NONE)
         fail_kernel("the interpreter ended before the code could start");
     send_memory(FRAME_REPORT, g.id);
     fd_close(&g.report_fd);

@@ -90,7 +90,7 @@ static void on_config(const unsigned char *data, size_t n)
     volume_tidy(); /* the host has seen it, or does not care */
     if (wrong)
         fail("bad config frame", wrong);
-    if (!g.python[0])
+    if (!g.python[0] && !(c.flags & CONFIG_PROGRAM))
         fail("no python3 in the image", "");
     g.report_max = c.numbers[CONFIG_RESULTS_LIMIT];
     g.own_idle_ms = c.numbers[CONFIG_IDLE_MS];
@@ -108,6 +108,11 @@ static void on_config(const unsigned char *data, size_t n)
         session_start();
         return;
     }
+    if (c.flags & CONFIG_PROGRAM) {
+        g.phase = READY;
+        g.deadline = now_ms() + g.idle_ms;
+        return;
+    }
     struct message config = {.type = 'C', .data = data, .n = n};
     start_one_shot(&config);
 }
@@ -123,6 +128,9 @@ static void on_exec(uint32_t id, const unsigned char *data, size_t n)
     bool control = g.session.control; /* it ends, and the execution waits for that */
     if (g.pending || (g.phase == RUNNING && !control) || g.phase == ANSWERED)
         fail("bad exec frame", "one execution at a time");
+    g.child.wanted = c.flags & EXEC_PROGRAM;
+    if (!g.child.wanted && !g.session.on && g.kernel.pid < 0)
+        fail("bad exec frame", "there is no interpreter for code");
     g.id = id;
     g.timeout_ms = c.numbers[EXEC_TIMEOUT_MS];
     g.grace_ms = c.numbers[EXEC_GRACE_MS];
@@ -130,13 +138,14 @@ static void on_exec(uint32_t id, const unsigned char *data, size_t n)
     g.output_kill = c.flags & EXEC_OUTPUT_KILL;
     g.output_keep = c.flags & EXEC_OUTPUT_KEEP;
     g.in_end = g.cancel_early = false;
-    program_begin(&c.name);
+    if (!g.child.wanted)
+        program_begin(&c.name);
     buf_free(&g.in_data);
     buf_add(&g.code, data, n);
     g.pending = true;
     if (g.session.on)
         session_pending();
-    else if (g.phase == READY)
+    else if (g.phase == READY || g.child.wanted)
         start_execution();
 }
 

@@ -81,14 +81,14 @@ void json_string(struct buf *b, const char *text, size_t n);
 
 /* --- command.c --- */
 
-#define PROTOCOL 4 /* raised when a frame changes; the host refuses another one */
-#define PROTOCOL_TEXT "4"
+#define PROTOCOL 5 /* raised when a frame changes; the host refuses another one */
+#define PROTOCOL_TEXT "5"
 #define COMMAND_NUMBERS 4
 
 /* Flags, and what the numbers are; PROTOCOL.md has the layout. */
-enum { CONFIG_SESSION = 1, CONFIG_CHECKPOINT = 2, CONFIG_CHECKPOINT_IDLE = 4, CONFIG_WAITS = 8 };
+enum { CONFIG_SESSION = 1, CONFIG_CHECKPOINT = 2, CONFIG_CHECKPOINT_IDLE = 4, CONFIG_WAITS = 8, CONFIG_PROGRAM = 16 };
 enum { CONFIG_IDLE_MS, CONFIG_LIFE_MS, CONFIG_RESULTS_LIMIT, CONFIG_MEMORY };
-enum { EXEC_OUTPUT_KILL = 1, EXEC_OUTPUT_KEEP = 2 };
+enum { EXEC_OUTPUT_KILL = 1, EXEC_OUTPUT_KEEP = 2, EXEC_PROGRAM = 4 };
 enum { EXEC_TIMEOUT_MS, EXEC_GRACE_MS, EXEC_OUTPUT_LIMIT };
 enum { CONTROL_TIMEOUT_MS };
 
@@ -102,10 +102,13 @@ struct command {
     uint32_t flags, arguments, variables; /**< the latter: how many */
     int64_t numbers[COMMAND_NUMBERS];     /**< within their bounds */
     struct part text, name;
+    struct part rest; /**< the arguments, and of each variable its name and its value: part_next() */
 };
 
 /** Takes a config, exec or control payload apart. Returns NULL, or what is wrong with it. */
 const char *command_read(struct command *c, enum frame_type type, const unsigned char *data, size_t n);
+/** The first part of what is left, which is behind it then: no more often than there are some. */
+struct part part_next(struct part *rest);
 bool part_is(const struct part *part, const char *word);
 
 /* --- cgroup.c --- */
@@ -155,6 +158,9 @@ struct kernel {
 int fd_high(int fd);
 void fd_close(int *fd);
 void fd_nonblock(int fd);
+void close_from(unsigned first);
+/** In a child: a session of its own, signals as by default, no core. */
+void process_begin(void);
 /** Starts the interpreter with nothing but the log (fd 0, 1, 2), a control socket (3) and `fds` (from 4 on; -1: the log
  * once more). Descriptors are inherited and never sent: those in flight are counted for all sandboxes of a user. */
 bool kernel_start(struct kernel *k, int socket_type, const int *fds, int nfds, const char *python, const char *script);

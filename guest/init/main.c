@@ -78,6 +78,8 @@ void reap(void)
     for (int i = 0; i < REAPED_AT_ONCE && (pid = waitpid(-1, &status, WNOHANG)) > 0; i++) {
         if (pid == g.session.point.pid)
             point_ended();
+        if (pid == g.child.pid)
+            child_ended(status);
         if (pid != g.kernel.pid)
             continue;
         g.main_dead = true;
@@ -107,6 +109,17 @@ static void on_main_death(void)
         read_control();
     if (g.phase != RUNNING)
         fail_start();
+    finish_execution();
+}
+
+static void on_child_death(void)
+{
+    g.child.dead = false;
+    if (g.session.on) {
+        session_program_ended();
+        return;
+    }
+    g.main_status = g.child.status;
     finish_execution();
 }
 
@@ -241,6 +254,8 @@ static void loop_once(void)
         read_signals();
     if (g.main_dead)
         on_main_death();
+    if (g.child.dead)
+        on_child_death();
     if (stuck && p[IN].revents & POLLHUP)
         leave(0);
     if (p[IN].revents && !stuck)

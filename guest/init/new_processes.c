@@ -122,14 +122,28 @@ static bool is_newcomer(const struct process *p)
     return !before || before->start != p->start;
 }
 
-int newcomers_kill(void)
+/* Who descends from what was there before is not the program's. */
+static bool is_of_program(const struct list *now, const struct process *p)
+{
+    for (size_t depth = 0; p && depth < now->n; depth++) {
+        const struct process *before = find(&known, p->pid);
+        if (before && before->start == p->start && p->pid != getpid())
+            return false;
+        if (p->parent == getpid())
+            return p->pid != g.kernel.pid && p->pid != g.session.point.pid;
+        p = find(now, p->parent);
+    }
+    return true; /* its parent ended while we looked: the next look finds it with another one, or killed */
+}
+
+static int kill_newcomers(bool program)
 {
     struct list now = {0};
     int n = 0;
 
     scan(&now);
     for (size_t i = 0; i < now.n; i++)
-        if (is_newcomer(&now.all[i])) {
+        if (is_newcomer(&now.all[i]) && (!program || is_of_program(&now, &now.all[i]))) {
             kill(now.all[i].pid, SIGKILL);
             n++;
         }
@@ -137,15 +151,21 @@ int newcomers_kill(void)
     return n;
 }
 
-bool newcomers_end(void)
+int newcomers_kill(void) { return kill_newcomers(false); }
+
+static bool end_newcomers(bool program)
 {
     int64_t until = now_ms() + END_WAIT_MS;
     int round = 0, n;
 
-    while ((n = newcomers_kill()) > 0 && now_ms() < until) {
+    while ((n = kill_newcomers(program)) > 0 && now_ms() < until) {
         reap();
         usleep(round++ < 20 ? 500 : 5000);
     }
     forget(&known);
     return n == 0;
 }
+
+bool newcomers_end(void) { return end_newcomers(false); }
+
+bool newcomers_end_of_program(void) { return end_newcomers(true); }

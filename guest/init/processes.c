@@ -53,7 +53,7 @@ void fd_close(int *fd)
 
 void fd_nonblock(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
-static void close_from(unsigned first)
+void close_from(unsigned first)
 {
 #ifdef SYS_close_range
     if (syscall(SYS_close_range, first, ~0U, 0) == 0)
@@ -103,9 +103,8 @@ static bool place_descriptors(int control, int log, const int *fds, int nfds)
     return true;
 }
 
-static _Noreturn void exec_kernel(int control, int log, const int *fds, int nfds, const char *python, const char *script)
+void process_begin(void)
 {
-    const char *argv[] = {python, script, NULL};
     sigset_t none;
 
     setsid();
@@ -114,6 +113,13 @@ static _Noreturn void exec_kernel(int control, int log, const int *fds, int nfds
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+}
+
+static _Noreturn void exec_kernel(int control, int log, const int *fds, int nfds, const char *python, const char *script)
+{
+    const char *argv[] = {python, script, NULL};
+
+    process_begin();
     if (place_descriptors(control, log, fds, nfds)) {
         if (chdir("/sandbox") < 0 && chdir("/") < 0)
             _exit(126);

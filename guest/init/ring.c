@@ -59,7 +59,7 @@ void ring_give_back(void)
 bool ring_used(void)
 {
     /* Between executions there is nobody whose output it could be. */
-    return ring && g.phase == RUNNING && !g.session.control && atomic_load(&ring->lap) != 0;
+    return ring && g.phase == RUNNING && !g.session.control && !g.child.is && atomic_load(&ring->lap) != 0;
 }
 
 void ring_ready(bool is) { atomic_store(&ring->ready, is); }

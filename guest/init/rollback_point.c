@@ -268,8 +268,24 @@ void point_begin(void)
 
 void point_postpone(void) { g.session.quiet_at = now_ms() + QUIET_MS; }
 
+void point_carry(void)
+{
+    struct session *s = &g.session;
+
+    if (s->point.pid > 0 && s->point.after == s->last)
+        s->point.after = g.id;
+    if (s->coming.nonce && s->coming.after == s->last)
+        s->coming.after = g.id;
+    s->last = g.id;
+}
+
 void point_decide(char *text, size_t size)
 {
+    /* After a program the one that is there may have all. */
+    if (g.child.is && g.session.point.pid > 0 && g.session.point.after == g.session.last) {
+        snprintf(text, size, "taken");
+        return;
+    }
     g.session.point_due = NOT_DUE;
     if (g.session.checkpoint == CHECKPOINT_OFF) {
         snprintf(text, size, "off");

@@ -134,14 +134,21 @@ static void run_pending(void)
     point_take();
     if (point_is_coming())
         return; /* once more when it is there */
-    if (!g.session.control || g.session.restores)
+    g.child.is = g.child.wanted && !g.session.control;
+    if (g.child.is)
+        point_wait(); /* a copy that comes now would be taken for the program's */
+    else if (!g.session.control || g.session.restores)
         point_begin();
     clear_report();
     newcomers_note();
     g.session.answered = g.session.started = g.session.opened = false;
     g.session.connected = -1;
     begin_usage();
-    if (g.session.control)
+    if (g.child.is) {
+        g.session.nonce = 1; /* the interpreter is told nothing */
+        g.session.opened = true;
+        child_start();
+    } else if (g.session.control)
         g.session.nonce = session_send('Q', g.session.control_id, &g.code);
     else
         g.session.nonce = session_send('E', g.id, &g.code);
@@ -327,6 +334,11 @@ static void recover(const char *why)
 
 void session_on_death(void)
 {
+    if (g.child.is) { /* the program goes on: what becomes of the variables is told at its end */
+        g.session.died = true;
+        g.kernel.pid = -1;
+        return;
+    }
     if (!g.session.up)
         fail_start();
     /* It may have answered before. */
@@ -338,6 +350,29 @@ void session_on_death(void)
     }
     replace(NULL);
     run_pending();
+}
+
+/* What it has written is in the pipe; what it has left behind is ended, and so is nobody's. */
+void session_program_ended(void)
+{
+    end_usage();
+    newcomers_end_of_program();
+    if (g.session.died)
+        recover("the interpreter ended while a program ran");
+    g.session.died = false;
+    background_send();
+    streams_drain(&g.stdout_);
+    streams_drain(&g.stderr_);
+    fd_close(&g.stdout_.fd);
+    fd_close(&g.stderr_.fd);
+    fd_close(&g.stdin_fd);
+    buf_free(&g.in_data);
+    g.main_status = g.child.status;
+    point_carry();
+    send_done();
+    g.child.is = false;
+    g.phase = ANSWERED;
+    g.deadline = now_ms() + g.idle_ms;
 }
 
 void session_done(struct buf *out)
@@ -371,7 +406,7 @@ void session_read_control(void)
     if (is && a.type == 'F')
         point_failed(a.nonce);
     /* Whatever else is there, the code has put it there. */
-    if (!is || g.phase != RUNNING || g.session.answered || a.nonce != g.session.nonce)
+    if (!is || g.phase != RUNNING || g.child.is || g.session.answered || a.nonce != g.session.nonce)
         return;
     if (a.type == 'I' && !g.session.control && !g.session.opened && g.session.connected < 0)
         streams_open();

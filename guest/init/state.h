@@ -99,6 +99,16 @@ struct session {
     struct outcome outcome; /* of this execution */
     struct outcome idle;    /* what happened since the last answer, KEPT: nothing */
     int64_t memory_peak, memory_before, children_before, cpu_ms;
+    bool died; /* the interpreter, while a program ran */
+};
+
+/* A program in the place of code, from child.c. */
+struct child {
+    bool wanted; /* what is pending is one */
+    bool is;     /* what runs is one */
+    pid_t pid;   /* 0: it has ended */
+    bool dead;   /* it has, and its execution not yet */
+    int status;
 };
 
 struct state {
@@ -127,6 +137,7 @@ struct state {
     enum reason reason;
     int main_status;
     int64_t wall_ms, oom_before, cpu_before, pids_before, pids_peak;
+    struct child child;
     struct session session;
 };
 
@@ -154,7 +165,19 @@ void reap(void);
 /** The interpreter, whose status is main_status, ended before it took any code. */
 _Noreturn void fail_start(void);
 
+/* --- child.c --- */
+
+/** Starts the program of the exec frame in g.code, with pipes of its own. One that cannot be started has its end. */
+void child_start(void);
+/** It is reaped. */
+void child_ended(int status);
+/** To its process group. */
+void child_signal(int signal);
+
 /* --- execution.c --- */
+
+/** A pipe whose end for us is `ours` (0 or 1) and does not block; returns that. */
+int make_pipe(int *theirs, int ours);
 
 /** The interpreter of a one-shot run, with the pipes that the code will have. */
 void start_one_shot(const struct message *config);
@@ -181,7 +204,7 @@ void code_started(void);
 void check_grace(int64_t now);
 void relay_stdin(void);
 void sample_pids(void);
-/** The main process is dead and reaped: its end is the end of the execution, whoever still holds a pipe. */
+/** The main process is dead and reaped, or the program: its end is the end of the execution, whoever still holds a pipe. */
 void finish_execution(void);
 
 /* --- output.c --- */
@@ -244,6 +267,8 @@ void newcomers_note(void);
 int newcomers_kill(void);
 /** Ends all that came since, however they hide, but for the interpreter and its copy. False: they do not end. */
 bool newcomers_end(void);
+/** The same for a program's: not what the interpreter and older processes have started meanwhile. */
+bool newcomers_end_of_program(void);
 
 /* --- session.c --- */
 
@@ -257,6 +282,8 @@ void session_on_control(uint32_t id, const unsigned char *data, size_t n);
 /** The host has asked for something else meanwhile: it no longer waits for the control operation. */
 void session_give_up_control(void);
 void session_on_death(void);
+/** The program is dead and reaped. */
+void session_program_ended(void);
 void session_on_deadlines(int64_t now);
 /** When session_on_deadlines() has to be called, INT64_MAX: never. */
 int64_t session_wait_until(void);
@@ -300,6 +327,8 @@ void point_decide(char *text, size_t size);
 void point_want(void);
 /** An execution starts, or an operation that changes the variables: what is due waits for its end. */
 void point_begin(void);
+/** A program is over, which changes no variables: what a point had before it, it has after it. */
+void point_carry(void);
 /** An operation that changed nothing is over: the session is quiet from now on. */
 void point_postpone(void);
 /** The interpreter could not make it. */

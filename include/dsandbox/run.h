@@ -69,7 +69,7 @@ struct dsb_run_options {
             NULL, DSB_CHECKPOINT_IDLE, NULL                                                                            \
     }
 
-/** What to run. It begins as DSB_REQUEST_INIT; code has to be set. */
+/** What to run: code, or a command. It begins as DSB_REQUEST_INIT; one of the two has to be set. */
 struct dsb_request {
     uint32_t struct_size; /**< sizeof the structure, and with it its version */
     uint32_t init;        /**< DSB_INIT */
@@ -78,19 +78,28 @@ struct dsb_request {
     const char *filename;    /**< shown in tracebacks; NULL: "<sandbox>" */
     const char *const *argv; /**< arguments after the file name, NULL-terminated, or NULL */
     const char *const *env;  /**< "K=V", NULL-terminated, or NULL */
-    /** Standard input of the code: open for reading, no directory. It stays the caller's. DSB_FD_NONE: empty. */
+    /** Standard input: open for reading, no directory. It stays the caller's. DSB_FD_NONE: empty. */
     int stdin_fd;
     uint64_t timeout_ms; /**< wall time of this execution; 0: the policy's; never more than a locked policy's */
+    /**
+     * A program and its arguments, NULL-terminated, instead of code: then code, filename and argv are NULL. It is found in
+     * the PATH of its environment and started by pid 1, with the rights and limits of code; no interpreter has a part in it.
+     * It ends with its direct child, and so does all that this has started. The exit code is 127 where there is no such
+     * program, 126 where it cannot be run; standard error says which. In a session the variables stay as they are, and its
+     * environment is the policy's with `env`. A shell's line is {"/bin/sh", "-c", LINE, NULL}.
+     */
+    const char *const *command;
+    const char *cwd; /**< its working directory in the sandbox, absolute or below /sandbox; NULL: /sandbox */
 };
 #define DSB_REQUEST_INIT                                                                                               \
     {                                                                                                                  \
-        sizeof(struct dsb_request), DSB_INIT, NULL, 0, NULL, NULL, NULL, DSB_FD_NONE, 0                                \
+        sizeof(struct dsb_request), DSB_INIT, NULL, 0, NULL, NULL, NULL, DSB_FD_NONE, 0, NULL, NULL                    \
     }
 
 /**
- * All that can be said about code, arguments, environment, descriptors and the image's name before an engine is asked;
- * either may be NULL. INVALID says what to change. dsb_run() and dsb_session_execute() check the same, and put it into their
- * result.
+ * All that can be said about code or command, arguments, environment, descriptors and the image's name before an engine
+ * is asked; either may be NULL. INVALID says what to change. dsb_run() and dsb_session_execute() check the same, and put it
+ * into their result.
  */
 gboolean dsb_input_check(const struct dsb_run_options *options, const struct dsb_request *request, GError **error);
 

@@ -12,10 +12,12 @@ import test_guest
 import test_hostile
 import test_output
 import test_preload
+import test_programs
 import test_session
 import test_start
 
-FILES = (test_bounds, test_checkpoint, test_frames, test_guest, test_hostile, test_output, test_preload, test_session, test_start)
+FILES = (test_bounds, test_checkpoint, test_frames, test_guest, test_hostile, test_output, test_preload, test_programs, test_session,
+         test_start)
 
 
 def load_tests(loader, _tests, _pattern):

@@ -55,8 +55,9 @@ def as_process(case):
     return case
 
 
-PROTOCOL = 4
+PROTOCOL = 5
 SESSION, OUTPUT_KILL, WAITS = 1, 1, 8
+NO_INTERPRETER, PROGRAM = 16, 4
 CLAIM = 17
 CHECKPOINT = {"off": 0, "always": 2, "idle": 6}
 CONFIG_NUMBERS = {"idle_ms": 20000, "life_ms": 60000, "results_limit": 8 << 20, "memory": 0}
@@ -76,13 +77,19 @@ def command(flags=0, numbers=(), text="", name="", argv=(), env=(), protocol=PRO
     return head + b"".join(map(part, [text, name, *argv, *[word for pair in pairs for word in pair]]))
 
 
-def config_command(session=False, checkpoint="always", env=(), preload=(), waits=False, **numbers):
+def config_command(session=False, checkpoint="always", env=(), preload=(), waits=False, no_interpreter=False, **numbers):
     flags = ((SESSION | CHECKPOINT[checkpoint]) if session else 0) | (WAITS if waits else 0)
+    flags |= NO_INTERPRETER if no_interpreter else 0
     return command(flags, {**CONFIG_NUMBERS, **numbers}.values(), argv=preload, env=env)
 
 
 def exec_command(code, filename="", argv=(), env=(), output_kill=False, **numbers):
     return command(OUTPUT_KILL if output_kill else 0, {**EXEC_NUMBERS, **numbers}.values(), code, filename, argv, env)
+
+
+def program_command(argv, directory="", env=(), output_kill=False, **numbers):
+    flags = PROGRAM | (OUTPUT_KILL if output_kill else 0)
+    return command(flags, {**EXEC_NUMBERS, **numbers}.values(), "", directory, argv, env)
 
 
 def control_command(op, timeout_ms=30000, **members):

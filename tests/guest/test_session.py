@@ -15,7 +15,7 @@ import time
 import unittest
 
 from guest_client import (ACK, ANSWER, CANCEL, CONTROL, DONE, EXEC, FAILURE, READY, REPORT, STDERR, STDIN, STDOUT, Guest,
-                        as_process, control_command, exec_command, namespaces, once, scaled)
+                        as_process, control_command, exec_command, namespaces, once, program_command, scaled)
 import runner
 
 BACKGROUND = 15
@@ -70,6 +70,11 @@ class Session:
         self.guest.frames.clear()
         self.guest.send(EXEC, exec_command(code, **{"timeout_ms": 30000, **options}), self.number)
 
+    def send_program(self, argv, **options):
+        self.number += 1
+        self.guest.frames.clear()
+        self.guest.send(EXEC, program_command(argv, **{"timeout_ms": 30000, **options}), self.number)
+
     def finish(self):
         done = self.guest.until(DONE, FAILURE)
         assert done is not None, "the stream ended"
@@ -85,6 +90,12 @@ class Session:
         if stdin is not None:
             self.guest.send(STDIN, stdin, self.number)
             self.guest.send(STDIN, b"", self.number)
+        return self.finish()
+
+    def program(self, *argv, stdin=b"", **options):
+        self.send_program(argv, **options)
+        for data in (stdin, b"") if stdin else (b"",):
+            self.guest.send(STDIN, data, self.number)
         return self.finish()
 
     def control(self, op, **members):

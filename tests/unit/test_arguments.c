@@ -89,6 +89,38 @@ static void a_newer_structure(void **state)
     assert_invalid(error, "update libdsandbox");
 }
 
+static void code_or_a_command(void **state)
+{
+    (void) state;
+    GError *error = NULL;
+    static const char *const words[] = {"true", NULL};
+    struct dsb_request request = DSB_REQUEST_INIT, got;
+    request.command = words;
+    request.cwd = "data";
+    assert_true(dsb_take_request(&request, &got, NULL));
+    assert_ptr_equal(got.command, words);
+    for (int i = 0; i < 3; i++) {
+        struct dsb_request both = request;
+        both.code = i == 0 ? "" : NULL;
+        both.filename = i == 1 ? "main.py" : NULL;
+        both.argv = i == 2 ? words : NULL;
+        assert_false(dsb_take_request(&both, &got, &error));
+        assert_invalid(g_steal_pointer(&error), "no code, filename and argv");
+    }
+    request.command = NULL;
+    assert_false(dsb_take_request(&request, &got, &error));
+    assert_invalid(g_steal_pointer(&error), "cwd is for a command");
+    request.code = "";
+    assert_false(dsb_take_request(&request, &got, &error));
+    assert_invalid(g_steal_pointer(&error), "cwd is for a command");
+    /* A caller of before. */
+    request.cwd = NULL;
+    request.struct_size = offsetof(struct dsb_request, command);
+    request.command = words;
+    assert_true(dsb_take_request(&request, &got, NULL));
+    assert_null(got.command);
+}
+
 static void every_entry_point(void **state)
 {
     (void) state;
@@ -309,6 +341,7 @@ static void versions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(code_or_a_command),
         cmocka_unit_test(only_sizes_that_were),
         cmocka_unit_test(an_older_structure),
         cmocka_unit_test(a_newer_structure),

@@ -80,30 +80,18 @@ static gssize nothing_more(void *state, void *bytes, gsize size, GError **error)
     return 0;
 }
 
-static void the_code_is_written_so(void **state)
+/* As the only execution of a run. */
+static GByteArray *written_for(const struct dsb_request *request, const struct dsb_resolved *limits)
 {
-    (void) state;
-    static const char *const argv[] = {"\xc3\xa4", "", NULL}, *const env[] = {"E=", NULL};
-    const struct dsb_pair *const of_the_policy[] = {PAIR("A", "b=c")};
-    struct dsb_resolved limits = {.grace_ms = 500, .output_limit = 1u << 20, .output_kill = TRUE};
-    limits.spec.env = of_the_policy;
-    limits.spec.n_env = 1;
     const struct dsb_run_options options = {.struct_size = sizeof options, .cancel_fd = -1};
-    struct dsb_request request = {.struct_size = sizeof request,
-                                  .code = code,
-                                  .code_size = strlen(code),
-                                  .filename = "main.py",
-                                  .argv = argv,
-                                  .env = env,
-                                  .stdin_fd = -1};
-    g_autoptr(GByteArray) written = g_byte_array_new();
+    GByteArray *written = g_byte_array_new();
     struct dsb_byte_stream stream = {
         .state = written, .read_fd = -1, .write_fd = -1, .read = nothing_more, .write = keep};
     g_autoptr(dsb_result) result = dsb_result_new();
     struct dsb_wire wire;
     dsb_wire_init(&wire, &stream);
     struct dsb_exec exec = {.wire = &wire,
-                            .limits = &limits,
+                            .limits = limits,
                             .dir_fd = -1,
                             .number = 7,
                             .timeout_ms = 30000,
@@ -112,7 +100,7 @@ static void the_code_is_written_so(void **state)
                             .options = &options,
                             .result = result};
     g_autoptr(GError) error = NULL;
-    assert_true(dsb_exec_begin(&exec, &request, &error));
+    assert_true(dsb_exec_begin(&exec, request, &error));
     assert_false(dsb_exec_turn(&exec, TRUE, &error)); /* nobody answers */
     assert_true(exec.over && exec.broken);
     assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_LOST));
@@ -122,7 +110,39 @@ static void the_code_is_written_so(void **state)
     assert_true(written->len > sizeof end);
     assert_memory_equal(written->data + written->len - sizeof end, end, sizeof end);
     g_byte_array_set_size(written, written->len - (guint) sizeof end);
+    return written;
+}
+
+static void the_code_is_written_so(void **state)
+{
+    (void) state;
+    static const char *const argv[] = {"\xc3\xa4", "", NULL}, *const env[] = {"E=", NULL};
+    const struct dsb_pair *const of_the_policy[] = {PAIR("A", "b=c")};
+    struct dsb_resolved limits = {.grace_ms = 500, .output_limit = 1u << 20, .output_kill = TRUE};
+    limits.spec.env = of_the_policy;
+    limits.spec.n_env = 1;
+    struct dsb_request request = {.struct_size = sizeof request,
+                                  .code = code,
+                                  .code_size = strlen(code),
+                                  .filename = "main.py",
+                                  .argv = argv,
+                                  .env = env,
+                                  .stdin_fd = -1};
+    g_autoptr(GByteArray) written = written_for(&request, &limits);
     assert_frame(written, DSB_FRAME_EXEC, 7, "exec");
+}
+
+static void a_program_is_written_so(void **state)
+{
+    (void) state;
+    static const char *const words[] = {"sh", "-c", "echo $A \xc3\xa4", NULL};
+    const struct dsb_pair *const of_the_policy[] = {PAIR("A", "b=c")};
+    struct dsb_resolved limits = {.grace_ms = 500, .output_limit = 1u << 20, .output_keep = TRUE};
+    limits.spec.env = of_the_policy;
+    limits.spec.n_env = 1;
+    struct dsb_request request = {.struct_size = sizeof request, .stdin_fd = -1, .command = words, .cwd = "data"};
+    g_autoptr(GByteArray) written = written_for(&request, &limits);
+    assert_frame(written, DSB_FRAME_EXEC, 7, "program");
 }
 
 static void a_control_operation_is_written_so(void **state)
@@ -166,6 +186,16 @@ static void pid_1_reads_it_so(void **state)
     assert_int_equal(c.variables, 2);
     assert_true(part_is(&c.text, code));
     assert_true(part_is(&c.name, "main.py"));
+    g_autoptr(GByteArray) program = golden("program");
+    assert_null(command_read(&c, FRAME_EXEC, program->data, program->len));
+    assert_int_equal(c.flags, EXEC_OUTPUT_KEEP | EXEC_PROGRAM);
+    assert_true(part_is(&c.name, "data") && c.text.n == 0 && c.arguments == 3 && c.variables == 1);
+    static const char *const words[] = {"sh", "-c", "echo $A \xc3\xa4", "A", "b=c"};
+    for (gsize i = 0; i < G_N_ELEMENTS(words); i++) {
+        struct part word = part_next(&c.rest);
+        assert_true(part_is(&word, words[i]));
+    }
+    assert_int_equal(c.rest.n, 0);
     assert_false(part_is(&c.name, "main.p"));
     g_autoptr(GByteArray) control = golden("control");
     assert_null(command_read(&c, FRAME_CONTROL, control->data, control->len));
@@ -225,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_configuration_is_written_so),
         cmocka_unit_test(the_code_is_written_so),
+        cmocka_unit_test(a_program_is_written_so),
         cmocka_unit_test(a_control_operation_is_written_so),
         cmocka_unit_test(pid_1_reads_it_so),
         cmocka_unit_test(pid_1_takes_no_more_and_no_less),

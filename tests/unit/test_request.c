@@ -30,6 +30,41 @@ static void assert_bad(const struct dsb_run_options *options, const struct dsb_r
         fail_msg("\"%s\" is not in: %s", word, error->message);
 }
 
+static void test_command(void **state)
+{
+    (void) state;
+    static const char *const good[] = {"sh", "-c", "", "\xc3\xa9", NULL}, *const none[] = {NULL}, *const empty[] = {"", "x", NULL},
+                            *const bytes[] = {"sh", "\xff", NULL};
+    struct dsb_request request = nothing;
+    request.code = NULL;
+    request.command = good;
+    assert_good(&usual, &request);
+    static const char *const directories[] = {"data", "/", "../etc", "/sandbox/a b"};
+    for (gsize i = 0; i < G_N_ELEMENTS(directories); i++) {
+        request.cwd = directories[i];
+        assert_good(&usual, &request);
+    }
+    g_autofree char *longest = g_strnfill(DSB_COMMAND_NAME + 1, 'd');
+    const char *const bad[] = {"", "\xff", longest};
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        request.cwd = bad[i];
+        assert_bad(&usual, &request, "working directory");
+    }
+    request.cwd = longest + 1;
+    assert_good(&usual, &request);
+    request.cwd = NULL;
+    request.command = none;
+    assert_bad(&usual, &request, "no program");
+    request.command = empty;
+    assert_bad(&usual, &request, "no program");
+    request.command = bytes;
+    assert_bad(&usual, &request, "UTF-8");
+    g_autofree char *large = g_strnfill(16u << 20, 'x');
+    const char *const words[] = {"echo", large, NULL};
+    request.command = words;
+    assert_bad(&usual, &request, "are possible");
+}
+
 static void test_env(void **state)
 {
     (void) state;
@@ -150,6 +185,7 @@ static void test_file_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_command),
         cmocka_unit_test(test_env),
         cmocka_unit_test(test_code),
         cmocka_unit_test(test_places),
