@@ -9,7 +9,7 @@
 
 /** All options of all verbs, as parsed. */
 struct cli {
-    char *backend, *plugin, *host, *session, *base_dir, *image, *policy_file, *code, *stdin_file, *allow, *checkpoint,
+    char *backend, *plugin, *host, *session, *base_dir, *image, *policy_file, *code, *cwd, *stdin_file, *allow, *checkpoint,
         *engine_timeout;
     char **set; /**< policy keys given as options: "key", "text", "origin" triples, NULL-terminated */
     char **env;

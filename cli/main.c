@@ -21,6 +21,7 @@ static const char usage_text[] =
     "Usage: dsandbox [OPTIONS] VERB [OPERANDS]\n"
     "\n"
     "  run [FILE | - | -c CODE] [-- ARGS]   run Python code in a fresh sandbox (no verb: from standard input)\n"
+    "  run -- CMD [ARG...]                  run a program in a fresh sandbox (exec SESSION -- CMD: in a session)\n"
     "  repl                                 a Python prompt in a sandbox (no verb, on a terminal: this)\n"
     "  exec SESSION [FILE | - | -c CODE]    run code in a session, whose variables and files stay\n"
     "  session new [ID] | ls | show ID      make a session, list them, show one\n"
@@ -108,6 +109,7 @@ static GOptionContext *make_context(void)
          "DIR"},
         {"image", 0, 0, G_OPTION_ARG_FILENAME, &cli.image, "image (" DSB_DEFAULT_IMAGE ")", "REF"},
         {"env", 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &cli.env, "environment variable for the code", "K=V"},
+        {"cwd", 0, 0, G_OPTION_ARG_FILENAME, &cli.cwd, "where a command begins, in the sandbox (/sandbox)", "DIR"},
         {"stdin", 0, 0, G_OPTION_ARG_FILENAME, &cli.stdin_file, "standard input of the code (-: ours)", "FILE"},
         {"policy", 0, 0, G_OPTION_ARG_FILENAME, &cli.policy_file, "policy file", "FILE"},
         {"allow-unenforced", 0, 0, G_OPTION_ARG_FILENAME, &cli.allow, "controls that may be missing", "NAMES"},
@@ -195,7 +197,7 @@ static gboolean check_format(GError **error)
 /* `dsandbox` and nothing to run, on a terminal. */
 static gboolean is_alone(void)
 {
-    return cli.code == NULL && cli.stdin_file == NULL && !cli.json && !cli.no_service && isatty(STDIN_FILENO) &&
+    return cli.code == NULL && cli.program_args == NULL && cli.stdin_file == NULL && !cli.json && !cli.no_service && isatty(STDIN_FILENO) &&
            isatty(STDOUT_FILENO);
 }
 

@@ -21,6 +21,16 @@ static void print_head(struct json_object *row)
         printf("# (the rest of this code was not kept)\n");
 }
 
+static gboolean is_command(struct json_object *row) { return json_object_get_boolean(json_member(row, "command")); }
+
+/* It is no Python: each line of it is a comment. */
+static void print_command(const char *line)
+{
+    g_auto(GStrv) lines = g_strsplit(line, "\n", -1);
+    for (char **at = lines; *at != NULL; at++)
+        printf("# %s%s\n", at == lines ? "$ " : "  ", *at);
+}
+
 void print_program(const char *session, struct json_object *history)
 {
     struct json_object *rows = executions(history);
@@ -29,6 +39,10 @@ void print_program(const char *session, struct json_object *history)
         struct json_object *row = json_object_array_get_idx(rows, i);
         const char *code = json_string(row, "code");
         print_head(row);
+        if (is_command(row)) {
+            print_command(code);
+            continue;
+        }
         fputs(code, stdout);
         if (code[0] == '\0' || code[strlen(code) - 1] != '\n')
             putchar('\n');
@@ -80,7 +94,9 @@ static struct json_object *cell_of(struct json_object *row)
     json_add_int(cell, "execution_count", json_int(row, "n"));
     json_object_object_add(cell, "metadata", metadata);
     json_object_object_add(cell, "outputs", outputs_of(row));
-    json_object_object_add(cell, "source", source_of(json_string(row, "code")));
+    /* As a notebook has a command. */
+    g_autofree char *source = g_strconcat(is_command(row) ? "!" : "", json_string(row, "code"), NULL);
+    json_object_object_add(cell, "source", source_of(source));
     return cell;
 }
 

@@ -226,6 +226,12 @@ struct json_object *remote_execution(const struct cli *cli, GError **error)
         g_autofree char *timeout = dsb_policy_get(policy, "timeout");
         json_add(body, "timeout", timeout);
     }
+    if (cli->cwd != NULL && !g_utf8_validate(cli->cwd, -1, NULL)) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--cwd must be UTF-8");
+        json_object_put(body);
+        return NULL;
+    }
+    add_word(body, "cwd", cli->cwd);
     if (cli->no_wait)
         json_add_bool(body, "wait", FALSE);
     return body;

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The code with all that belongs to it. */
+/* The code, or a command, with all that belongs to it. */
 struct work {
-    GByteArray *code;
+    GByteArray *code; /* with a NUL behind it; NULL: it is a command */
     const char *filename;
     int stdin_fd;
 };
@@ -92,13 +92,16 @@ static int run_here(const struct cli *cli, const struct work *work)
     g_autoptr(dsb_policy) policy = cli_policy(cli, &error);
     if (policy == NULL || !cli_options(cli, &options, &error))
         return cli_fail(cli, error);
+    gboolean command = work->code == NULL;
     const struct dsb_request request = {
         .struct_size = sizeof request,
         .init = DSB_INIT,
-        .code = (const char *) work->code->data,
-        .code_size = work->code->len - 1,
+        .code = command ? NULL : (const char *) work->code->data,
+        .code_size = command ? 0 : work->code->len - 1,
         .filename = work->filename,
-        .argv = (const char *const *) cli->program_args,
+        .argv = command ? NULL : (const char *const *) cli->program_args,
+        .command = command ? (const char *const *) cli->program_args : NULL,
+        .cwd = cli->cwd,
         .env = (const char *const *) cli->env,
         .stdin_fd = work->stdin_fd >= 0 ? work->stdin_fd : DSB_FD_NONE,
     };
@@ -108,13 +111,19 @@ static int run_here(const struct cli *cli, const struct work *work)
     return cli_guard(cli, run_watched, &own, &options);
 }
 
+/* Without code the body's argv is a command. */
+static gboolean add_work(const struct work *work, struct json_object *body, GError **error)
+{
+    return work->code == NULL ||
+           remote_add_code(body, (const char *) work->code->data, work->code->len - 1, work->filename, error);
+}
+
 static int run_there(const struct cli *cli, dsb_client *client, const struct work *work)
 {
     g_autoptr(GError) error = NULL;
     struct json_object *result = NULL;
     struct json_object *body = remote_execution(cli, &error);
-    if (body == NULL ||
-        !remote_add_code(body, (const char *) work->code->data, work->code->len - 1, work->filename, &error) ||
+    if (body == NULL || !add_work(work, body, &error) ||
         !remote_execute(cli, client, cli->session, body, work->stdin_fd, &result, &error)) {
         json_object_put(body);
         /* A service that ends is needed for sessions only. */
@@ -146,6 +155,18 @@ static int run(const struct cli *cli, const struct work *work)
     return run_there(cli, client, work);
 }
 
+static gboolean only_arguments(const struct cli *cli)
+{
+    return (cli->args == NULL || cli->args[0] == NULL || cli->args[1] == NULL) && cli->code == NULL &&
+           cli->program_args != NULL && cli->program_args[0] != NULL;
+}
+
+/* A verb, and nothing but what follows "--": a program and its arguments. */
+static gboolean is_command(const struct cli *cli)
+{
+    return only_arguments(cli) && cli->args != NULL && cli->args[0] != NULL;
+}
+
 static gboolean check(const struct cli *cli, GError **error)
 {
     struct dsb_run_options options;
@@ -155,11 +176,11 @@ static gboolean check(const struct cli *cli, GError **error)
     else if (n > 2)
         g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "unexpected operand '%s'; arguments of the code go after --",
                     cli->args[2]);
-    else if (n < 2 && cli->code == NULL && cli->program_args != NULL && cli->program_args[0] != NULL)
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
-                    "no code before -- %s: what follows -- are arguments of the code; give FILE, - (standard input) or "
-                    "-c CODE before it",
+    else if (only_arguments(cli) && !is_command(cli))
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "no verb before -- %s; a command is run so: dsandbox run -- CMD ARG…",
                     cli->program_args[0]);
+    else if (cli->cwd != NULL && !is_command(cli))
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--cwd is for a command (-- CMD ARG…); code begins in /sandbox");
     else if (cli->session == NULL && cli->labels != NULL)
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--label is for sessions: add --session ID");
     if (error != NULL && *error != NULL)
@@ -174,7 +195,11 @@ int cli_run(const struct cli *cli)
     g_autoptr(GByteArray) code = g_byte_array_new();
     struct work work = {.code = code, .stdin_fd = -1};
     const char *operand = cli->args != NULL && cli->args[0] != NULL ? cli->args[1] : NULL;
-    if (!check(cli, &error) || !cli_catch_signals(&error) || !cli_read_code(cli, operand, code, &work.filename, &error))
+    if (!check(cli, &error) || !cli_catch_signals(&error))
+        return stopped(cli, error);
+    if (is_command(cli))
+        work.code = NULL;
+    else if (!cli_read_code(cli, operand, code, &work.filename, &error))
         return stopped(cli, error);
     g_byte_array_append(code, (const guint8 *) "", 1);
     work.stdin_fd = cli_open_stdin(cli, &error);
@@ -192,7 +217,7 @@ int cli_exec(const struct cli *cli)
     struct cli run = *cli;
     if (cli->args[1] == NULL)
         g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID,
-                            "which session? dsandbox exec SESSION [FILE | - | -c CODE]");
+                            "which session? dsandbox exec SESSION [FILE | - | -c CODE | -- CMD ARG…]");
     else if (cli->session != NULL && strcmp(cli->session, cli->args[1]) != 0)
         g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "both session %s and --session %s are given", cli->args[1],
                     cli->session);

@@ -147,7 +147,8 @@ void show_files(struct json_object *answer)
 static char *code_line(struct json_object *row)
 {
     const char *code = json_string(row, "code");
-    GString *text = g_string_new(code != NULL ? code : "");
+    GString *text = g_string_new(json_object_get_boolean(json_member(row, "command")) ? "$ " : "");
+    g_string_append(text, code != NULL ? code : "");
     while (text->len > 0 && text->str[text->len - 1] == '\n')
         g_string_truncate(text, text->len - 1);
     g_string_replace(text, "\n", " ⏎ ", 0);

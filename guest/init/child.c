@@ -176,7 +176,7 @@ void child_start(void)
     g.child.pid = fork();
     if (g.child.pid == 0)
         run(&words, theirs);
-    if (g.child.pid < 0) { /* the processes that there may be are taken: that is the session's doing, and no end of it */
+    if (g.child.pid < 0) { /* no room for a process: that is the session's doing, and no end of it */
         dprintf(theirs[2], "dsandbox: cannot start a process: %s\n", strerror(errno));
         child_ended(CANNOT_RUN << 8);
     }

@@ -91,19 +91,29 @@ static void follow(struct audit *audit)
         rotate(audit);
 }
 
+/* Of the code, or of the command's words, each with a NUL behind it. */
+static char *sum_of(const struct execution *execution)
+{
+    if (execution->command == NULL)
+        return g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *) execution->code, execution->code_size);
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    for (char **word = execution->command; *word != NULL; word++)
+        g_checksum_update(sum, (const guchar *) *word, (gssize) strlen(*word) + 1);
+    return g_strdup(g_checksum_get_string(sum));
+}
+
 static char *line_of(const char *session, const struct job *job)
 {
     const struct summary *summary = &job->outcome.summary;
     struct json_object *row = json_object_new_object();
     g_autofree char *time = iso_time(job->outcome.began);
-    g_autofree char *sha256 =
-        g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *) job->execution.code, job->execution.code_size);
+    g_autofree char *sha256 = sum_of(&job->execution);
     json_add(row, "time", time);
     json_add(row, "session", session);
     json_add(row, "id", job->id);
     json_add(row, "user", job->user);
     json_add_raw(row, "backend", summary->backend);
-    json_add(row, "code_sha256", sha256);
+    json_add(row, job->execution.command != NULL ? "command_sha256" : "code_sha256", sha256);
     json_add_raw(row, "policy_sha256", summary->policy_sha256);
     json_add(row, "status", job->outcome.status);
     json_add_raw(row, "exit_code", summary->exit_code);

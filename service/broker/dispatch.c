@@ -116,6 +116,8 @@ static gboolean send_order(struct job *job, GError **error)
         .filename = (char *) execution->filename,
         .argv = execution->argv,
         .env = execution->env,
+        .command = execution->command,
+        .cwd = (char *) execution->cwd,
         .code = execution->code,
         .code_size = execution->code_size,
     };

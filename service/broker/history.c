@@ -9,7 +9,7 @@
 struct entry {
     guint64 n;
     char *id, *code, *status, *error_name, *error_value;
-    gboolean truncated;
+    gboolean truncated, command; /* code: as a line for a shell */
     gint64 started; /* real time */
     gint64 wall_ms; /* -1: not known */
     gsize size;
@@ -76,13 +76,29 @@ static void add(struct history *history, struct entry *entry)
     }
 }
 
+/* As a shell would read it. */
+static char *command_line(char **words)
+{
+    static const char plain[] = G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_-./:=,+@%";
+    GString *line = g_string_new(NULL);
+    for (; *words != NULL && line->len <= CODE_MAX; words++) {
+        g_autofree char *quoted = g_shell_quote(*words);
+        gboolean bare = **words != '\0' && strspn(*words, plain) == strlen(*words);
+        g_string_append_printf(line, "%s%s", line->len > 0 ? " " : "", bare ? *words : quoted);
+    }
+    return g_string_free(line, FALSE);
+}
+
 void history_add(struct history *history, guint64 n, const struct job *job)
 {
     struct entry *entry = g_new0(struct entry, 1);
     const struct outcome *outcome = &job->outcome;
     entry->n = n;
     entry->id = g_strdup(job->id);
-    entry->code = shorten(job->execution.code, job->execution.code_size, CODE_MAX, &entry->truncated);
+    entry->command = job->execution.command != NULL;
+    g_autofree char *line = entry->command ? command_line(job->execution.command) : NULL;
+    entry->code = shorten(line != NULL ? line : job->execution.code, line != NULL ? strlen(line) : job->execution.code_size,
+                          CODE_MAX, &entry->truncated);
     entry->status = g_strdup(outcome->status);
     entry->started = outcome->began;
     entry->wall_ms = outcome->summary.wall_ms;
@@ -97,6 +113,7 @@ static void pack_entry(const struct entry *entry, GByteArray *pack)
     pack_text(pack, entry->id);
     pack_bytes(pack, entry->code, strlen(entry->code));
     pack_number(pack, entry->truncated ? 1 : 0);
+    pack_number(pack, entry->command ? 1 : 0);
     pack_text(pack, entry->status);
     pack_number(pack, (guint64) entry->started);
     pack_number(pack, (guint64) entry->wall_ms);
@@ -128,6 +145,7 @@ gboolean history_unpack(struct history *history, struct unpack *unpack)
     entry->id = unpack_text(unpack, ERROR_TEXT_MAX);
     entry->code = unpack_text(unpack, CODE_MAX);
     entry->truncated = unpack_number(unpack, 1) != 0;
+    entry->command = unpack_number(unpack, 1) != 0;
     entry->status = unpack_text(unpack, ERROR_TEXT_MAX);
     entry->started = (gint64) unpack_number(unpack, G_MAXINT64);
     entry->wall_ms = (gint64) unpack_number(unpack, G_MAXUINT64);
@@ -153,6 +171,8 @@ struct json_object *history_json(const struct history *history)
         json_add(row, "id", entry->id);
         json_add(row, "code", entry->code);
         json_add_bool(row, "code_truncated", entry->truncated);
+        if (entry->command)
+            json_add_bool(row, "command", TRUE);
         json_add(row, "status", entry->status);
         json_add(row, "started", started);
         json_object_object_add(row, "wall_ms", entry->wall_ms >= 0 ? json_object_new_int64(entry->wall_ms) : NULL);

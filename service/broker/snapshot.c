@@ -172,6 +172,7 @@ static struct job *job_of(struct session *session, const struct order *order)
     job->execution.body = json_object_new_string_len(order->code, (int) order->code_size);
     job->execution.code = json_object_get_string(job->execution.body);
     job->execution.code_size = order->code_size;
+    job->execution.command = g_strdupv(order->command);
     return job;
 }
 

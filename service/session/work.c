@@ -61,13 +61,15 @@ static struct dsb_request request_of(const struct task *task)
     return (struct dsb_request){
         .struct_size = sizeof(struct dsb_request),
         .init = DSB_INIT,
-        .code = order->code,
+        .code = order->command == NULL ? order->code : NULL,
         .code_size = order->code_size,
         .filename = order->filename,
         .argv = (const char *const *) order->argv,
         .env = (const char *const *) order->env,
         .stdin_fd = task->frame.fds[1] >= 0 ? task->frame.fds[1] : DSB_FD_NONE,
         .timeout_ms = order->timeout_ms,
+        .command = (const char *const *) order->command,
+        .cwd = order->cwd,
     };
 }
 

@@ -36,6 +36,8 @@ void order_pack(const struct order *order, GByteArray *pack)
     pack_text(pack, order->filename);
     pack_list(pack, order->argv);
     pack_list(pack, order->env);
+    pack_list(pack, order->command);
+    pack_text(pack, order->cwd);
     pack_bytes(pack, order->code != NULL ? order->code : "", order->code_size);
 }
 
@@ -57,6 +59,8 @@ gboolean order_unpack(const struct frame *frame, struct order *order)
     order->filename = unpack_text(&unpack, ARGUMENTS_MAX);
     order->argv = unpack_list(&unpack, ARGUMENTS_MAX);
     order->env = unpack_list(&unpack, ARGUMENTS_MAX);
+    order->command = unpack_list(&unpack, ARGUMENTS_MAX);
+    order->cwd = unpack_text(&unpack, NAME_MAX_BYTES);
     order->code = unpack_bytes(&unpack, &order->code_size, FRAME_MAX);
     if (!unpack.bad && unpack.left == 0)
         return TRUE;
@@ -75,6 +79,8 @@ void order_clear(struct order *order)
     g_free(order->filename);
     g_strfreev(order->argv);
     g_strfreev(order->env);
+    g_strfreev(order->command);
+    g_free(order->cwd);
     *order = (struct order){0};
 }
 

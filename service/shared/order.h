@@ -52,7 +52,8 @@ struct order {
     char *op;      /**< JOB_CONTROL: its JSON */
     guint64 timeout_ms;
     char *filename, **argv, **env;
-    const char *code; /**< the frame's, or the sender's */
+    char **command, *cwd; /**< a program and its arguments, in the place of code; and where it begins */
+    const char *code;     /**< the frame's, or the sender's */
     gsize code_size;
 };
 

@@ -18,7 +18,8 @@ static const char *const settings_members[] = {
     "labels", "allow_unenforced", "mount",  "exist_ok", "checkpoint", "idle_timeout", "life_time", "engine_timeout",
     NULL};
 static const char *const execution_members[] = {"code",       "filename", "argv", "env",    "stdin", "stdin_base64",
-                                                "stdin_open", "timeout",  "wait", "create", "change", NULL};
+                                                "stdin_open", "timeout",  "wait", "create", "change", "shell",
+                                                "cwd",        NULL};
 
 static gboolean invalid(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 static gboolean invalid(GError **error, const char *format, ...)
@@ -434,28 +435,65 @@ static gboolean check_execution(const struct execution *execution, GError **erro
                                         .filename = execution->filename,
                                         .argv = (const char *const *) execution->argv,
                                         .env = (const char *const *) execution->env,
-                                        .stdin_fd = DSB_FD_NONE};
+                                        .stdin_fd = DSB_FD_NONE,
+                                        .command = (const char *const *) execution->command,
+                                        .cwd = execution->cwd};
     return dsb_input_check(NULL, &request, error);
+}
+
+/* One word for the shell: it runs the line. */
+static gboolean read_shell(struct json_object *body, struct execution *execution, GError **error)
+{
+    const char *line = NULL;
+    if (!body_text(body, "shell", &line, error))
+        return FALSE;
+    execution->command = g_new0(char *, 4);
+    execution->command[0] = g_strdup("/bin/sh");
+    execution->command[1] = g_strdup("-c");
+    execution->command[2] = g_strdup(line);
+    return TRUE;
+}
+
+/* Code, or a command: what belongs to the other one is not left aside in silence. */
+static gboolean read_what(struct json_object *body, struct execution *execution, GError **error)
+{
+    struct json_object *code = json_member(body, "code"), *shell = json_member(body, "shell");
+    if (code != NULL && shell != NULL)
+        return invalid(error, "'code' and 'shell' exclude each other");
+    if (code != NULL && json_member(body, "cwd") != NULL)
+        return invalid(error, "'cwd' is for a command; code begins in /sandbox");
+    if (code != NULL && !json_object_is_type(code, json_type_string))
+        return invalid(error, "'code' must be a text");
+    if (code != NULL) {
+        execution->code = json_object_get_string(code);
+        execution->code_size = (gsize) json_object_get_string_len(code);
+        return body_text(body, "filename", &execution->filename, error) &&
+               read_texts(body, "argv", &execution->argv, error);
+    }
+    if (shell == NULL && json_member(body, "argv") == NULL)
+        return invalid(error, "'code' is missing; a command has 'argv' or 'shell' in its place");
+    if (json_member(body, "filename") != NULL)
+        return invalid(error, "'filename' is for code; a command has none");
+    if (shell != NULL && json_member(body, "argv") != NULL)
+        return invalid(error, "'argv' and 'shell' exclude each other");
+    return body_text(body, "cwd", &execution->cwd, error) &&
+           (shell != NULL ? read_shell(body, execution, error) : read_texts(body, "argv", &execution->command, error));
 }
 
 static gboolean read_execution(struct json_object *body, struct execution *execution, GError **error)
 {
-    struct json_object *code = json_member(body, "code");
     execution->body = json_object_get(body);
     execution->wait = TRUE;
     execution->create = json_member(body, "create");
     execution->change = json_member(body, "change");
-    if (!json_object_is_type(code, json_type_string))
-        return invalid(error, code != NULL ? "'code' must be a text" : "'code' is missing");
-    execution->code = json_object_get_string(code);
-    execution->code_size = (gsize) json_object_get_string_len(code);
+    if (!read_what(body, execution, error))
+        return FALSE;
     if (execution->create != NULL && !json_object_is_type(execution->create, json_type_object))
         return invalid(error, "'create' must be an object, as for POST /v1/sessions");
     if (execution->change != NULL &&
         (execution->create != NULL || !json_object_is_type(execution->change, json_type_object)))
         return invalid(error, "'change' must be an object, as for POST /v1/sessions, and excludes 'create'");
-    return body_text(body, "filename", &execution->filename, error) &&
-           read_texts(body, "argv", &execution->argv, error) && read_env(body, &execution->env, error) &&
+    return read_env(body, &execution->env, error) &&
            body_bool(body, "wait", &execution->wait, error) &&
            read_time(body, "timeout", &execution->timeout_ms, error) && read_input(body, execution, error) &&
            check_execution(execution, error);
@@ -485,6 +523,7 @@ void execution_clear(struct execution *execution)
 {
     g_strfreev(execution->argv);
     g_strfreev(execution->env);
+    g_strfreev(execution->command);
     g_clear_pointer(&execution->input, g_bytes_unref);
     json_object_put(execution->body);
     *execution = (struct execution){0};

@@ -27,13 +27,15 @@ struct settings {
     struct json_object *body;   /**< as it came, for the session's record */
 };
 
-/** One execution. Strings belong to `body`. */
+/** One execution, of code or of a command. Strings belong to `body`. */
 struct execution {
     struct json_object *body;
     const char *code;
     gsize code_size;
     const char *filename;
     char **argv, **env;
+    char **command; /**< a program and its arguments, NULL: it is code */
+    const char *cwd;
     GBytes *input; /**< standard input, or NULL */
     gboolean stdin_open;
     guint64 timeout_ms;

@@ -215,10 +215,12 @@ class Operands(Case):
                 self.assert_invalid(*verb.split(), *([] if verb == "exec" else ["--"]), *operands)
         self.assertEqual(dsandbox("policy", "show", "--").status, 0)
         self.assertEqual(dsandbox("policy", "--", "show").status, 0)
-        for args in (["--", "run", "a.py"], ["run", "--", "a.py", "b"], ["run", "--", ""]):
+        for args, words in ((["--", "run", "a.py"], "no verb before -- run"), (["run", "--", ""], "has no program"),
+                            (["run", "--cwd", "", "--", "ls"], "working directory"), (["run", "--cwd", "/", "-c", "1"], "--cwd is for a command"),
+                            (["exec", "s", "--cwd", "/", "a.py", "--", "b"], "--cwd is for a command")):
             done = dsandbox(*args)
             self.assertEqual((done.status, done.stdout), (125, ""), done)
-            self.assertIn("before --", done.stderr)
+            self.assertIn(words, done.stderr)
 
     def test_nothing_on_standard_input(self):
         for args in ([], ["run"], ["run", "--"], ["run", "--session", "s"], ["exec", "s"], ["--json"]):

@@ -336,6 +336,76 @@ class Ending(EngineCase):
         self.assertTrue(wait_until(lambda: processes() == before[2], 10), processes())
 
 
+class Commands(EngineCase):
+    """A program in the place of code."""
+
+    def ended(self, done, status=0, kind="ok"):
+        result = self.result(done)
+        self.assertEqual((done.status, result["status"]), (status, kind), done)
+        self.assertIsNone(result["failure"], done)
+        return result
+
+    def test_words_streams_and_status(self):
+        words = ["a b", "", "--memory=1", "-c", "'\"$HOME`", "\u2603", "--"]
+        result = self.ended(self.dsb("--", "printf", "%s|", *words))
+        self.assertEqual((result["stdout"], result["results"], result["error"]), ("".join(w + "|" for w in words), [], None))
+        done = self.dsb("--", "sh", "-c", "echo one; echo two >&2; exit 7", json_=False)
+        self.assertEqual((done.status, done.stdout, done.stderr), (7, "one\n", "two\n"))
+        result = self.ended(self.dsb("--", "sh", "-c", "exit 7"), 7, "error")
+        self.assertEqual(result["exit_code"], 7)
+        self.assert_clean()
+
+    def test_where_it_runs_and_as_whom(self):
+        self.assertEqual(self.ended(self.dsb("--", "pwd"))["stdout"], "/sandbox\n")
+        self.assertEqual(self.ended(self.dsb("--cwd", "/tmp", "--", "pwd"))["stdout"], "/tmp\n")
+        result = self.ended(self.dsb("--cwd", "nowhere", "--", "pwd"), 126, "error")
+        self.assertEqual(result["stderr"], "dsandbox: cannot change to the directory nowhere: No such file or directory\n")
+        code = "import os; print(len({0, *os.getresuid(), *os.getresgid(), *os.getgroups()}), open('/proc/self/status').read().split('CapInh')[1])"
+        python = self.run_ok("import sys; print(sys.executable)")["stdout"].strip()
+        other = self.ended(self.dsb("--", python, "-c", code))["stdout"].split("Speculation")[0]
+        self.assertEqual(other, self.run_ok(code)["stdout"].split("Speculation")[0])  # rights and seccomp as code has them
+        self.assertIn("Seccomp:\t2", other)
+        lines = self.ended(self.dsb("--env", "A=x y", "--", "env"))["stdout"].split("\n")
+        self.assertIn("A=x y", lines)
+        self.assertIn("HOME=/tmp", lines)
+
+    def test_missing_and_not_executable(self):
+        result = self.ended(self.dsb("--", "no-such-program"), 127, "error")
+        self.assertEqual(result["stderr"], "dsandbox: cannot run no-such-program: No such file or directory\n")
+        self.ended(self.dsb("--", "/etc/passwd"), 126, "error")
+
+    def test_input(self):
+        self.assertEqual(self.ended(self.dsb("--", "cat", data=b"ours"))["stdout"], "")
+        data = os.urandom(300000)
+        result = self.ended(self.dsb("--stdin", WORK.file(data), "--", "cat"))
+        self.assertEqual(base64.b64decode(result["stdout_base64"]), data)
+        self.assertIn("\ufffd", result["stdout"])
+
+    def test_background_holds_nothing_up(self):
+        begin = time.monotonic()
+        result = self.ended(self.dsb("--", "sh", "-c", "sleep 600 & echo on"))
+        self.assertEqual(result["stdout"], "on\n")
+        self.assertLess(time.monotonic() - begin, scaled(60))
+        self.assert_clean()
+
+    def test_limits(self):
+        result = self.ended(self.dsb("--timeout", "2s", "--", "sh", "-c", "echo part; sleep 600"), 124, "timeout")
+        self.assertEqual(result["stdout"], "part\n")
+        result = self.ended(self.dsb("--output-limit", "1KiB", "--", "sh", "-c", "yes | head -c 5000"))
+        self.assertEqual((len(result["stdout"]), result["stdout_bytes"], result["stdout_truncated"]), (1024, 5000, True))
+        if "memory" not in self.allow:
+            self.ended(self.dsb("--memory", "64MiB", "--", "sh", "-c", "x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done"), 137, "oom")
+        self.assert_clean()
+
+    def test_signal_stops_it(self):
+        with self.popen("--", "sh", "-c", "trap 'echo int; exit 4' INT; echo on; while :; do sleep .1; done", json_=False) as process:
+            self.assertEqual(process.stdout.readline().strip(), b"on")
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=scaled(60))
+        self.assertEqual((process.returncode, out), (130, b"int\n"))
+        self.assert_clean()
+
+
 class Verbs(EngineCase):
     def test_backend_ls(self):
         done = dsandbox("backend", "ls")
@@ -417,4 +487,4 @@ class Examples(EngineCase):
         self.assertEqual(self.result(done)["stdout"], "1\n", done)
 
 
-CASES = (Input, Newcomer, Ending, Verbs, Examples)
+CASES = (Input, Newcomer, Ending, Commands, Verbs, Examples)

@@ -140,6 +140,50 @@ class Variables(SessionCase):
         self.assert_failure(done, "refused", "memory", "lock", status=126)
 
 
+class Commands(SessionCase):
+    """A program in a session, while its interpreter idles."""
+
+    def command(self, *words, status="ok", options=()):
+        result = self.result(dsb("exec", self.s, "--json", *options, "--", *words))
+        self.assertEqual((result["status"], result["state"]["outcome"]), (status, "kept"), result)
+        return result
+
+    def test_beside_the_variables(self):
+        self.run_("x = 41\nopen('in', 'w').write('data')")
+        done = self.text("exec", self.s, "--", "sh", "-c", "cat in; echo err >&2; echo out > made; exit 3", status=3)
+        self.assertEqual((done.stdout, done.stderr), ("data", "err\n"))
+        result = self.command("cat", "made")
+        self.assertEqual((result["stdout"], result["session"], result["state"]["vars"]), ("out\n", self.s, None))
+        self.assertEqual(self.run_("x + 1")["results"][-1]["text/plain"], "42")
+        result = self.command("touch", "made-here", options=["--cwd", "/sandbox"])
+        self.assertIn("made-here", [f["path"] for f in result["files"]["created"]], result["files"])
+        self.assertEqual(self.text("exec", self.s, "--", "no-such", status=127).stdout, "")
+
+    def test_time_limit_and_interrupt(self):
+        self.run_("x = 1")
+        result = self.command("sh", "-c", "echo part; sleep 600", status="timeout", options=["--timeout", "2s"])
+        self.assertEqual(result["stdout"], "part\n")
+        with popen("exec", self.s, "--", "sh", "-c", "echo on; sleep 600") as process:
+            self.assertEqual(process.stdout.readline(), b"on\n")
+            self.text("session", "interrupt", self.s)
+            process.communicate(timeout=60)
+        self.assertEqual(self.run_("x")["results"][-1]["text/plain"], "1")
+        self.assertEqual(self.run_("import os\n[p for p in os.listdir('/proc') if p.isdigit() and b'sleep' in open('/proc/%s/cmdline' % p, 'rb').read()]")
+                         ["results"][-1]["text/plain"], "[]")
+
+    def test_history(self):
+        self.run_("x = 1")
+        self.command("echo", "a b", "it's")
+        row = self.json("session", "history", self.s)["executions"][-1]
+        self.assertEqual((row["code"], row["command"]), ("echo 'a b' 'it'\\''s'", True))
+        self.assertIn("$ echo 'a b'", self.text("session", "history", self.s).stdout)
+        program = self.text("session", "history", self.s, "-o", "py").stdout
+        self.assertIn("\n# $ echo 'a b'", program)
+        compile(program, "history", "exec")
+        cells = json.loads(self.text("session", "history", self.s, "-o", "ipynb").stdout)["cells"]
+        self.assertTrue("".join(cells[-1]["source"]).startswith("!echo 'a b'"), cells[-1])
+
+
 class Verbs(SessionCase):
     def test_new_show_ls_rm(self):
         done = self.text("session", "new", *self.settings())
@@ -458,4 +502,4 @@ class Files(SessionCase):
         self.assertIn(b"cannot write", done.stderr)
 
 
-CASES = (Variables, Verbs, Files)
+CASES = (Variables, Commands, Verbs, Files)

@@ -195,6 +195,26 @@ class Basics(SessionCase):
         self.assertEqual([row["id"] for row in history], [row["id"] for row in rows])
         self.assertEqual(os.stat(os.path.join(self.service.state, "dsandbox/audit.jsonl")).st_mode & 0o777, 0o600)
 
+    def command(self, **body):
+        return self.api.post(self.path("/execute"), {"create": self.create, **body})
+
+    def test_commands(self):
+        self.ok("x = 5")
+        for body, out, code in (({"argv": ["echo", "a b"]}, "a b\n", 0), ({"shell": "echo $K; pwd; exit 3", "env": {"K": "v"}}, "v\n/sandbox\n", 3),
+                                ({"shell": "pwd", "cwd": "/tmp"}, "/tmp\n", 0), ({"argv": ["cat"], "stdin": "text"}, "text", 0)):
+            result = self.command(**body)
+            self.assertEqual((result["stdout"], result["exit_code"], result["status"], result["state"]["outcome"]),
+                             (out, code, "error" if code else "ok", "kept"))
+        self.assertEqual(self.command(shell="echo on; sleep 600", timeout="2s")["status"], "timeout")
+        self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "5")
+        rows = [row for row in self.service.audit() if row["session"] == self.id]
+        self.assertEqual(rows[1]["command_sha256"], hashlib.sha256(b"echo\0a b\0").hexdigest())
+        self.assertNotIn("code_sha256", rows[1])
+        self.assertEqual(self.api.get(self.path("/history"))["executions"][1]["command"], True)
+        run = {key: value for key, value in self.create.items() if key in ("backend", "host", "base_dir", "allow_unenforced")}
+        result = self.api.post("/v1/run", {**run, "argv": ["sh", "-c", "exit 9"]})
+        self.assertEqual((result["status"], result["exit_code"]), ("error", 9))
+
 
 class Streams(SessionCase):
     def setUp(self):

@@ -216,8 +216,9 @@ static void orders(void **state)
 {
     (void) state;
     g_autoptr(GByteArray) pack = g_byte_array_new();
-    char *argv[] = {(char *) "a", (char *) "", NULL};
+    char *argv[] = {(char *) "a", (char *) "", NULL}, *command[] = {(char *) "ls", NULL};
     const struct order sent = {.kind = JOB_EXECUTE, .id = (char *) "x-1", .before = 7, .events = TRUE, .argv = argv,
+                               .command = command, .cwd = (char *) "/tmp",
                                .code = "a\0b", .code_size = 3, .timeout_ms = 5};
     struct order got;
     order_pack(&sent, pack);
@@ -230,6 +231,8 @@ static void orders(void **state)
     assert_int_equal(got.code_size, 3);
     assert_memory_equal(got.code, "a\0b", 3);
     assert_int_equal(g_strv_length(got.argv), 2);
+    assert_string_equal(got.command[0], "ls");
+    assert_string_equal(got.cwd, "/tmp");
     assert_null(got.env);
     assert_null(got.lost);
     assert_true(got.before == 7 && got.timeout_ms == 5 && got.events && !got.flag);

@@ -145,6 +145,22 @@ static void no_such_session(void **state)
     for (gsize i = 0; i < G_N_ELEMENTS(lines); i++)
         fails(lines[i], NULL, DSB_ERROR_NOT_FOUND, "there is no session 'a'");
     fails("POST /v1/sessions/a/execute", "{\"code\":\"1\"}", DSB_ERROR_NOT_FOUND, "there is no session 'a'");
+    static const struct {
+        const char *body, *words;
+    } bad[] = {{"{}", "'code' is missing"},
+               {"{\"code\":\"1\",\"shell\":\"ls\"}", "'code' and 'shell' exclude"},
+               {"{\"code\":\"1\",\"cwd\":\"/\"}", "'cwd' is for a command"},
+               {"{\"argv\":[\"ls\"],\"shell\":\"ls\"}", "'argv' and 'shell' exclude"},
+               {"{\"argv\":[\"ls\"],\"filename\":\"a.py\"}", "'filename' is for code"},
+               {"{\"argv\":[]}", "has no program"},
+               {"{\"argv\":[\"\"]}", "has no program"},
+               {"{\"argv\":\"ls\"}", "'argv'"},
+               {"{\"shell\":1}", "'shell'"},
+               {"{\"shell\":\"ls\",\"cwd\":\"\"}", "working directory"},
+               {"{\"cwd\":\"/\"}", "'code' is missing"}};
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++)
+        fails("POST /v1/sessions/a/execute", bad[i].body, DSB_ERROR_INVALID, bad[i].words);
+    fails("POST /v1/sessions/a/execute", "{\"shell\":\"ls\",\"cwd\":\"data\"}", DSB_ERROR_NOT_FOUND, "there is no session 'a'");
     fails("POST /v1/sessions/-a/execute", "{\"code\":\"1\"}", DSB_ERROR_INVALID, "a session's id has 1 to 64 letters");
     const char *executions[] = {"GET /v1/executions/x-9", "POST /v1/executions/x-9/interrupt",
                                 "POST /v1/executions/x-9/stdin"};
