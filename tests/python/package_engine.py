@@ -108,6 +108,18 @@ class Engine(EngineCase):
                                     argv=["1"], env={"A": "b"}, stdin="typed")
         self.assertEqual(result.stdout, "['1'] b typed\n", result.raw)
 
+    def test_commands(self):
+        out = []
+        result = self.sandbox().exec(["sh", "-c", "echo $A; cat; exit 3"], env={"A": "b"}, stdin="typed", on_stdout=out.append)
+        self.assertEqual((result.status, result.exit_code, result.stdout, "".join(out)), ("error", 3, "b\ntyped", "b\ntyped"), result.raw)
+        session = self.session()
+        session.run("x = 1")
+        self.assertEqual(session.exec("pwd; echo a > made", cwd="/tmp").stdout, "/tmp\n")
+        self.assertEqual(session.exec(["no-such-program"]).exit_code, 127)
+        self.assertEqual(session.run("x").value, "1")
+        self.assertEqual([(h.code, h.command) for h in session.history()][1:3],
+                         [("/bin/sh -c 'pwd; echo a > made'", True), ("no-such-program", True)])
+
     def test_timeout(self):
         result = self.sandbox().run("print('before', flush=True)\nwhile True: pass", timeout=1)
         self.assertEqual((result.status, result.stdout), ("timeout", "before\n"), result.raw)

@@ -23,6 +23,9 @@ WRONG = {
     "Session('a').run('1', timeot=3)": "timeot",
     "AsyncSession('a', memroy='1GiB')": "memroy",
     "AsyncSession('a').run('1', timeot=3)": "timeot",
+    "Session('a').exec(['ls'], cwdd='/tmp')": "cwdd",
+    "AsyncSession('a').exec('ls', cwdd='/tmp')": "cwdd",
+    "Sandbox().exec(1)": "command",
 }
 RIGHT = """
 from typing import Optional
@@ -33,13 +36,14 @@ reason: Optional[str] = result.reason
 with Sandbox(pids=64).session("x", keep=False) as session:
     cut: bool = session.files.list().truncated or session.vars().truncated or session.history().truncated
     part: bool = session.history()[0].code_truncated
+    text: str = session.exec(["ls", "-l"], cwd="/tmp").stdout + session.exec("ls | wc -l").stdout
     data: bytes = session.files.read(b"name")
     session.files.upload("name", "/tmp/name")
     with open("/tmp/copy", "wb") as copy:
         size: int = session.files.download("name", copy)
 async def main() -> str:
     async with AsyncSession("a", memory=1 << 28, timeout=3) as one:
-        return (await one.run("1", timeout=3)).stdout
+        return (await one.run("1", timeout=3)).stdout + (await one.exec(["ls"], timeout=3)).stdout
 """
 
 

@@ -7,12 +7,12 @@
 import asyncio
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Type, TypeVar, Union
 
 from ._http import Hangup
 from .client import Name, OutputCallback
 from .results import FileInfo, HistoryEntry, Listing, Result, SessionInfo, Variable
-from .sandbox import Data, Place, RunValues, Session, SessionValues
+from .sandbox import Command, Data, ExecValues, Place, RunValues, Session, SessionValues
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -143,13 +143,21 @@ class AsyncSession:
     async def run(self, code: str, **how: "Unpack[RunValues]") -> Result:
         """As Session.run."""
         session = await self.opened()
+        return await self._execute(how, lambda hangup: session.run(code, hangup=hangup, **how))
+
+    async def exec(self, command: Command, **how: "Unpack[ExecValues]") -> Result:
+        """As Session.exec."""
+        session = await self.opened()
+        return await self._execute(how, lambda hangup: session.exec(command, hangup=hangup, **how))
+
+    async def _execute(self, how: "Union[RunValues, ExecValues]", execute: Callable[[Hangup], Result]) -> Result:
         loop = asyncio.get_running_loop()
         hangup = Hangup()
         for name in ("on_stdout", "on_stderr"):
             callback: Optional[OutputCallback] = how.get(name)  # type: ignore[assignment]
             if callback is not None:
                 how[name] = _in_loop(loop, callback)  # type: ignore[literal-required]
-        running = _start(lambda: session.run(code, hangup=hangup, **how))
+        running = _start(lambda: execute(hangup))
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:

@@ -433,7 +433,10 @@ class SessionInfo:
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One past execution of a session. code_truncated: `code` is the first 64 KiB of it."""
+    """One past execution of a session. code_truncated: `code` is the first 64 KiB of it.
+
+    command: it was a command, and `code` is its line as a shell would read it.
+    """
 
     n: int
     id: Optional[str]
@@ -443,6 +446,7 @@ class HistoryEntry:
     wall_ms: Optional[int] = None
     error: Any = None
     code_truncated: bool = False
+    command: bool = False
 
     @classmethod
     def from_json(cls, data: Json) -> "HistoryEntry":
@@ -455,6 +459,7 @@ class HistoryEntry:
             wall_ms=_int(data, "wall_ms"),
             error=data.get("error"),
             code_truncated=data.get("code_truncated") is True,
+            command=data.get("command") is True,
         )
 
 

@@ -24,6 +24,7 @@ Time = Union[int, float, str]
 Size = Union[int, str]
 Checkpoint = Literal["idle", "always", "off"]
 Data = Union[str, bytes]
+Command = Union[str, Sequence[Union[str, "os.PathLike[str]"]]]
 Place = Union[str, bytes, "os.PathLike[str]", IO[bytes]]
 
 
@@ -93,6 +94,19 @@ class RunValues(TypedDict, total=False):
 
     filename: Optional[str]
     argv: Optional[Sequence[str]]
+    env: Optional[Mapping[str, str]]
+    stdin: Optional[Data]
+    stdin_open: bool
+    timeout: Optional[Time]
+    wait: bool
+    on_stdout: Optional[OutputCallback]
+    on_stderr: Optional[OutputCallback]
+
+
+class ExecValues(TypedDict, total=False):
+    """The keyword arguments of Session.exec."""
+
+    cwd: "Union[str, os.PathLike[str], None]"
     env: Optional[Mapping[str, str]]
     stdin: Optional[Data]
     stdin_open: bool
@@ -194,6 +208,26 @@ def _execution(
         body["filename"] = filename
     if argv is not None:
         body["argv"] = [str(item) for item in argv]
+    return _with_input(body, env, stdin, timeout)
+
+
+def _command(
+    command: Command,
+    cwd: Union[str, "os.PathLike[str]", None],
+    env: Optional[Mapping[str, str]],
+    stdin: Optional[Data],
+    timeout: Optional[Time],
+) -> Dict[str, Any]:
+    """A text is a line for the shell, a list the program and its arguments."""
+    body: Dict[str, Any] = {"shell": command} if isinstance(command, str) else {"argv": [os.fspath(word) for word in command]}
+    if cwd is not None:
+        body["cwd"] = os.fspath(cwd)
+    return _with_input(body, env, stdin, timeout)
+
+
+def _with_input(
+    body: Dict[str, Any], env: Optional[Mapping[str, str]], stdin: Optional[Data], timeout: Optional[Time]
+) -> Dict[str, Any]:
     if env is not None:
         body["env"] = dict(env)
     if isinstance(stdin, bytes):
@@ -234,6 +268,26 @@ class Sandbox:
         limit = timeout if timeout is not None else self.timeout
         body = self.options.body()
         body.update(_execution(code, filename, argv, env, stdin, limit))
+        return self.client.run(body, on_stdout, on_stderr)
+
+    def exec(
+        self,
+        command: Command,
+        *,
+        cwd: Union[str, "os.PathLike[str]", None] = None,
+        env: Optional[Mapping[str, str]] = None,
+        stdin: Optional[Data] = None,
+        timeout: Optional[Time] = None,
+        on_stdout: Optional[OutputCallback] = None,
+        on_stderr: Optional[OutputCallback] = None,
+    ) -> Result:
+        """Run a program: a list is the program and its arguments, a text is a line for /bin/sh.
+
+        exit_code 127: there is no such program; 126: it cannot be run. cwd: absolute, or below /sandbox.
+        """
+        limit = timeout if timeout is not None else self.timeout
+        body = self.options.body()
+        body.update(_command(command, cwd, env, stdin, limit))
         return self.client.run(body, on_stdout, on_stderr)
 
     def session(self, id: Optional[str] = None, **more: "Unpack[LaterValues]") -> "Session":
@@ -393,6 +447,40 @@ class Session:
         """
         limit = timeout if timeout is not None else self.timeout
         body = _execution(code, filename, argv, env, stdin, limit)
+        return self._execute(body, stdin_open, wait, on_stdout, on_stderr, hangup)
+
+    def exec(
+        self,
+        command: Command,
+        *,
+        cwd: Union[str, "os.PathLike[str]", None] = None,
+        env: Optional[Mapping[str, str]] = None,
+        stdin: Optional[Data] = None,
+        stdin_open: bool = False,
+        timeout: Optional[Time] = None,
+        wait: bool = True,
+        on_stdout: Optional[OutputCallback] = None,
+        on_stderr: Optional[OutputCallback] = None,
+        hangup: Optional[Hangup] = None,
+    ) -> Result:
+        """Run a program in the session, beside its variables: a list of words, or a line for /bin/sh.
+
+        exit_code 127: there is no such program; 126: it cannot be run. cwd: absolute, or below /sandbox. It is over when the
+        program itself ends; what that has started is ended then, too. The rest is as for run().
+        """
+        limit = timeout if timeout is not None else self.timeout
+        body = _command(command, cwd, env, stdin, limit)
+        return self._execute(body, stdin_open, wait, on_stdout, on_stderr, hangup)
+
+    def _execute(
+        self,
+        body: Dict[str, Any],
+        stdin_open: bool,
+        wait: bool,
+        on_stdout: Optional[OutputCallback],
+        on_stderr: Optional[OutputCallback],
+        hangup: Optional[Hangup],
+    ) -> Result:
         body["create"] = self._create
         if stdin_open:
             body["stdin_open"] = True
