@@ -171,8 +171,7 @@ struct json_object *history_json(const struct history *history)
         json_add(row, "id", entry->id);
         json_add(row, "code", entry->code);
         json_add_bool(row, "code_truncated", entry->truncated);
-        if (entry->command)
-            json_add_bool(row, "command", TRUE);
+        json_add_bool(row, "command", entry->command);
         json_add(row, "status", entry->status);
         json_add(row, "started", started);
         json_object_object_add(row, "wall_ms", entry->wall_ms >= 0 ? json_object_new_int64(entry->wall_ms) : NULL);

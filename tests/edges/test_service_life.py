@@ -283,7 +283,7 @@ class Mute(Case):
         self.assertRegex(done.stderr, r"^dsandbox: service 0\.0\.7 still runs, process 4711, and this program is \d.*: kill 4711")
 
     def test_a_history_that_was_cut(self):
-        row = {"id": "x-a", "code": "1", "code_truncated": False, "status": "ok", "started": "2030-01-01T00:00:00.000Z", "wall_ms": 1}
+        row = {"id": "x-a", "code": "1", "code_truncated": False, "command": False, "status": "ok", "started": "2030-01-01T00:00:00.000Z", "wall_ms": 1}
         for n in (1, 2):
             self.past = {"executions": [{"n": n, **row}], "truncated": n > 1}
             said = "dsandbox: only the last 1 executions were kept\n" if n > 1 else ""

@@ -15,7 +15,7 @@ import runner
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ENV = {"PATH": PATH, "K": "v"}
-SHORT = int(scaled(1) * 1000)  # a shell has begun by then
+SHORT = int(scaled(.3) * 1000)  # a shell has begun by then
 # Leaves a process in a session of its own, whose parent is dead, which holds the pipe and writes its number first.
 LEAVES = "import os, time\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0:\n  print(os.getpid(), flush=True)\n  time.sleep(600)\n os._exit(0)\nos.wait()\ntime.sleep(.3)"
 

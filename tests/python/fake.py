@@ -183,7 +183,7 @@ class Fake(socketserver.ThreadingUnixStreamServer):
             result.setdefault(stream + "_base64", None)
         if session is not None:
             session.history.append({"n": len(session.history) + 1, "id": "x-1", "code": body["code"],
-                                    "code_truncated": False, "status": result["status"], "started": "2025-01-01T00:00:00Z", "wall_ms": 1})
+                                    "code_truncated": False, "command": False, "status": result["status"], "started": "2025-01-01T00:00:00Z", "wall_ms": 1})
         return result
 
 

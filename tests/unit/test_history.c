@@ -58,9 +58,9 @@ static void what_is_told(void **state)
     history_add(history, 2, &job);
     g_autofree char *text = text_of(history);
     assert_string_equal(text, "{\"executions\":["
-                              "{\"n\":1,\"id\":\"x-1\",\"code\":\"1 + 1\",\"code_truncated\":false,"
+                              "{\"n\":1,\"id\":\"x-1\",\"code\":\"1 + 1\",\"code_truncated\":false,\"command\":false,"
                               "\"status\":\"ok\",\"started\":\"T5\",\"wall_ms\":7},"
-                              "{\"n\":2,\"id\":\"x-2\",\"code\":\"1\\/0\",\"code_truncated\":false,"
+                              "{\"n\":2,\"id\":\"x-2\",\"code\":\"1\\/0\",\"code_truncated\":false,\"command\":false,"
                               "\"status\":\"error\",\"started\":\"T6\",\"wall_ms\":null,"
                               "\"error\":{\"name\":\"E\",\"value\":\"by zero\"}}],\"truncated\":false}");
     history_free(history);
@@ -116,6 +116,34 @@ static void unpack_one(gpointer data, const GByteArray *pack)
     struct unpack unpack = {pack->data, pack->len, FALSE};
     (void) data;
     assert_true(history_unpack(copy, &unpack));
+}
+
+/* A command, as a shell would read it, for this service and the next one. */
+static void commands_are_lines(void **state)
+{
+    static const char *const words[] = {"ls", "-l", "a b", "", "it's", "\xc3\xa4", "./x=1", NULL};
+    struct history *history = history_new(), *next = history_new();
+    struct job job = {.id = (char *) "x-1", .outcome.status = "ok"};
+    (void) state;
+    job.execution.command = (char **) (gpointer) words;
+    history_add(history, 1, &job);
+    g_autofree char *large = g_strnfill(70000, 'a');
+    char *many[] = {(char *) "echo", large, large, NULL};
+    job.execution.command = many;
+    history_add(history, 2, &job);
+    struct json_object *object = history_json(history);
+    assert_string_equal(json_object_get_string(member(object, 0, "code")), "ls -l 'a b' '' 'it'\\''s' '\xc3\xa4' ./x=1");
+    assert_true(json_object_get_boolean(member(object, 0, "command")));
+    assert_true(json_object_get_boolean(member(object, 1, "code_truncated")));
+    assert_int_equal(json_object_get_string_len(member(object, 1, "code")), 65536);
+    json_object_put(object);
+    g_autofree char *told = text_of(history);
+    copy = next;
+    history_pack_each(history, unpack_one, NULL);
+    g_autofree char *again = text_of(next);
+    assert_string_equal(told, again);
+    history_free(history);
+    history_free(next);
 }
 
 static void the_oldest_go(void **state)
@@ -209,6 +237,7 @@ static void no_entries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(commands_are_lines),
         cmocka_unit_test(what_is_told),
         cmocka_unit_test(long_texts_are_cut),
         cmocka_unit_test(the_oldest_go),
