@@ -90,6 +90,21 @@ class Engine(EngineCase):
                 return time.monotonic() - begin
         self.assertLess(asyncio.run(work()), 500)
 
+    def test_commands(self):
+        async def work():
+            async with self.make() as session:
+                await session.run("x = 41")
+                began = asyncio.Event()
+                task = asyncio.ensure_future(session.exec("echo up; sleep 600", on_stdout=lambda _: began.set(), timeout=900))
+                await asyncio.wait_for(began.wait(), scaled(30))
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+                result = await session.exec(["sh", "-c", "pwd; exit 3"], cwd="/tmp")
+                self.assertEqual((result.exit_code, result.stdout, result.state.kept), (3, "/tmp\n", True), result.raw)
+                return (await session.run("x + 1")).value
+        self.assertEqual(asyncio.run(work()), "42")
+
     def test_cancel_without_callbacks(self):
         async def work():
             async with self.make() as session:
