@@ -294,6 +294,11 @@ class InSession(Base, Programs):
         here = os.path.realpath(self.directory())
         self.assertEqual(s.program("sh", "-c", "pwd; cat", stdin=b"text", directory=here).out, here + "\ntext")
         self.assertEqual(s.program("cat").out, "")
+        for n in (0, 30000, 65536, *range(330000, 450000, 15000)):  # what is in the pipe at its end comes as well
+            s.send_program(["head", "-c", str(n), "/dev/zero"])
+            s.guest.send(STDIN, b"", s.number)
+            time.sleep(.1)  # the host is slow: process 1 has what it may have
+            self.assertEqual(len(s.finish().out), n)
         s.run("import os\nos.chdir('/proc')")
         self.assertNotEqual(s.program("pwd").out, "/proc\n")
 

@@ -370,6 +370,22 @@ class OnAnEngine(SessionCase):
         self.assertTrue(self.ok("x = 1")["warm"])
         self.assertEqual(self.ok("x + 1")["results"][-1]["text/plain"], "2")
 
+    def test_commands(self):
+        """A sandbox that waited has an interpreter, which a run of a command does without, and a session keeps."""
+        command = {"shell": "ls -d /proc/[0-9]* | wc -l", **self.create}
+        cold = self.api.post("/v1/run", command)
+        self.assertEqual((cold["warm"], cold["status"]), (False, "ok"), cold)
+        self.await_ready()
+        warm = self.api.post("/v1/run", command)
+        self.assertEqual((warm["warm"], warm["stdout"]), (True, cold["stdout"]), warm)
+        self.assertEqual(measured(warm), measured(cold))
+        self.ok("1")
+        self.api.delete(self.path("?files=1"))
+        self.await_ready(2)
+        result = self.api.post(self.path("/execute"), {"argv": ["echo", "a"], "create": self.create})
+        self.assertEqual((result["warm"], result["stdout"], result["state"]["outcome"]), (True, "a\n", "kept"), result)
+        self.assertEqual(self.ok("1 + 1")["results"][-1]["text/plain"], "2")
+
     def test_the_engine_lost_what_waits(self):
         self.assertEqual(self.api.post("/v1/run", {"code": "1", **self.create})["status"], "ok")
         self.await_ready()
