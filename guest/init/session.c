@@ -356,9 +356,9 @@ void session_on_death(void)
 void session_program_ended(void)
 {
     end_usage();
-    newcomers_end_of_program();
-    if (g.session.died)
-        recover("the interpreter ended while a program ran");
+    bool ended = newcomers_end_of_program();
+    if (g.session.died || !ended)
+        recover(ended ? "the interpreter ended while a program ran" : "processes that the program started do not end");
     g.session.died = false;
     background_send();
     streams_drain(&g.stdout_);

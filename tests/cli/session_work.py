@@ -171,6 +171,14 @@ class Commands(SessionCase):
         self.assertEqual(self.run_("import os\n[p for p in os.listdir('/proc') if p.isdigit() and b'sleep' in open('/proc/%s/cmdline' % p, 'rb').read()]")
                          ["results"][-1]["text/plain"], "[]")
 
+    def test_what_hurts_the_sandbox_costs_no_variables(self):
+        self.run_("x = 1")
+        self.command("sh", "-c", "f(){ f|f& }; f; sleep 1; f; sleep 600", status="timeout", options=["--timeout", "3s"])
+        self.assertEqual(self.run_("x")["results"][-1]["text/plain"], "1")
+        if "memory" not in self.allow:
+            self.command("tail", "/dev/zero", status="oom")
+            self.assertEqual(self.run_("x")["results"][-1]["text/plain"], "1")
+
     def test_history(self):
         self.run_("x = 1")
         self.command("echo", "a b", "it's")
