@@ -197,8 +197,8 @@ static gboolean check_format(GError **error)
 /* `dsandbox` and nothing to run, on a terminal. */
 static gboolean is_alone(void)
 {
-    return cli.code == NULL && cli.program_args == NULL && cli.stdin_file == NULL && !cli.json && !cli.no_service && isatty(STDIN_FILENO) &&
-           isatty(STDOUT_FILENO);
+    return cli.code == NULL && cli.program_args == NULL && cli.stdin_file == NULL && !cli.json && !cli.no_service &&
+           isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 }
 
 /* The service has another working directory. */

@@ -177,10 +177,11 @@ static gboolean check(const struct cli *cli, GError **error)
         g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "unexpected operand '%s'; arguments of the code go after --",
                     cli->args[2]);
     else if (only_arguments(cli) && !is_command(cli))
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "no verb before -- %s; a command is run so: dsandbox run -- CMD ARG…",
-                    cli->program_args[0]);
+        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
+                    "no verb before -- %s; a command is run so: dsandbox run -- CMD ARG…", cli->program_args[0]);
     else if (cli->cwd != NULL && !is_command(cli))
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--cwd is for a command (-- CMD ARG…); code begins in /sandbox");
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                            "--cwd is for a command (-- CMD ARG…); code begins in /sandbox");
     else if (cli->session == NULL && cli->labels != NULL)
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--label is for sessions: add --session ID");
     if (error != NULL && *error != NULL)

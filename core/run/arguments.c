@@ -94,7 +94,8 @@ static gboolean check_kind(const struct dsb_request *request, GError **error)
     gboolean program = request->command != NULL;
     if (!program && request->cwd == NULL)
         return dsb_given(request->code, "dsb_request: code", error);
-    if (program && request->code == NULL && request->code_size == 0 && request->filename == NULL && request->argv == NULL)
+    if (program && request->code == NULL && request->code_size == 0 && request->filename == NULL &&
+        request->argv == NULL)
         return TRUE;
     g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
                         program ? "dsb_request: a command has no code, filename and argv beside it"

@@ -117,8 +117,8 @@ static GByteArray *exec_command(const struct dsb_exec *exec, const struct dsb_re
     const guint64 numbers[DSB_COMMAND_NUMBERS] = {exec->timeout_ms, limits->grace_ms, limits->output_limit};
     gboolean program = request->command != NULL;
     const char *name = program ? request->cwd : request->filename != NULL ? request->filename : "<sandbox>";
-    guint32 flags = (limits->output_kill ? DSB_EXEC_OUTPUT_KILL : 0) | (limits->output_keep ? DSB_EXEC_OUTPUT_KEEP : 0) |
-                    (program ? DSB_EXEC_PROGRAM : 0);
+    guint32 flags = (limits->output_kill ? DSB_EXEC_OUTPUT_KILL : 0) |
+                    (limits->output_keep ? DSB_EXEC_OUTPUT_KEEP : 0) | (program ? DSB_EXEC_PROGRAM : 0);
     GByteArray *command = dsb_command_new(flags, numbers, request->code, request->code_size, name);
     for (const char *const *arg = program ? request->command : request->argv; arg != NULL && *arg != NULL; arg++)
         dsb_command_add_argument(command, *arg);

@@ -75,11 +75,13 @@ static gboolean check_command(const struct dsb_request *request, GError **error)
     if (request->command == NULL)
         return TRUE;
     if (request->command[0] == NULL || request->command[0][0] == '\0') {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "the command has no program: its first word is the name of one");
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                            "the command has no program: its first word is the name of one");
         return FALSE;
     }
     if (cwd != NULL && (cwd[0] == '\0' || strlen(cwd) > DSB_COMMAND_NAME || !g_utf8_validate(cwd, -1, NULL)))
-        return dsb_invalid("working directory", cwd, "must be a path in the sandbox, in UTF-8 of 1 to 4096 bytes", error);
+        return dsb_invalid("working directory", cwd, "must be a path in the sandbox, in UTF-8 of 1 to 4096 bytes",
+                           error);
     return check_argv(request->command, error);
 }
 
@@ -113,7 +115,8 @@ static gboolean check_size(const struct dsb_request *request, GError **error)
 
 gboolean dsb_check_code(const struct dsb_request *request, GError **error)
 {
-    return check_text(request, error) && check_argv(request->argv, error) && check_command(request, error) && check_filename(request->filename, error) &&
+    return check_text(request, error) && check_argv(request->argv, error) && check_command(request, error) &&
+           check_filename(request->filename, error) &&
            dsb_check_env(request->env, error) && check_size(request, error);
 }
 

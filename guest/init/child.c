@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A program in the place of code: we start it ourselves, with the code's rights, and no interpreter has a part in it. */
+/* A program in the place of code: we start it ourselves, with the code's rights; no interpreter has a part in it. */
 #include "init/state.h"
 
 #include <errno.h>

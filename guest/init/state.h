@@ -204,7 +204,7 @@ void code_started(void);
 void check_grace(int64_t now);
 void relay_stdin(void);
 void sample_pids(void);
-/** The main process is dead and reaped, or the program: its end is the end of the execution, whoever still holds a pipe. */
+/** The main process, or the program, is dead and reaped: its end is that of the execution, whoever still holds a pipe. */
 void finish_execution(void);
 
 /* --- output.c --- */

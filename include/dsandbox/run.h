@@ -82,11 +82,11 @@ struct dsb_request {
     int stdin_fd;
     uint64_t timeout_ms; /**< wall time of this execution; 0: the policy's; never more than a locked policy's */
     /**
-     * A program and its arguments, NULL-terminated, instead of code: then code, filename and argv are NULL. It is found in
-     * the PATH of its environment and started by pid 1, with the rights and limits of code; no interpreter has a part in it.
-     * It ends with its direct child, and so does all that this has started. The exit code is 127 where there is no such
-     * program, 126 where it cannot be run; standard error says which. In a session the variables stay as they are, and its
-     * environment is the policy's with `env`. A shell's line is {"/bin/sh", "-c", LINE, NULL}.
+     * A program and its arguments, NULL-terminated, instead of code: then code, filename and argv are NULL. It is found
+     * in the PATH of its environment and started by pid 1, with the rights and limits of code; no interpreter has a part
+     * in it. It is over when the program itself ends, and all that it has started ends then. The exit code is 127 where
+     * there is no such program, 126 where it cannot be run; standard error says which. In a session the variables stay
+     * as they are, and its environment is the policy's with `env`. A shell's line is {"/bin/sh", "-c", LINE, NULL}.
      */
     const char *const *command;
     const char *cwd; /**< its working directory in the sandbox, absolute or below /sandbox; NULL: /sandbox */
@@ -98,8 +98,8 @@ struct dsb_request {
 
 /**
  * All that can be said about code or command, arguments, environment, descriptors and the image's name before an engine
- * is asked; either may be NULL. INVALID says what to change. dsb_run() and dsb_session_execute() check the same, and put it
- * into their result.
+ * is asked; either may be NULL. INVALID says what to change. dsb_run() and dsb_session_execute() check the same, and put
+ * it into their result.
  */
 gboolean dsb_input_check(const struct dsb_run_options *options, const struct dsb_request *request, GError **error);
 

@@ -97,8 +97,8 @@ void history_add(struct history *history, guint64 n, const struct job *job)
     entry->id = g_strdup(job->id);
     entry->command = job->execution.command != NULL;
     g_autofree char *line = entry->command ? command_line(job->execution.command) : NULL;
-    entry->code = shorten(line != NULL ? line : job->execution.code, line != NULL ? strlen(line) : job->execution.code_size,
-                          CODE_MAX, &entry->truncated);
+    const char *code = entry->command ? line : job->execution.code;
+    entry->code = shorten(code, entry->command ? strlen(line) : job->execution.code_size, CODE_MAX, &entry->truncated);
     entry->status = g_strdup(outcome->status);
     entry->started = outcome->began;
     entry->wall_ms = outcome->summary.wall_ms;
