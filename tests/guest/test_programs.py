@@ -15,7 +15,7 @@ import runner
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ENV = {"PATH": PATH, "K": "v"}
-SHORT = int(scaled(.3) * 1000)  # a shell has begun by then
+SHORT = int(scaled(.8) * 1000)  # a shell has begun by then
 # Leaves a process in a session of its own, whose parent is dead, which holds the pipe and writes its number first.
 LEAVES = "import os, time\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0:\n  print(os.getpid(), flush=True)\n  time.sleep(600)\n os._exit(0)\nos.wait()\ntime.sleep(.3)"
 
@@ -206,7 +206,7 @@ class Once(Programs):
         mark = self.mark()
         r = self.cancel(["sh", "-c", "trap 'echo int; exit 4' INT; echo on; sleep 600; echo never #" + mark], grace_ms=60000)
         self.assertEqual((r.done["status"], r.done["exit_code"], r.out), ("cancelled", 4, b"on\nint\n"))
-        r = self.cancel(["sh", "-c", "echo on; sleep 600 #" + mark])
+        r = self.cancel(["sh", "-c", "echo on; sleep 600 #" + mark], grace_ms=60000)
         self.assertEqual((r.done["status"], r.done["signal"]), ("cancelled", signal.SIGINT))
         r = self.cancel(["sh", "-c", "trap '' INT; echo on; while :; do sleep .05; done #" + mark], b"kill", grace_ms=30000)
         self.assertEqual((r.done["status"], r.done["signal"]), ("cancelled", 9))

@@ -25,7 +25,7 @@ WRONG = {
     "AsyncSession('a').run('1', timeot=3)": "timeot",
     "Session('a').exec(['ls'], cwdd='/tmp')": "cwdd",
     "AsyncSession('a').exec('ls', cwdd='/tmp')": "cwdd",
-    "Sandbox().exec(1)": "command",
+    "Sandbox().exec(1)": "(exec|command)",
 }
 RIGHT = """
 from typing import Optional

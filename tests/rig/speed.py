@@ -48,9 +48,14 @@ def scaled(seconds):
     return None if seconds is None else seconds * factor()
 
 
-@functools.lru_cache(maxsize=None)
 def setting(seconds):
-    return f"{math.ceil(seconds * slowness())}s"
+    return f"{set_seconds(seconds)}s"
+
+
+@functools.lru_cache(maxsize=None)
+def set_seconds(seconds):
+    """What `setting` says, as a number."""
+    return math.ceil(seconds * slowness())
 
 
 _Popen = subprocess.Popen

@@ -8,6 +8,7 @@ import harness
 from fake_pid1 import FakePid1
 from harness import Case, Service, UnixConnection, in_threads, wait_for
 from schedule import PLUGIN
+from speed import set_seconds
 
 
 class Keyed(Case):
@@ -176,7 +177,8 @@ class Killed(harness.unittest.TestCase):
 
 class Kept(harness.unittest.TestCase):
     def test_an_idle_service_waits_with_them(self):
-        with Service(idle="3s") as service:
+        idle = set_seconds(3)
+        with Service(idle=f"{idle}s") as service:
             pid1 = FakePid1(os.path.join(service.run, "p"), os.path.join(service.base, "a"))
             self.addCleanup(pid1.close)
             body = {"code": "{}", "create": {"base_dir": service.base, "plugin": PLUGIN, "host": "unix:" + pid1.path,
@@ -184,7 +186,7 @@ class Kept(harness.unittest.TestCase):
             headers = {"Idempotency-Key": "a"}
             first = service.api.raw("POST", "/v1/sessions/a/execute", json.dumps(body), headers)[2]
             wait_for(lambda: service.api.get("/v1/version")["sessions"] == 0)
-            time.sleep(4)
+            time.sleep(idle + 1)
             self.assertIsNone(service.process.poll())
             self.assertEqual(service.api.raw("POST", "/v1/sessions/a/execute", json.dumps(body), headers)[2], first)
             self.assertEqual(service.stop(), 0, service.said())

@@ -10,6 +10,7 @@ import unittest
 
 import harness
 from harness import (AS, EXECUTIONS, FOREVER, SESSIONS, Case, Engine, Service, SessionCase, in_threads, process_size, wait_for)
+from speed import set_seconds
 
 MIB = 1 << 20
 
@@ -180,18 +181,19 @@ class Recovery(SessionCase):
         self.assertEqual(self.ok("1")["state"]["outcome"], "lost")
 
     def test_idle_session_ends(self):
-        self.create = {**self.create, "idle_timeout": "2s"}
+        idle = set_seconds(2)
+        self.create = {**self.create, "idle_timeout": f"{idle}s"}
         self.ok("x = 1; open('f', 'w').write('kept')")
-        time.sleep(1)
+        time.sleep(0.5 * idle)
         self.ok("x")
-        time.sleep(1.2)
+        time.sleep(0.6 * idle)
         self.assertEqual(self.state(), "idle")
         wait_for(lambda: not self.api.get("/v1/sessions")["sessions"])
         self.refused(404, "not_found", self.api.get, self.path())
         self.assertEqual(self.api.get(self.path("/files/f")), b"kept")
         result = self.api.run(self.id, "globals().get('x')")
         self.assertEqual(result["state"]["outcome"], "lost")
-        self.assertIn("2s", result["state"]["reason"])
+        self.assertIn(f"{idle}s", result["state"]["reason"])
 
     def test_deleting_one_that_has_ended(self):
         self.create = {**self.create, "idle_timeout": "1s"}
@@ -203,10 +205,11 @@ class Recovery(SessionCase):
         self.refused(404, "not_found", self.api.run, self.id, "1")
 
     def test_life_time(self):
-        self.create = {**self.create, "life_time": "3s"}
+        life = set_seconds(3)
+        self.create = {**self.create, "life_time": f"{life}s"}
         begin = time.monotonic()
         self.ok("x = 1")
-        while time.monotonic() - begin < 2.5:
+        while time.monotonic() - begin < 0.8 * life:
             self.assertEqual(self.ok("x")["state"]["outcome"], "kept")
             time.sleep(0.2)
         wait_for(lambda: not self.api.get("/v1/sessions")["sessions"])
@@ -291,10 +294,11 @@ class Restart(unittest.TestCase):
             self.assertIn("the service was told to end", result["state"]["reason"])
 
     def test_a_session_keeps_it(self):
-        service = Service(idle="3s")
+        idle = set_seconds(3)
+        service = Service(idle=f"{idle}s")
         where = service.where
         self.assertEqual(service.api.run("a", "1", create=where)["status"], "ok")
-        time.sleep(4)
+        time.sleep(idle + 1)
         self.assertEqual(service.api.run("a", "1")["status"], "ok")
         service.api.delete("/v1/sessions/a?files=1")
         self.assertEqual(service.process.wait(20), 0)

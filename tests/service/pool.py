@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 import unittest
 
 import harness
@@ -263,11 +262,10 @@ class Pool(PoolCase):
     def test_one_that_fails_holds_up_no_other(self):
         body = {"code": "{}", **self.where, "host": "unix:/nowhere"}
         self.assertEqual(self.api.post("/v1/run", body)["status"], "error")
-        wait_for(lambda: self.state()["failed"] >= 5)  # the next try is in sixteen seconds
+        wait_for(lambda: self.state()["failed"] == 5)  # the next try is in sixteen seconds
         self.run_once()
-        began = time.monotonic()
         wait_for(lambda: self.state()["waiting"] == 1)
-        self.assertLess(time.monotonic() - began, 10)
+        self.assertEqual(self.state()["failed"], 5)
 
     def test_the_program(self):
         process = self.service.popen(PROGRAM, "pool", "ls", "--json")
@@ -345,14 +343,17 @@ class Off(unittest.TestCase):
 
 
 class OnAnEngine(SessionCase):
-    options = ("--pool", "3")
+    options = ("--pool", "4")  # one for each kind that these tests ask for
 
     def await_ready(self, kinds=1):
         """One of each kind at least, and nothing on its way."""
         def is_so():
             pool = self.api.get("/v1/pool")
             return len(pool["kinds"]) >= kinds and pool["starting"] == 0 and all(row["waiting"] for row in pool["kinds"])
-        wait_for(is_so)
+        try:
+            wait_for(is_so)
+        except AssertionError as error:
+            raise AssertionError(json.dumps(self.api.get("/v1/pool"))) from error
 
     def test_runs_and_a_session(self):
         self.create = {**self.create, "set": {"preload": "numpy"}}

@@ -11,6 +11,7 @@ import time
 import harness
 from harness import FOREVER, HARD_LIMIT, Failure, SessionCase, process_size, scaled, wait_for
 from rest import rest
+from speed import setting
 
 MIB = 1 << 20
 
@@ -205,7 +206,7 @@ class Basics(SessionCase):
             result = self.command(**body)
             self.assertEqual((result["stdout"], result["exit_code"], result["status"], result["state"]["outcome"]),
                              (out, code, "error" if code else "ok", "kept"))
-        self.assertEqual(self.command(shell="echo on; sleep 600", timeout="2s")["status"], "timeout")
+        self.assertEqual(self.command(shell="echo on; sleep 600", timeout=setting(2))["status"], "timeout")
         self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "5")
         rows = [row for row in self.service.audit() if row["session"] == self.id]
         self.assertEqual(rows[1]["command_sha256"], hashlib.sha256(b"echo\0a b\0").hexdigest())

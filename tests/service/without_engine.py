@@ -18,7 +18,7 @@ from unittest import mock
 from harness import (HARD_LIMIT, PROGRAM, Case, Service, process_size, scaled, wait_for)
 import harness
 import openapi
-from speed import setting
+from speed import set_seconds
 
 sys.path.insert(0, os.path.join(openapi.TOP, "bindings/python"))
 import dsandbox  # noqa: E402
@@ -162,9 +162,9 @@ class Starting(unittest.TestCase):
         self.assertFalse(os.path.exists(service.socket))
 
     def test_requests_keep_it(self):
-        service = Service(idle=setting(5))
+        service = Service(idle=f"{set_seconds(5)}s")
         for _ in range(5):
-            time.sleep(float(setting(5)[:-1]) / 4)
+            time.sleep(set_seconds(5) / 4)
             service.api.get("/v1/version")
         self.assertIsNone(service.process.poll())
         service.stop()
