@@ -462,6 +462,7 @@ gboolean dsb_sandbox_stop(struct dsb_sandbox *sandbox, GError **error)
         return TRUE;
     sandbox->dir->stale = TRUE;
     note(sandbox, DSB_UNFINISHED_CREATED);
+    dsb_engine_room_explain(sandbox->engine, error);
     g_prefix_error(error, "container %s could not be removed: ", sandbox->name);
     return FALSE;
 }
