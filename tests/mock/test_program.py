@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../rig"))
 import runner  # noqa: E402
 from fake_engine import INFO, Engine  # noqa: E402
-from speed import scaled, setting  # noqa: E402
+from speed import scaled, set_seconds, setting  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.abspath(os.environ.get("DSB_TEST_PROGRAM", os.path.join(TOP, "build/cli/dsandbox")))
@@ -453,7 +453,7 @@ class Tls(Case):
     def test_stream_over_tls(self):
         """Up to the attach, which is written by hand."""
         with Engine(tls=self.server(client=True)) as engine:
-            done = self.dsb(*self.run_args(), "--engine-timeout", setting(1), "--policy", self.hasty(),
+            done = self.dsb(*self.run_args(), "--engine-timeout", str(set_seconds(1)), "--policy", self.hasty(),
                             env={"DOCKER_HOST": f"tcp://127.0.0.1:{engine.port}", "DOCKER_TLS_VERIFY": "1",
                                  "DOCKER_CERT_PATH": self.cert_path()})
             steps = [s for s, _ in engine.requests]
