@@ -14,6 +14,7 @@ import again
 import document
 import framing
 import harness
+import instructions
 import life
 import misbehaving
 import pool
@@ -28,7 +29,7 @@ import without_engine
 
 def load_tests(loader, _tests, _pattern):
     suite = unittest.TestSuite()
-    offline = without_engine.CASES + document.CASES + framing.CASES + schedule.CASES + transfers.CASES + again.CASES + removal.CASES + pool.CASES + misbehaving.CASES
+    offline = without_engine.CASES + document.CASES + framing.CASES + schedule.CASES + transfers.CASES + again.CASES + removal.CASES + pool.CASES + misbehaving.CASES + instructions.CASES
     for case in with_engine.CASES + report.CASES + pool.WITH_ENGINE + life.CASES if harness.SETUP else offline:
         suite.addTests(loader.loadTestsFromTestCase(case))
     return suite
