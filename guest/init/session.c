@@ -148,6 +148,7 @@ static void run_pending(void)
         g.session.nonce = 1; /* the interpreter is told nothing */
         g.session.opened = true;
         child_start();
+        relay_stdin(); /* it may be at its end already */
     } else if (g.session.control)
         g.session.nonce = session_send('Q', g.session.control_id, &g.code);
     else

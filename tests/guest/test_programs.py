@@ -303,6 +303,14 @@ class InSession(Base, Programs):
         s.run("import os\nos.chdir('/proc')")
         self.assertNotEqual(s.program("pwd").out, "/proc\n")
 
+    def test_input_that_ended_before_it_starts(self):
+        """It waits for the copy of the interpreter that the execution before it is worth."""
+        s = self.start()
+        for i in range(5):
+            s.run("x = %d" % i)
+            self.kept(s.program("cat"))
+        self.assertEqual(s.run("x").value, "4")
+
     def test_a_crash_afterwards_goes_back_with_all_variables(self):
         s = self.start()
         self.kept(s.run("x = 1"))
