@@ -107,8 +107,8 @@ static gboolean check_size(const struct dsb_request *request, GError **error)
     if (size <= DSB_FRAME_MAX - FRAME_RESERVE)
         return TRUE;
     g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
-                "the code or command with its arguments and environment takes %" G_GSIZE_FORMAT " bytes, and %u are possible; put "
-                "data into files of the session",
+                "the code or command with its arguments and environment takes %" G_GSIZE_FORMAT " bytes, and %u are "
+                "possible; put data into files of the session",
                 size, DSB_FRAME_MAX - FRAME_RESERVE);
     return FALSE;
 }
@@ -116,8 +116,8 @@ static gboolean check_size(const struct dsb_request *request, GError **error)
 gboolean dsb_check_code(const struct dsb_request *request, GError **error)
 {
     return check_text(request, error) && check_argv(request->argv, error) && check_command(request, error) &&
-           check_filename(request->filename, error) &&
-           dsb_check_env(request->env, error) && check_size(request, error);
+           check_filename(request->filename, error) && dsb_check_env(request->env, error) &&
+           check_size(request, error);
 }
 
 gboolean dsb_request_has_timeout(const struct dsb_request *request) { return request->timeout_ms != 0; }

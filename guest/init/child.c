@@ -139,8 +139,8 @@ static void expose(void)
 {
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
-    if (fd >= 0 && write(fd, "1000", 4) < 0)
-        close(fd); /* without it all have the same score */
+    if (fd < 0 || write(fd, "1000", 4) < 0)
+        return; /* then all have the same score; the descriptor is closed with all others */
 }
 
 static _Noreturn void run(const struct words *w, const int theirs[3])
