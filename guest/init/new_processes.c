@@ -16,10 +16,13 @@
 #define END_WAIT_MS 3000
 #define START_FIELD 17 /* numbers between the parent and the start time */
 
+enum kin { UNKNOWN, OF_PROGRAM, OF_OTHERS };
+
 struct process {
     pid_t pid, parent;
     uint64_t start;
     bool dead, ours;
+    enum kin kin;
 };
 
 struct list {
@@ -122,18 +125,33 @@ static bool is_newcomer(const struct process *p)
     return !before || before->start != p->start;
 }
 
-/* Who descends from what was there before is not the program's. */
-static bool is_of_program(const struct list *now, const struct process *p)
+/* What can be said of it without its parent. Who descends from what was there before is not the program's. */
+static enum kin own_kin(const struct process *p)
 {
-    for (size_t depth = 0; p && depth < now->n; depth++) {
-        const struct process *before = find(&known, p->pid);
-        if (before && before->start == p->start && p->pid != getpid())
-            return false;
-        if (p->parent == getpid())
-            return p->pid != g.kernel.pid && p->pid != g.session.point.pid;
-        p = find(now, p->parent);
-    }
-    return true; /* its parent ended while we looked: the next look finds it with another one, or killed */
+    const struct process *before = find(&known, p->pid);
+
+    if (p->kin != UNKNOWN)
+        return p->kin;
+    if (before && before->start == p->start && p->pid != getpid())
+        return OF_OTHERS;
+    if (p->parent != getpid())
+        return UNKNOWN;
+    return p->pid != g.kernel.pid && p->pid != g.session.point.pid ? OF_PROGRAM : OF_OTHERS;
+}
+
+/* Each is looked at once, however long the chain of parents. */
+static bool is_of_program(const struct list *now, struct process *p)
+{
+    enum kin kin = UNKNOWN;
+    size_t depth = 0;
+
+    for (struct process *at = p; at && kin == UNKNOWN && depth < now->n; depth++, at = find(now, at->parent))
+        kin = own_kin(at);
+    if (kin == UNKNOWN)
+        kin = OF_PROGRAM; /* its parent ended while we looked: the next look finds it with another one, or killed */
+    for (struct process *at = p; at && depth > 0; depth--, at = find(now, at->parent))
+        at->kin = kin;
+    return kin == OF_PROGRAM;
 }
 
 static int kill_newcomers(bool program)
