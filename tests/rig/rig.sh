@@ -234,10 +234,23 @@ docker_import() { # tar label
 	limit 60 docker -H "unix://$docker_sock" image prune -f >/dev/null
 }
 
+# Shims outlive a containerd that was killed, and a container whose runtime hangs, each with its processes.
+docker_end_shims() {
+	for f in /proc/[0-9]*/cmdline; do
+		case $(tr '\0' ' ' <"$f" 2>/dev/null) in
+		*containerd-shim*" -address $run/docker/exec/containerd/containerd.sock"*)
+			# shellcheck disable=SC2046
+			kill -KILL $(cat "${f%cmdline}"task/*/children 2>/dev/null) "$(basename "${f%/cmdline}")" 2>/dev/null
+			;;
+		esac
+	done
+}
+
 docker_down() {
 	ping "$docker_sock" && docker_rm_all
 	end_pid "$run/docker/pid" 30
 	end_pid "$run/docker/exec/containerd/containerd.pid" 10
+	docker_end_shims
 	unmount_below "$run/docker"
 	unmount_below "$state/docker"
 	# the data root is mounted on itself
