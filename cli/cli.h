@@ -66,6 +66,7 @@ int cli_image(const struct cli *cli);
 int cli_doctor(const struct cli *cli);
 int cli_gc(const struct cli *cli);
 int cli_pool(const struct cli *cli);
+int cli_mcp(const struct cli *cli);
 /** Becomes the program of the verb, where it has one of its own. TRUE: that failed, and was said. */
 gboolean cli_helper(char **argv);
 

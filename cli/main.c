@@ -37,6 +37,7 @@ static const char usage_text[] =
     "  image build                          make the sandbox image\n"
     "  doctor                               check this machine\n"
     "  gc                                   remove what dead runs left\n"
+    "  mcp                                  sessions for a model: an MCP server on standard input and output\n"
     "  serve                                the per-user service (see 'dsandbox serve --help')\n"
     "  conformance                          prove that a backend keeps the policy (see 'dsandbox conformance --help')\n"
     "  version\n";
@@ -267,7 +268,7 @@ static int dispatch(GOptionContext *context)
     } verbs[] = {{"run", cli_run},     {"exec", cli_exec},       {"repl", cli_repl},
                  {"cp", cli_cp},       {"session", cli_session}, {"backend", cli_backend},
                  {"image", cli_image}, {"doctor", cli_doctor},   {"policy", cli_policy_verb},
-                 {"gc", cli_gc},       {"pool", cli_pool}};
+                 {"gc", cli_gc},       {"pool", cli_pool},        {"mcp", cli_mcp}};
     if (!check_format(&error) || !check_memory(&error) || !make_absolute(&cli.base_dir, "--base-dir", &error))
         return cli_fail(&cli, error);
     if (cli.help)

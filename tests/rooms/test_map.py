@@ -76,7 +76,7 @@ class Map(unittest.TestCase):
                                 ("`: `create_body` |", "`: `dsbe_put_uint` |", "does not define dsbe_put_uint"),
                                 ("| `fields.c`, `policy.c`", "| `fields.c`, `polity.c`", "has no polity.c"),
                                 ("| a key of the policy is defined |", "| |", "the ways are not there"),
-                                ("`client/`, which", "`client/nowhere.h`, which", "there is no client/nowhere.h")):
+                                ("`mcp/`, which", "`client/nowhere.h`, which", "there is no client/nowhere.h")):
             self.assertIn(old, page)
             self.assertIn(words, "\n".join(problems(page.replace(old, new), read, names, set())))
         self.assertEqual(["the map has no core/other/"], list(problems(page, read, names, {"core/other"})))

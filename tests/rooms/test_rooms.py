@@ -17,7 +17,8 @@ PARTS = {
     "backends": {"include", "common"},
     "client": {"include", "common"},
     "service": {"include", "common", "client"},
-    "cli": {"include", "common", "client"},
+    "mcp": {"include", "common", "client"},
+    "cli": {"include", "common", "client", "mcp"},
     "conformance": {"include", "common"},
     "plugins": {"include"},
     "bench": {"include"},
@@ -38,7 +39,7 @@ ROOMS = {
     "guest": {"init": set(), "python": set()},
 }
 # Included with the name of the part, by others and by themselves.
-NAMED = ("common", "client")
+NAMED = ("common", "client", "mcp")
 
 
 def place(path):

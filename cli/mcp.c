@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* `mcp`: the options become what the MCP server needs to know. */
+#include "cli.h"
+
+#include "common/ids.h"
+#include "common/times.h"
+#include "mcp/setup.h"
+#include "remote.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static gboolean check(const struct cli *cli, GError **error)
+{
+    if (!cli_operands(cli, 1, 1, error))
+        return FALSE;
+    if (cli->no_service || cli->json || cli->code != NULL || cli->stdin_file != NULL || cli->env != NULL ||
+        cli->cwd != NULL)
+        g_set_error_literal(
+            error, DSB_ERROR, DSB_ERROR_INVALID,
+            "mcp: clients say what is run; --no-service, --json, -c, --stdin, --env and --cwd are for other verbs");
+    else
+        return cli->session == NULL || remote_check_id(cli->session, error);
+    return FALSE;
+}
+
+static gboolean set_policy(const struct cli *cli, struct mcp_setup *setup, GError **error)
+{
+    g_autoptr(dsb_policy) policy = cli_policy(cli, error);
+    double ms = 0;
+    if (policy == NULL)
+        return FALSE;
+    setup->timeout = dsb_policy_get(policy, "timeout");
+    setup->memory = dsb_policy_get(policy, "memory");
+    setup->cpus = dsb_policy_get(policy, "cpus");
+    setup->disk = dsb_policy_get(policy, "disk");
+    setup->network = dsb_policy_get(policy, "network");
+    setup->preload = dsb_policy_get(policy, "preload");
+    setup->binds = dsb_policy_get(policy, "binds");
+    setup->image = g_strdup(cli->image != NULL ? cli->image : DSB_DEFAULT_IMAGE);
+    setup->unenforced = g_strdup(cli->allow);
+    time_read(setup->timeout, &ms);
+    setup->timeout_seconds = ms / 1000;
+    return TRUE;
+}
+
+static void set_session(const struct cli *cli, struct mcp_setup *setup)
+{
+    setup->temporary = cli->session == NULL;
+    setup->session = setup->temporary ? dsb_random_id(MCP_SESSION_PREFIX) : g_strdup(cli->session);
+    setup->shown = g_strdup(setup->session + (setup->temporary ? strlen(MCP_SESSION_PREFIX) : 0));
+}
+
+int cli_mcp(const struct cli *cli)
+{
+    g_autoptr(GError) error = NULL;
+    static struct mcp_setup setup; /* a thread may still read it when we return */
+    struct json_object *settings = check(cli, &error) ? remote_settings(cli, TRUE, &error) : NULL;
+    gboolean ok = settings != NULL && set_policy(cli, &setup, &error) && cli_catch_signals(&error);
+    if (ok) {
+        setup.settings = g_strdup(json_text(settings));
+        set_session(cli, &setup);
+        ok = mcp_serve(&setup, STDIN_FILENO, STDOUT_FILENO, cli_cancel_fd(), &error);
+    }
+    json_object_put(settings);
+    return ok ? 0 : cli_fail(cli, error);
+}
