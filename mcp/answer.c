@@ -404,6 +404,14 @@ static struct piece trace_of(struct json_object *result)
     return trace.size > 0 ? trace : piece_of(error, "value");
 }
 
+/* The code prints its traceback, too: once is enough. */
+static void drop_trace(struct piece *err, const struct piece *trace)
+{
+    if (trace->size > 0 && err->size >= trace->size &&
+        memcmp(err->text + err->size - trace->size, trace->text, trace->size) == 0)
+        err->size -= trace->size;
+}
+
 void answer_result(struct mcp_work *work, struct json_object *result, gboolean python)
 {
     struct json_object *rows = json_member(result, "results");
@@ -424,6 +432,7 @@ void answer_result(struct mcp_work *work, struct json_object *result, gboolean p
     g_array_set_clear_func(answer.rows, row_clear);
     for (gsize i = 0; i < json_length(rows); i++)
         add_row(&answer, json_object_array_get_idx(rows, i));
+    drop_trace(&answer.err, &answer.trace);
     cut_all(&answer);
     say_status(&answer);
     say_rest(&answer);

@@ -126,6 +126,7 @@ setup_steps() { # set-up
 			suite "limits-$1" 600 python3 tests/cli/test_probes_limits.py
 			suite "runs-$1" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-100}" 2 10
 		fi
+		if asks once "$1"; then suite "mcp-$1" 900 python3 tests/mcp/test_mcp.py; fi
 		if asks once "$1"; then suite "faults-$1" 900 python3 tests/cli/test_faults.py; fi
 	fi
 	if has service "$only"; then

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""
+The official Python client (PyPI: mcp) over stdio, as a host uses it. Reads an order on standard input and prints what it
+got; the client itself checks every structured result against the tool's schema, and fails where they differ.
+"""
+import asyncio
+import json
+import sys
+import time
+
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+
+async def step(client, order):
+    """{"tool", "arguments", "progress": wanted} or {"read": uri}."""
+    progress = []
+
+    async def on_progress(value, _total, message):
+        progress.append([value, message])
+
+    if "read" in order:
+        contents = (await client.read_resource(order["read"])).contents
+        return {"contents": [item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in contents]}
+    wanted = {"progress_callback": on_progress} if order.get("progress") else {}
+    result = await client.call_tool(order["tool"], order.get("arguments", {}), **wanted)
+    return {**result.model_dump(mode="json", by_alias=True, exclude_none=True), "progress": progress}
+
+
+async def main():
+    order = json.load(sys.stdin)
+    begin = time.monotonic()
+    server = StdioServerParameters(command=order["command"], args=order["args"], env=order["env"])
+    async with Client(stdio_client(server), mode=order["mode"]) as client:
+        tools = (await client.list_tools()).tools
+        report = {"version": client.protocol_version, "tools": [tool.name for tool in tools], "steps": [],
+                  "instructions": client.instructions}
+        for one in order["steps"]:
+            report["steps"].append(await step(client, one))
+        end = time.monotonic()
+    report["seconds"], report["close_seconds"] = end - begin, time.monotonic() - end
+    print(json.dumps(report))
+
+
+asyncio.run(main())
