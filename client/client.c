@@ -268,6 +268,8 @@ dsb_client *dsb_client_connect(enum dsb_client_way way, int cancel_fd, GError **
     return socket_check_dir(path, error) && await_service(client, error) ? g_steal_pointer(&client) : NULL;
 }
 
+void dsb_client_set_cancel(dsb_client *client, int cancel_fd) { client->cancel_fd = cancel_fd; }
+
 void dsb_client_free(dsb_client *client)
 {
     if (client == NULL)

@@ -117,8 +117,10 @@ static gboolean fetch(struct mcp_work *work, const char *path, struct part *part
     g_autoptr(GError) local = NULL;
     const struct dsb_client_sink sink = {on_begin, on_write, part};
     g_autofree char *from = dsb_client_path("/v1/sessions/%s/files/%s", work->session, path);
-    if (dsb_client_download(work->client, from, &sink, &local) ||
-        (g_error_matches(local, DSB_ERROR, DSB_ERROR_CANCELLED) && part->at >= part->end))
+    if (dsb_client_download(work->client, from, &sink, &local))
+        return TRUE;
+    work->broken = TRUE; /* in the middle of an answer */
+    if (g_error_matches(local, DSB_ERROR, DSB_ERROR_CANCELLED) && part->at >= part->end)
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&local));
     return FALSE;
@@ -247,6 +249,7 @@ void tool_write_file(struct mcp_work *work)
 
 static void refuse(struct mcp_work *work, enum mcp_code code, const char *why)
 {
+    work->broken = TRUE;
     work->code = code;
     work->problem = g_strdup(why);
 }

@@ -23,6 +23,24 @@ static void on_output(void *data, int stream, const void *bytes, gsize size)
     g_mutex_unlock(&work->lock);
 }
 
+/*
+ * How a session is made is said once, since the service reads and compares all of it. One that has gone in the meantime, and
+ * of which nothing is known any more, is made anew.
+ */
+static gboolean follow_once(struct mcp_work *work, const char *path, struct json_object *body,
+                            const struct dsb_client_follow *follow, struct json_object **result, GError **error)
+{
+    g_autoptr(GError) gone = NULL;
+    if (work->known && dsb_client_stream(work->client, path, body, follow, result, &gone))
+        return TRUE;
+    if (gone != NULL && !g_error_matches(gone, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&gone));
+        return FALSE;
+    }
+    json_object_object_add(body, "create", json_tokener_parse(work->setup->settings));
+    return dsb_client_stream(work->client, path, body, follow, result, error);
+}
+
 /* Takes the body. NULL: why not is the result. */
 static struct json_object *execute(struct mcp_work *work, struct json_object *body)
 {
@@ -35,8 +53,7 @@ static struct json_object *execute(struct mcp_work *work, struct json_object *bo
     follow.cancel_fd = work->cancel_fd;
     if (timeout != NULL)
         json_object_object_add(body, "timeout", json_object_get(timeout));
-    json_object_object_add(body, "create", json_tokener_parse(work->setup->settings));
-    if (work_connect(work) && !dsb_client_stream(work->client, path, body, &follow, &result, &error))
+    if (work_connect(work) && !follow_once(work, path, body, &follow, &result, &error))
         work_fail(work, error);
     json_object_put(body);
     return result;

@@ -14,13 +14,15 @@
 #define OUTPUT_MAX (64u << 20) /* that the client has not read: nothing more of it is taken until it does */
 #define OUTPUT_BUSY (1u << 20) /* then progress is not worth a message */
 #define TICK_MS 150
-#define END_MS 1000 /* for calls to end when the client has gone */
+#define CLIENTS_MAX 4 /* that are kept for later */
+#define END_MS 1000   /* for calls to end when the client has gone */
 #define CLOSE_MS 1500
 
 struct serve {
     struct mcp_server server;
     int in_fd, out_fd, cancel_fd, wake_fd;
     GAsyncQueue *done; /* of struct mcp_call: from the threads */
+    GQueue clients;    /* of the service, that no call has now */
     GByteArray *input;
     guint scanned;
     gboolean skipping, ended; /* the rest of a message that is too long; nobody is there any more */
@@ -64,7 +66,8 @@ static void on_begin(void *data, struct mcp_call *call)
         call->work.cancel_fd = fds[0];
         call->cancel_write = fds[1];
     }
-    *task = (struct task) {call, g_async_queue_ref(serve->done), serve->wake_fd};
+    call->work.client = g_queue_pop_tail(&serve->clients);
+    *task = (struct task){call, g_async_queue_ref(serve->done), serve->wake_fd};
     GThread *thread = call->work.cancel_fd >= 0 ? g_thread_try_new("mcp-call", do_call, task, NULL) : NULL;
     if (thread != NULL) {
         g_thread_unref(thread);
@@ -77,6 +80,16 @@ static void on_begin(void *data, struct mcp_call *call)
     g_free(task);
 }
 
+/* The next call need not ask who serves. */
+static void keep_client(struct serve *serve, struct mcp_work *work)
+{
+    if (work->client == NULL || work->broken || serve->clients.length >= CLIENTS_MAX)
+        return;
+    g_queue_push_tail(&serve->clients, g_steal_pointer(&work->client));
+}
+
+static void free_client(void *client) { dsb_client_free(client); }
+
 static void take_done(struct serve *serve)
 {
     guint64 count;
@@ -88,6 +101,7 @@ static void take_done(struct serve *serve)
             close(call->work.cancel_fd);
             close(call->cancel_write);
         }
+        keep_client(serve, &call->work);
         mcp_server_done(&serve->server, call);
     }
 }
@@ -257,6 +271,7 @@ gboolean mcp_serve(const struct mcp_setup *setup, int in_fd, int out_fd, int can
     serve->cancel_fd = cancel_fd;
     serve->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     serve->done = g_async_queue_new();
+    g_queue_init(&serve->clients);
     serve->input = g_byte_array_new();
     serve->output = g_string_new(NULL);
     if (serve->wake_fd < 0) {
@@ -275,6 +290,7 @@ gboolean mcp_serve(const struct mcp_setup *setup, int in_fd, int out_fd, int can
     if (serve->wake_fd >= 0)
         close(serve->wake_fd);
     mcp_server_clear(&serve->server);
+    g_queue_clear_full(&serve->clients, free_client);
     g_async_queue_unref(serve->done);
     g_byte_array_unref(serve->input);
     g_string_free(serve->output, TRUE);

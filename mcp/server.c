@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define KEPT_MAX 64
+#define KNOWN_MAX 1000
 #define KEPT_BYTES_MAX (32u << 20)
 #define PROGRESS_US (300 * G_GINT64_CONSTANT(1000)) /* between two messages about one call, where there is news */
 #define QUIET_US (5 * G_USEC_PER_SEC)               /* where there is none */
@@ -39,12 +40,14 @@ static void call_free(struct mcp_call *call)
 void mcp_server_init(struct mcp_server *server, const struct mcp_setup *setup)
 {
     *server = (struct mcp_server) {.setup = setup, .calls = g_hash_table_new(g_str_hash, g_str_equal)};
+    server->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_queue_init(&server->kept);
 }
 
 void mcp_server_clear(struct mcp_server *server)
 {
     g_hash_table_unref(server->calls);
+    g_hash_table_unref(server->known);
     g_queue_clear_full(&server->kept, kept_free);
 }
 
@@ -89,9 +92,20 @@ static struct json_object *resource_result(struct mcp_work *work)
     return result;
 }
 
+/* Whether the session is there, as far as this call has shown. */
+static void learn(struct mcp_server *server, const struct mcp_call *call)
+{
+    const struct mcp_work *work = &call->work;
+    if (call->run == tool_close_session)
+        g_hash_table_remove(server->known, work->session);
+    else if (work->structured != NULL && g_hash_table_size(server->known) < KNOWN_MAX)
+        g_hash_table_add(server->known, g_strdup(work->session));
+}
+
 void mcp_server_done(struct mcp_server *server, struct mcp_call *call)
 {
     struct mcp_work *work = &call->work;
+    learn(server, call);
     if (work->kept != NULL)
         g_ptr_array_set_free_func(work->kept, NULL);
     for (guint i = 0; work->kept != NULL && i < work->kept->len; i++)
@@ -177,6 +191,7 @@ static gboolean set_session(struct mcp_server *server, struct mcp_work *work, co
     work->is_default = name == NULL || strcmp(name, server->setup->shown) == 0;
     work->shown = work->is_default ? server->setup->shown : name;
     work->session = work->is_default ? g_strdup(server->setup->session) : g_strconcat(MCP_SESSION_PREFIX, name, NULL);
+    work->known = g_hash_table_contains(server->known, work->session);
     server->used_default |= work->is_default;
     return dsb_session_id_valid(work->session);
 }

@@ -30,6 +30,7 @@ struct mcp_server {
     GHashTable *calls;   /**< id as JSON: struct mcp_call */
     GQueue kept;         /**< of struct mcp_kept: output that was too long, oldest first */
     gsize kept_bytes;
+    GHashTable *known;                                /**< ids of sessions that calls have used */
     gboolean used_default;                            /**< a call was about the default session */
     void (*send)(void *data, char *line);             /**< takes a message without its newline */
     void (*begin)(void *data, struct mcp_call *call); /**< do call->run, elsewhere, then mcp_server_done() */

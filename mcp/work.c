@@ -122,6 +122,7 @@ static char *in_the_clients_words(const struct mcp_work *work, const char *messa
 
 void work_fail(struct mcp_work *work, const GError *error)
 {
+    work->broken = TRUE;
     g_autofree char *clean = clean_text(error->message, strlen(error->message), "\n\t");
     g_autofree char *message = in_the_clients_words(work, clean);
     g_autofree char *cut = mcp_cut(message, strlen(message), ERROR_BYTES_MAX);
@@ -134,7 +135,9 @@ void work_fail(struct mcp_work *work, const GError *error)
 gboolean work_connect(struct mcp_work *work)
 {
     g_autoptr(GError) error = NULL;
-    if (work->client == NULL)
+    if (work->client != NULL)
+        dsb_client_set_cancel(work->client, work->cancel_fd);
+    else
         work->client = dsb_client_connect(DSB_CLIENT_START, work->cancel_fd, &error);
     if (error != NULL)
         work_fail(work, error);

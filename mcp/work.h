@@ -28,7 +28,9 @@ struct mcp_work {
     gboolean is_default;
     gboolean links;     /**< the client knows links to resources */
     int cancel_fd;      /**< readable: the client does not want it any more */
-    dsb_client *client; /**< of this thread, once work_connect() has been called */
+    dsb_client *client; /**< of this thread; NULL: work_connect() makes one */
+    gboolean known;     /**< this server has used the session before, so that it need not say how to make one */
+    gboolean broken;    /**< the client is not to be used for another call */
 
     GMutex lock;
     GString *fresh; /**< what the code printed and no progress message has had yet; NULL: nobody listens */
