@@ -16,7 +16,7 @@ from cli_harness import BACKEND, scaled  # noqa: E402
 
 VERSION = "2026-07-28"
 META = {"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
-CLIENT = "mcp==2.3.0"
+PYTHON, TYPESCRIPT = "mcp==2.3.0", "@modelcontextprotocol/sdk@1.32.2"
 LIMIT = 60  # seconds, of one answer
 
 
@@ -83,6 +83,10 @@ class Server:
         assert message["jsonrpc"] == "2.0" and len({"result", "error", "method"} & set(message)) == 1, message
         return message
 
+    def is_silent(self, seconds):
+        """Nothing comes for so long, on a machine of any speed."""
+        return b"\n" not in self.buffer and not select.select([self.process.stdout], [], [], seconds)[0]
+
     def answer(self, number, seconds=LIMIT):
         """The answer to a request; others wait, notifications are kept."""
         for i, message in enumerate(self.lines):
@@ -146,12 +150,16 @@ def text(result):
 
 
 def official(mode, steps, *more):
-    """What the official client gets for these steps, see official.py; `mode` is its way to the era."""
+    """What an official client gets for these steps, see official.py; `mode` is its way to the era, or "typescript"."""
     import tools  # which wants an engine's harness
-    python = os.path.join(tools.python("mcp-client", CLIENT), "python3")
     argv, env = session_harness.command(["mcp", *more])
     order = {"mode": mode, "command": argv[0], "args": argv[1:], "env": env, "steps": steps}
-    done = subprocess.run([python, os.path.join(HERE, "official.py")], input=json.dumps(order).encode(), stdout=subprocess.PIPE,
+    if mode == "typescript":
+        order["packages"] = tools.node("mcp-client-ts", TYPESCRIPT)
+        client = ["node", os.path.join(HERE, "official.mjs")]
+    else:
+        client = [os.path.join(tools.python("mcp-client", PYTHON), "python3"), os.path.join(HERE, "official.py")]
+    done = subprocess.run(client, input=json.dumps(order).encode(), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=scaled(240), check=False)
     if done.returncode != 0:
         raise AssertionError(f"the official client: {done.stderr.decode(errors='replace')[-3000:]}")

@@ -9,6 +9,7 @@ from cli_harness import Case, dsandbox, scaled
 from mcp_harness import META, Server, text
 
 TOOLS = ["execute_python", "run_command", "list_files", "read_file", "write_file", "get_variables", "reset_session", "close_session"]
+SANITIZED = any(name.startswith(("ASAN_", "TSAN_")) for name in os.environ)  # memory sizes say nothing then
 PARSE, INVALID, NO_METHOD, PARAMS, NO_VERSION = -32700, -32600, -32601, -32602, -32022
 
 
@@ -138,7 +139,8 @@ class BadClients(Case):
             self.assertTrue(server.is_alive())
             with open(f"/proc/{server.process.pid}/status", encoding="ascii") as status:
                 peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-            self.assertLess(peak, 120 << 10)
+            if not SANITIZED:
+                self.assertLess(peak, 120 << 10)
 
     def test_slow(self):
         with Server() as server:
@@ -146,7 +148,7 @@ class BadClients(Case):
             for i in range(0, len(message), 20):
                 server.raw(message[i:i + 20])
                 time.sleep(0.01)
-            self.assertIsNone(server.line(0.2))
+            self.assertTrue(server.is_silent(0.2))
             server.raw(b"\n" + message[:30])
             self.assertEqual(server.line()["id"], "slow")
             self.assertEqual(server.close(), 0)  # with half a message
