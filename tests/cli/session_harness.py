@@ -41,8 +41,8 @@ def dsb(*args, limit=60, **how):
     return cli_harness.dsandbox(*args, limit=limit, start=popen, **how)
 
 
-def service_pid():
-    """Of the service that answers at our socket, or None."""
+def service_facts():
+    """What the service that answers at our socket says of itself, or None."""
     path = os.path.join(cli_harness.WORK.run, "dsandbox/api.sock")
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
         sock.settimeout(10)
@@ -54,7 +54,11 @@ def service_pid():
                 answer += piece
         except OSError:
             return None
-    return json.loads(answer.split(b"\r\n\r\n", 1)[1])["pid"]
+    return json.loads(answer.split(b"\r\n\r\n", 1)[1])
+
+
+def service_pid():
+    return (service_facts() or {"pid": None})["pid"]
 
 
 def is_gone(pid):

@@ -13,6 +13,7 @@ for folder in ("../cli", "../edges", "../service"):
 import cli_harness  # noqa: E402
 import session_harness  # noqa: E402
 from cli_harness import BACKEND, scaled  # noqa: E402
+from speed import setting  # noqa: E402
 
 VERSION = "2026-07-28"
 META = {"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
@@ -87,6 +88,16 @@ class Server:
         """Nothing comes for so long, on a machine of any speed."""
         return b"\n" not in self.buffer and not select.select([self.process.stdout], [], [], seconds)[0]
 
+    def note_with(self, words, seconds=LIMIT):
+        """A notification that has these words in its message: among those that came, or one that comes now."""
+        seen = 0
+        while not any(words in note["params"].get("message", "") for note in self.notes[seen:]):
+            seen = len(self.notes)
+            message = self.line(seconds)
+            if message is None:
+                raise AssertionError(f"no notification with {words!r} within {seconds} s: {self.notes}")
+            (self.notes if "method" in message else self.lines).append(message)
+
     def answer(self, number, seconds=LIMIT):
         """The answer to a request; others wait, notifications are kept."""
         for i, message in enumerate(self.lines):
@@ -141,7 +152,8 @@ class Server:
 
 
 def options(allow=None):
-    return ["--backend", BACKEND, "--base-dir", cli_harness.WORK.base] + ([f"--allow-unenforced={','.join(allow)}"] if allow else [])
+    more = [f"--allow-unenforced={','.join(allow)}"] if allow else []
+    return ["--backend", BACKEND, "--base-dir", cli_harness.WORK.base, "--timeout", setting(30), *more]
 
 
 def text(result):

@@ -14,12 +14,15 @@ const transport = new StdioClientTransport({ command: order.command, args: order
 await client.connect(transport);
 const report = { version: null, steps: [] };
 report.tools = (await client.listTools()).tools.map((tool) => tool.name);
-for (const step of order.steps) {
+async function call(step) {
     const progress = [];
-    const wanted = step.progress ? { onprogress: (note) => progress.push([note.progress, note.message]) } : {};
-    const result = await client.callTool({ name: step.tool, arguments: step.arguments ?? {} }, undefined, wanted);
-    report.steps.push({ ...result, progress });
+    const onprogress = (note) => {
+        if (progress.push([note.progress, note.message]) === 1 && step.then) call(step.then);
+    };
+    const result = await client.callTool({ name: step.tool, arguments: step.arguments ?? {} }, undefined, step.progress ? { onprogress } : {});
+    return { ...result, progress };
 }
+for (const step of order.steps) report.steps.push(await call(step));
 const begin = Date.now();
 await client.close();
 report.close_seconds = (Date.now() - begin) / 1000;

@@ -13,11 +13,13 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 
 
 async def step(client, order):
-    """{"tool", "arguments", "progress": wanted} or {"read": uri}."""
-    progress = []
+    """{"tool", "arguments", "progress": wanted, "then": a step at the first progress} or {"read": uri}."""
+    progress, tasks, then = [], [], order.get("then")
 
     async def on_progress(value, _total, message):
         progress.append([value, message])
+        if then and len(progress) == 1:
+            tasks.append(asyncio.create_task(step(client, then)))
 
     if "read" in order:
         contents = (await client.read_resource(order["read"])).contents

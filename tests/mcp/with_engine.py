@@ -9,9 +9,11 @@ import time
 import cli_harness
 from cli_harness import containers, scaled, wait_until
 from mcp_harness import Server, official, options, text
-from session_harness import SessionCase, dsb, end_service
+from session_harness import SessionCase, dsb, end_service, service_facts
+from speed import set_seconds, setting
 
 FOREVER = "import time\nprint('begun', flush=True)\nwhile True: time.sleep(0.01)"
+UNTIL = "import os, time\ndef until(name):\n    while not os.path.exists(name): time.sleep(0.01)\n"  # until(name) waits for a file
 
 
 class McpCase(SessionCase):
@@ -105,9 +107,10 @@ class Results(McpCase):
         self.assertEqual((done["status"], done["exit_code"], done["stdout"], done["stderr"]), ("error", 3, "out\nin /tmp\n", "err\n"))
         self.assertEqual(done["message"], "Exit status 3.")
         self.assertEqual(self.ok(self.one, "run_command", command="no-such-program")["exit_code"], 127)
-        result = self.one.tool("run_command", command="echo begun; sleep 60", timeout_s=1)
+        seconds = set_seconds(1)
+        result = self.one.tool("run_command", command="echo begun; sleep 600", timeout_s=seconds)
         self.assertTrue(result["isError"])
-        self.assertIn("Stopped after 1 s", text(result))
+        self.assertIn(f"Stopped after {seconds} s", text(result))
         self.assertEqual(result["structuredContent"]["stdout"], "begun\n")
 
     def test_files(self):
@@ -220,10 +223,11 @@ class Time(McpCase):
     def test_timeout(self):
         with self.server() as server:
             self.py(server, "x = 1")
-            result = server.tool("execute_python", code="x = 2\n" + FOREVER, timeout_s=1.5)
+            seconds = set_seconds(1) + 0.5
+            result = server.tool("execute_python", code="x = 2\n" + FOREVER, timeout_s=seconds)
             self.assertTrue(result["isError"])
             self.assertEqual(result["structuredContent"]["status"], "timeout")
-            self.assertIn("Stopped after 1.5 s; variables", text(result))
+            self.assertIn(f"Stopped after {seconds} s; variables", text(result))
             self.assertIn("printed so far: see above", text(result))
             self.assertEqual(result["structuredContent"]["stdout"], "begun\n")
 
@@ -257,10 +261,12 @@ class Time(McpCase):
         """A call that waits for another one of its session never runs."""
         with self.server() as server:
             self.py(server, "x = 0")
-            first = server.call("execute_python", code="import time; time.sleep(2)")
+            first = server.call("execute_python", code=UNTIL + "until('go')")
             second = server.call("execute_python", code="x = 1")
-            time.sleep(0.5)
+            self.assertTrue(wait_until(lambda: service_facts()["queued"] == 1, 30))
             server.note("notifications/cancelled", requestId=second)
+            self.assertTrue(wait_until(lambda: service_facts()["queued"] == 0, 30))
+            self.ok(server, "write_file", path="go", content="")
             self.assertFalse(server.answer(first)["result"]["isError"])
             self.assertEqual(self.py(server, "x")["results"], ["0"])
             self.assertEqual(server.lines, [])
@@ -268,21 +274,25 @@ class Time(McpCase):
     def test_progress(self):
         with self.server() as server:
             self.py(server, "1")
-            number = server.call("execute_python", token="tok", code="import time\nfor i in range(4):\n    print('step', i, flush=True)\n    time.sleep(0.7)")
+            number = server.call("execute_python", token="tok", code=UNTIL + "for i in range(3):\n    print('step', i, flush=True)\n    until(f'go{i}')")
+            for i in range(3):
+                server.note_with(f"step {i}\n")
+                self.ok(server, "write_file", path=f"go{i}", content="")
             self.assertFalse(server.answer(number)["result"]["isError"])
             notes = [note["params"] for note in server.notes]
-            self.assertGreaterEqual(len(notes), 2)
+            self.assertGreaterEqual(len(notes), 3)
             self.assertEqual({note["progressToken"] for note in notes}, {"tok"})
             self.assertEqual(sorted({note["progress"] for note in notes}), [note["progress"] for note in notes])
-            self.assertIn("step 0\n", "".join(note["message"] for note in notes))
             self.py(server, "import time; print('x', flush=True); time.sleep(1)")  # nobody asks for it
             self.assertEqual(len(server.notes), len(notes))
 
     def test_quiet_code_still_lives(self):
         with self.server() as server:
-            number = server.call("execute_python", token=7, code="import time; time.sleep(8)")
-            server.answer(number)
+            number = server.call("execute_python", token=7, code=UNTIL + "until('go')")
+            server.note_with("running for ")
             self.assertRegex(server.notes[-1]["params"]["message"], "^running for [0-9]+ s$")
+            self.ok(server, "write_file", path="go", content="")
+            self.assertFalse(server.answer(number)["result"]["isError"])
 
     def test_flood(self):
         """Much output, and a client that wants all of it as progress and reads late."""
@@ -306,8 +316,8 @@ class Ends(McpCase):
     def ends(self, end, seconds=8):
         server = self.server()
         session = self.py(server, "1")["session_id"]
-        server.call("execute_python", code=FOREVER)
-        time.sleep(1)
+        server.call("execute_python", token="t", code=FOREVER)
+        server.note_with("begun")
         begin = time.monotonic()
         end(server)
         server.process.wait(scaled(seconds))
@@ -331,7 +341,7 @@ class Ends(McpCase):
 
     def test_killed(self):
         """Its session ends by its own idle time."""
-        server = self.server("--idle-timeout", "3s")
+        server = self.server("--idle-timeout", setting(3))
         self.py(server, "1")
         server.process.kill()
         server.close()
@@ -345,7 +355,8 @@ class Official(McpCase):
         report = official(mode, [
             {"tool": "execute_python", "arguments": {"code": "x = 20\nprint('hi')\nx + 1"}},
             {"tool": "execute_python", "arguments": {"code": "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nx"}},
-            {"tool": "execute_python", "arguments": {"code": "import time\nfor i in range(3):\n    print(i, flush=True)\n    time.sleep(.6)"}, "progress": True},
+            {"tool": "execute_python", "arguments": {"code": UNTIL + "print('begun', flush=True)\nuntil('go')"}, "progress": True,
+             "then": {"tool": "write_file", "arguments": {"path": "go", "content": ""}}},
             {"tool": "execute_python", "arguments": {"code": "1 / 0"}},
             {"tool": "execute_python", "arguments": {"code": "while True: pass", "timeout_s": 1}},
             {"tool": "write_file", "arguments": {"path": "a.txt", "content": "text"}},

@@ -126,7 +126,8 @@ setup_steps() { # set-up
 			suite "limits-$1" 600 python3 tests/cli/test_probes_limits.py
 			suite "runs-$1" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-100}" 2 10
 		fi
-		if asks once "$1"; then suite "mcp-$1" 900 python3 tests/mcp/test_mcp.py; fi
+		# Its clients come from registries the first time.
+		case $1 in docker-api | podman) suite "mcp-$1" 1800 python3 tests/mcp/test_mcp.py ;; esac
 		if asks once "$1"; then suite "faults-$1" 900 python3 tests/cli/test_faults.py; fi
 	fi
 	if has service "$only"; then
