@@ -107,14 +107,14 @@ void dsbc_set_error(const struct dsbc_cli *cli, const char *what, const char *te
                 *advice != '\0' ? " (" : "", advice, *advice != '\0' ? ")" : "");
 }
 
-gboolean dsbc_call(const struct dsbc_cli *cli, GPtrArray *argv_taken, const char *what, struct dsbc_output *output,
+gboolean dsbc_call(const struct dsbc_cli *cli, GPtrArray *argv_taken, const char *what, struct dsbe_output *output,
                    GError **error)
 {
     g_autoptr(GPtrArray) argv = argv_taken;
     g_ptr_array_add(argv, NULL);
     gboolean long_call = output->line != NULL;
     guint timeout_ms = long_call ? 0 : output->timeout_ms > 0 ? output->timeout_ms : cli->timeout_ms;
-    if (!dsbc_capture((char *const *) argv->pdata, long_call ? cli->user_env : cli->env, timeout_ms,
+    if (!dsbe_capture((char *const *) argv->pdata, long_call ? cli->user_env : cli->env, timeout_ms,
                       output->always ? -1 : cli->cancel_fd, output, error)) {
         g_prefix_error(error, "%s: %s: ", what, cli->program);
         return FALSE;
@@ -123,4 +123,26 @@ gboolean dsbc_call(const struct dsbc_cli *cli, GPtrArray *argv_taken, const char
         return TRUE;
     dsbc_set_error(cli, what, output->errors->str, error);
     return FALSE;
+}
+
+gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv_taken, struct dsb_byte_stream *out,
+                          GError **error)
+{
+    g_autoptr(GPtrArray) argv = argv_taken;
+    dsb_fd theirs[3] = {-1, -1, -1};
+    struct dsbe_child child;
+    g_ptr_array_add(argv, NULL);
+    struct dsbe_pipes *pipes = dsbe_pipes_new(theirs, error);
+    if (pipes == NULL)
+        return FALSE;
+    gboolean ok = dsbe_spawn((char *const *) argv->pdata, cli->env, theirs[0], theirs[1], theirs[2], &child, error);
+    for (int i = 0; i < 3; i++)
+        dsb_fd_clear(&theirs[i]);
+    if (!ok) {
+        dsbe_pipes_free(pipes);
+        return FALSE;
+    }
+    dsbe_pipes_take(pipes, &child);
+    dsbe_pipes_give(pipes, out);
+    return TRUE;
 }

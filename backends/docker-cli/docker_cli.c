@@ -53,7 +53,7 @@ static void forward_line(void *data, const char *line)
 }
 
 /** First element of the array that `inspect` prints. */
-static json_object *first_of(const struct dsbc_output *output, GError **error)
+static json_object *first_of(const struct dsbe_output *output, GError **error)
 {
     g_autoptr(json_object) root = dsbe_json_parse(output->text->str, output->text->len, error);
     if (root == NULL)
@@ -74,7 +74,7 @@ static json_object *inspect_image(const struct dsbc_cli *cli, const char *image,
     dsbc_add(argv, "image");
     dsbc_add(argv, "inspect");
     dsbc_add(argv, "%s", image);
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbe_output) output = {0};
     g_autofree char *what = g_strdup_printf("image %s", image);
     if (!dsbc_call(cli, argv, what, &output, error))
         return NULL;
@@ -129,7 +129,7 @@ static gboolean op_image_make(void *backend, const struct dsb_image_source *sour
         dsbc_add(argv, "--file=%s", source->dockerfile);
         dsbc_add(argv, "%s", source->context != NULL ? source->context : parent);
     }
-    g_auto(dsbc_output) output = {.line = forward_line, .line_data = cli};
+    g_auto(dsbe_output) output = {.line = forward_line, .line_data = cli};
     return dsbc_call(cli, argv, "making the image", &output, error);
 }
 
@@ -166,7 +166,7 @@ static gboolean hangs(struct dsbc_cli *cli, GError **error)
     GPtrArray *argv = dsbc_argv(cli);
     dsbc_add(argv, "version");
     dsbc_add(argv, "--format={{.Server.Version}}");
-    g_auto(dsbc_output) output = {.timeout_ms = dsbe_cancel_pending(&cancel_fd) ? PROBE_MS : KILL_MS, .always = TRUE};
+    g_auto(dsbe_output) output = {.timeout_ms = dsbe_cancel_pending(&cancel_fd) ? PROBE_MS : KILL_MS, .always = TRUE};
     return !dsbc_call(cli, argv, "asking the engine whether it is there", &output, error);
 }
 
@@ -183,7 +183,7 @@ static gboolean remove_once(void *data, GError **error)
     dsbc_add(argv, "--force");
     dsbc_add(argv, "--volumes");
     dsbc_add(argv, "%s", removal->id);
-    g_auto(dsbc_output) output = {.timeout_ms = end_timeout(removal->cli), .always = TRUE};
+    g_auto(dsbe_output) output = {.timeout_ms = end_timeout(removal->cli), .always = TRUE};
     return dsbc_call(removal->cli, argv, "remove", &output, error);
 }
 
@@ -212,7 +212,7 @@ static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id,
     for (guint i = 0; words->pdata[i] != NULL; i++)
         dsbc_add(argv, "%s", (const char *) words->pdata[i]);
     guint timeout_ms = facts.podman && !cli->timeout_given ? PODMAN_CREATE_MS : 0;
-    g_auto(dsbc_output) output = {.timeout_ms = timeout_ms, .settle_ms = DSBE_CREATE_SETTLE_MS};
+    g_auto(dsbe_output) output = {.timeout_ms = timeout_ms, .settle_ms = DSBE_CREATE_SETTLE_MS};
     g_autoptr(GError) local = NULL;
     g_autofree char *made = NULL;
     if (dsbc_call(cli, argv, "create", &output, &local)) {
@@ -245,7 +245,7 @@ static gboolean op_inspect(void *backend, const char *id, const struct dsb_spec 
     dsbc_add(argv, "container");
     dsbc_add(argv, "inspect");
     dsbc_add(argv, "%s", id);
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbe_output) output = {0};
     if (!dsbc_call(cli, argv, "inspect", &output, error))
         return FALSE;
     g_autoptr(json_object) root = first_of(&output, error);
@@ -298,7 +298,7 @@ static GStrv list_ids(const struct dsbc_cli *cli, const char *owner, GError **er
         dsbc_add(argv, "--filter=label=" DSB_LABEL_OWNER "=%s", owner);
     else
         dsbc_add(argv, "--filter=label=" DSB_LABEL_OWNER);
-    g_auto(dsbc_output) output = {.always = TRUE};
+    g_auto(dsbe_output) output = {.always = TRUE};
     if (!dsbc_call(cli, argv, "list", &output, error))
         return NULL;
     g_strstrip(output.text->str);
@@ -322,7 +322,7 @@ static gboolean op_list(void *backend, const char *owner, dsb_each_fn each, void
     dsbc_add(argv, "inspect");
     for (guint i = 0; ids[i] != NULL; i++)
         dsbc_add(argv, "%s", ids[i]);
-    g_auto(dsbc_output) output = {.always = TRUE};
+    g_auto(dsbe_output) output = {.always = TRUE};
     g_autoptr(GError) local = NULL;
     if (!dsbc_call(cli, argv, "list", &output, &local) && !g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&local));

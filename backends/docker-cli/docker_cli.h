@@ -6,10 +6,8 @@
 #ifndef DSBC_CLI_H
 #define DSBC_CLI_H
 
-#include "common/fd.h"
 #include "engine/engine.h"
-
-#include <sys/types.h>
+#include "engine/program.h"
 
 G_BEGIN_DECLS
 
@@ -47,53 +45,20 @@ gboolean dsbc_setup(struct dsbc_cli *cli, const struct dsb_open_params *params, 
 void dsbc_teardown(struct dsbc_cli *cli);
 void dsbc_log(const struct dsbc_cli *cli, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
-/* --- spawn.c ------------------------------------------------------------------------------------ */
-
-/** A child in a process group of its own. */
-struct dsbc_child {
-    pid_t pid;
-    int pidfd;
-};
-
-gboolean dsbc_spawn(char *const *argv, char *const *env, int in, int out, int err, struct dsbc_child *child,
-                    GError **error);
-/** SIGKILL to its process group, and reap. */
-void dsbc_child_end(struct dsbc_child *child);
-
-struct dsbc_output {
-    GString *text;   /**< stdout */
-    GString *errors; /**< the end of stderr */
-    int status;
-    guint timeout_ms; /**< a deadline other than the usual one; 0: the usual one */
-    gboolean always;  /**< goes on when the caller cancelled */
-    guint settle_ms;  /**< goes on for so long when the caller cancelled */
-    /** Gets stdout and stderr line by line; stdout is not collected then. */
-    void (*line)(void *line_data, const char *line);
-    void *line_data;
-};
-
-void dsbc_output_clear(struct dsbc_output *output);
-typedef struct dsbc_output dsbc_output;
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsbc_output, dsbc_output_clear)
-
-/**
- * Runs to the end with an empty stdin; any status is success. TIMEOUT (0: none), CANCELLED when cancel_fd (-1: none)
- * is readable, LIMIT, FAILED.
- */
-gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd, struct dsbc_output *output,
-                      GError **error);
-
 /* --- call.c: one call of the program ------------------------------------------------------------ */
 
 /** PROGRAM [--host=...]; the caller appends. Elements are owned. */
 GPtrArray *dsbc_argv(const struct dsbc_cli *cli);
 void dsbc_add(GPtrArray *argv, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /** Runs it; a status other than 0 becomes an error that starts with `what`. Takes argv. */
-gboolean dsbc_call(const struct dsbc_cli *cli, GPtrArray *argv, const char *what, struct dsbc_output *output,
+gboolean dsbc_call(const struct dsbc_cli *cli, GPtrArray *argv, const char *what, struct dsbe_output *output,
                    GError **error);
 /** Code and advice ("" for none) for what the program wrote to stderr. Pure. */
 enum dsb_error_code dsbc_classify(const char *text, const char **advice);
 void dsbc_set_error(const struct dsbc_cli *cli, const char *what, const char *text, GError **error);
+
+/** The started program as a stream: its stdin and stdout carry pid 1's bytes. Takes argv. */
+gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv, struct dsb_byte_stream *stream, GError **error);
 
 /* --- argv.c: translation, pure ------------------------------------------------------------------ */
 
@@ -123,10 +88,6 @@ gboolean dsbc_parse_facts(const char *info_json, const char *version_json, struc
 
 /** `backend` is a struct dsbc_cli. */
 extern const struct dsbe_operations dsbc_operations;
-
-/* --- stream.c ----------------------------------------------------------------------------------- */
-
-gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv, struct dsb_byte_stream *stream, GError **error);
 
 G_END_DECLS
 #endif

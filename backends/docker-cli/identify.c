@@ -81,7 +81,7 @@ static char *ask(const struct dsbc_cli *cli, const char *command, GError **error
     GPtrArray *argv = dsbc_argv(cli);
     dsbc_add(argv, "%s", command);
     dsbc_add(argv, "--format={{json .}}");
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbe_output) output = {0};
     if (!dsbc_call(cli, argv, command, &output, error))
         return NULL;
     /* Old clients report an unreachable engine inside the answer. */

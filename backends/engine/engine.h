@@ -118,6 +118,8 @@ char *dsbe_manager_controllers(void);
  * root or to us and which nobody else can write (sticky directories excepted).
  */
 gboolean dsbe_program_ok(const char *path);
+/** Whether only root and we can change what is in a directory, or put another in its place. */
+gboolean dsbe_directory_ok(const char *path);
 /** `path_list` (PATH) without the directories that others can write (new). */
 char *dsbe_safe_path(const char *path_list);
 /** Absolute path of the first `name` in `path_list` that dsbe_program_ok accepts (new), or NULL. */

@@ -83,7 +83,7 @@ static gboolean chain_ok(const char *resolved)
     }
 }
 
-static gboolean directory_ok(const char *path)
+gboolean dsbe_directory_ok(const char *path)
 {
     char resolved[PATH_MAX];
     return g_path_is_absolute(path) && realpath(path, resolved) && chain_ok(resolved);
@@ -94,7 +94,7 @@ gboolean dsbe_program_ok(const char *path)
     char resolved[PATH_MAX];
     struct stat info;
     g_autofree char *directory = g_path_get_dirname(path);
-    if (!directory_ok(directory) || !realpath(path, resolved) || stat(resolved, &info) != 0 || !S_ISREG(info.st_mode) ||
+    if (!dsbe_directory_ok(directory) || !realpath(path, resolved) || stat(resolved, &info) != 0 || !S_ISREG(info.st_mode) ||
         !dsb_is_closed(&info) || access(path, X_OK) != 0)
         return FALSE;
     g_autofree char *real_directory = g_path_get_dirname(resolved);
@@ -106,7 +106,7 @@ char *dsbe_safe_path(const char *path_list)
     g_auto(GStrv) directories = g_strsplit(path_list, ":", PATH_MAX_PARTS);
     g_autoptr(GString) safe = g_string_new(NULL);
     for (guint i = 0; directories[i]; i++)
-        if (directory_ok(directories[i]))
+        if (dsbe_directory_ok(directories[i]))
             g_string_append_printf(safe, "%s%s", safe->len > 0 ? ":" : "", directories[i]);
     return g_string_free(g_steal_pointer(&safe), FALSE);
 }

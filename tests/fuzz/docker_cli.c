@@ -14,10 +14,10 @@ static struct fuzz_input answers;
 static int status;
 
 gboolean __wrap_dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd,
-                             struct dsbc_output *output, GError **error);
+                             struct dsbe_output *output, GError **error);
 
 gboolean __wrap_dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd,
-                             struct dsbc_output *output, GError **error)
+                             struct dsbe_output *output, GError **error)
 {
     (void) argv;
     (void) env;

@@ -390,8 +390,8 @@ static void finds_the_engine(void **state)
         g_unsetenv(names[n]);
     assert_int_equal(chdir(before), 0);
     char *const clean[] = {(char *) "/bin/rm", (char *) "-r", dir, NULL}, *const none[] = {NULL};
-    g_auto(dsbc_output) output = {0};
-    assert_true(dsbc_capture(clean, none, 5000, -1, &output, NULL));
+    g_auto(dsbe_output) output = {0};
+    assert_true(dsbe_capture(clean, none, 5000, -1, &output, NULL));
 }
 
 /* What an engine said is remembered for the same question, for some time, in a file that is ours. */

@@ -15,17 +15,17 @@
 
 #include <cmocka.h>
 
-static gboolean run_shell(const char *script, guint timeout_ms, struct dsbc_output *output, GError **error)
+static gboolean run_shell(const char *script, guint timeout_ms, struct dsbe_output *output, GError **error)
 {
     char *const command[] = {(char *) "/bin/sh", (char *) "-c", (char *) script, NULL};
     char *const environment[] = {(char *) "ONLY=this", (char *) "PATH=/usr/bin:/bin", NULL};
-    return dsbc_capture(command, environment, timeout_ms, -1, output, error);
+    return dsbe_capture(command, environment, timeout_ms, -1, output, error);
 }
 
 static void captures(void **state)
 {
     (void) state;
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbe_output) output = {0};
     g_autoptr(GError) error = NULL;
     assert_true(run_shell("echo out; echo err >&2; exit 7", 5000, &output, &error));
     assert_string_equal(output.text->str, "out\n");
@@ -71,7 +71,7 @@ static void hands_on_little(void **state)
 static void starts_in_a_clean_state(void **state)
 {
     (void) state;
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbe_output) output = {0};
     sigset_t all, before;
     sigfillset(&all);
     void (*pipe_before)(int) = signal(SIGPIPE, SIG_IGN);
@@ -89,7 +89,7 @@ static void starts_in_a_clean_state(void **state)
 static void keeps_the_deadline(void **state)
 {
     (void) state;
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbe_output) output = {0};
     g_autoptr(GError) error = NULL;
     gint64 before = g_get_monotonic_time();
     assert_false(run_shell("sleep 30 & sleep 30", 200, &output, &error));
@@ -114,23 +114,23 @@ static void can_be_cancelled(void **state)
     assert_int_equal(pipe(ends), 0);
     char *const command[] = {(char *) "/bin/sh", (char *) "-c", (char *) "sleep 30 & sleep 30", NULL};
     char *const environment[] = {(char *) "PATH=/usr/bin:/bin", NULL};
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbe_output) output = {0};
     g_autoptr(GError) error = NULL;
     gint64 before = g_get_monotonic_time();
     GThread *thread = g_thread_new("cancel", write_later, GINT_TO_POINTER(ends[1]));
-    assert_false(dsbc_capture(command, environment, 20000, ends[0], &output, &error));
+    assert_false(dsbe_capture(command, environment, 20000, ends[0], &output, &error));
     assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_CANCELLED));
     assert_true(g_get_monotonic_time() - before < 2 * G_USEC_PER_SEC);
     g_thread_join(thread);
     /* Still readable: nothing is begun. Once nobody can cancel any more, the descriptor does not matter. */
     g_clear_error(&error);
-    assert_false(dsbc_capture(command, environment, 20000, ends[0], &output, &error));
+    assert_false(dsbe_capture(command, environment, 20000, ends[0], &output, &error));
     assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_CANCELLED));
     char byte;
     assert_int_equal(read(ends[0], &byte, 1), 1);
     close(ends[1]);
     char *const done[] = {(char *) "/bin/echo", (char *) "done", NULL};
-    assert_true(dsbc_capture(done, environment, 20000, ends[0], &output, NULL));
+    assert_true(dsbe_capture(done, environment, 20000, ends[0], &output, NULL));
     assert_string_equal(output.text->str, "done\n");
     close(ends[0]);
 }
@@ -187,7 +187,7 @@ static void keeps_the_callers_signal(void **state)
 static void limits_output(void **state)
 {
     (void) state;
-    g_auto(dsbc_output) output = {0};
+    g_auto(dsbe_output) output = {0};
     g_autoptr(GError) error = NULL;
     assert_false(run_shell("head -c 20000000 /dev/zero; sleep 30", 20000, &output, &error));
     assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_LIMIT));
@@ -203,7 +203,7 @@ static void passes_lines(void **state)
 {
     (void) state;
     g_autoptr(GString) lines = g_string_new(NULL);
-    g_auto(dsbc_output) output = {.line = notes_line, .line_data = lines};
+    g_auto(dsbe_output) output = {.line = notes_line, .line_data = lines};
     assert_true(run_shell("printf 'a\\nb\\r\\nlast'", 0, &output, NULL));
     assert_string_equal(lines->str, "[a][b][last]");
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Starts the program, reads what it says within bounds, and ends it. */
-#include "docker-cli/docker_cli.h"
+#include "engine/program.h"
 
 #include "common/child.h"
-#include "engine/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +18,7 @@
 #define LINE_MAX_BYTES 4096
 #define LOOK_MS 20
 
-gboolean dsbc_spawn(char *const *argv, char *const *env, int in, int out, int err, struct dsbc_child *child,
+gboolean dsbe_spawn(char *const *argv, char *const *env, int in, int out, int err, struct dsbe_child *child,
                     GError **error)
 {
     const struct child plan = {
@@ -31,10 +30,10 @@ gboolean dsbc_spawn(char *const *argv, char *const *env, int in, int out, int er
                     argv[0], dsb_errno_text(code));
         return FALSE;
     }
-    struct dsbc_child made = {.pid = pid, .pidfd = (int) syscall(SYS_pidfd_open, pid, 0)};
+    struct dsbe_child made = {.pid = pid, .pidfd = (int) syscall(SYS_pidfd_open, pid, 0)};
     if (made.pidfd < 0 && errno != ENOSYS) { /* a kernel before 5.3, valgrind: it is looked at again and again */
         code = errno;
-        dsbc_child_end(&made);
+        dsbe_child_end(&made);
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pidfd_open: %s", dsb_errno_text(code));
         return FALSE;
     }
@@ -42,9 +41,9 @@ gboolean dsbc_spawn(char *const *argv, char *const *env, int in, int out, int er
     return TRUE;
 }
 
-static gboolean reap(struct dsbc_child *child, int *status, GError **error)
+static gboolean reap(struct dsbe_child *child, int *status, GError **error)
 {
-    gboolean known = dsbe_reap(child->pid, "the docker program (backend docker-api starts none)", status, error);
+    gboolean known = dsbe_reap(child->pid, "a program of this backend (docker-api starts none)", status, error);
     dsb_fd_clear(&child->pidfd);
     child->pid = -1;
     return known;
@@ -59,7 +58,7 @@ static int poll_again(struct pollfd *fds, nfds_t n, int timeout_ms)
     return ready;
 }
 
-void dsbc_child_end(struct dsbc_child *child)
+void dsbe_child_end(struct dsbe_child *child)
 {
     if (child->pid <= 0)
         return;
@@ -68,7 +67,7 @@ void dsbc_child_end(struct dsbc_child *child)
     reap(child, NULL, NULL);
 }
 
-void dsbc_output_clear(struct dsbc_output *output)
+void dsbe_output_clear(struct dsbe_output *output)
 {
     if (output->text != NULL)
         g_string_free(output->text, TRUE);
@@ -85,7 +84,7 @@ struct source {
     GString *line;
 };
 
-static void emit_lines(struct source *source, struct dsbc_output *output, const char *data, gsize size)
+static void emit_lines(struct source *source, struct dsbe_output *output, const char *data, gsize size)
 {
     for (gsize i = 0; i < size; i++) {
         if (data[i] != '\n' && data[i] != '\r' && source->line->len < LINE_MAX_BYTES) {
@@ -111,7 +110,7 @@ static gboolean keep(struct source *source, gboolean is_text, const char *data, 
 }
 
 /** Reads what is there. FALSE when a limit was passed. At the end of the stream the fd is closed. */
-static gboolean drain(struct source *source, gboolean is_text, struct dsbc_output *output)
+static gboolean drain(struct source *source, gboolean is_text, struct dsbe_output *output)
 {
     char buffer[16384];
     for (;;) {
@@ -132,7 +131,7 @@ static gboolean drain(struct source *source, gboolean is_text, struct dsbc_outpu
 }
 
 /* Not waited for: its number is its own until then. One that is not ours any more ends here, too. */
-static gboolean has_ended(const struct dsbc_child *child)
+static gboolean has_ended(const struct dsbe_child *child)
 {
     siginfo_t info = {0};
     int done = waitid(P_PID, (id_t) child->pid, &info, WEXITED | WNOHANG | WNOWAIT);
@@ -147,9 +146,15 @@ static int milliseconds_left(gint64 deadline)
     return left < 0 ? 0 : (int) MIN(left, G_MAXINT);
 }
 
+static gboolean set_timeout(GError **error)
+{
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "no answer in time (engine_timeout_ms gives it more)");
+    return FALSE;
+}
+
 /** Pumps both pipes until the child ended. FALSE with *error on a limit, the deadline, or a cancel. */
-static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 deadline, int cancel_fd,
-                     struct dsbc_output *output, GError **error)
+static gboolean pump(struct dsbe_child *child, struct source sources[2], gint64 deadline, int cancel_fd,
+                     struct dsbe_output *output, GError **error)
 {
     gint64 end = 0;
     for (;;) {
@@ -169,9 +174,7 @@ static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 
         if (ready == 0 && !ended) {
             if (looks || until != deadline)
                 continue;
-            g_set_error_literal(error, DSB_ERROR, DSB_ERROR_TIMEOUT,
-                                "no answer in time (engine_timeout_ms gives it more)");
-            return FALSE;
+            return set_timeout(error);
         }
         for (int i = 0; i < 2; i++) {
             if (sources[i].fd >= 0 && fds[i].revents != 0 && !drain(&sources[i], i == 0, output)) {
@@ -194,7 +197,24 @@ static gboolean pump(struct dsbc_child *child, struct source sources[2], gint64 
     }
 }
 
-gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd, struct dsbc_output *output,
+gboolean dsbe_child_wait(struct dsbe_child *child, gint64 deadline, int cancel_fd, guint settle_ms, int *status,
+                         GError **error)
+{
+    gint64 end = 0;
+    while (!has_ended(child)) {
+        if (dsbe_cancel_due(&cancel_fd, settle_ms, &end))
+            return dsbe_set_cancelled(error);
+        if (g_get_monotonic_time() >= deadline)
+            return set_timeout(error);
+        struct pollfd fds[] = {{.fd = child->pidfd, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
+        gint64 until = end != 0 && end < deadline ? end : deadline;
+        int wait_ms = milliseconds_left(until);
+        poll_again(fds, end != 0 ? 1 : G_N_ELEMENTS(fds), child->pidfd < 0 ? MIN(wait_ms, LOOK_MS) : wait_ms);
+    }
+    return reap(child, status, error);
+}
+
+gboolean dsbe_capture(char *const *argv, char *const *env, guint timeout_ms, int cancel_fd, struct dsbe_output *output,
                       GError **error)
 {
     int out[2], err[2];
@@ -211,12 +231,12 @@ gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int
     fcntl(out_read, F_SETFL, O_NONBLOCK);
     fcntl(err_read, F_SETFL, O_NONBLOCK);
 
-    struct dsbc_child child;
-    if (!dsbc_spawn(argv, env, -1, out_write, err_write, &child, error))
+    struct dsbe_child child;
+    if (!dsbe_spawn(argv, env, -1, out_write, err_write, &child, error))
         return FALSE;
     dsb_fd_clear(&out_write);
     dsb_fd_clear(&err_write);
-    dsbc_output_clear(output);
+    dsbe_output_clear(output);
     output->text = g_string_new(NULL);
     output->errors = g_string_new(NULL);
     g_autoptr(GString) line0 = g_string_new(NULL);
@@ -228,7 +248,7 @@ gboolean dsbc_capture(char *const *argv, char *const *env, guint timeout_ms, int
     out_read = err_read = -1;
     gint64 deadline = timeout_ms > 0 ? g_get_monotonic_time() + (gint64) timeout_ms * 1000 : -1;
     gboolean ok = pump(&child, sources, deadline, cancel_fd, output, error);
-    dsbc_child_end(&child);
+    dsbe_child_end(&child);
     dsb_fd_clear(&sources[0].fd);
     dsb_fd_clear(&sources[1].fd);
     return ok;
