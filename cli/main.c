@@ -99,7 +99,7 @@ static GOptionContext *make_context(void)
 {
     /* FILENAME everywhere: bytes as they are. GLib would convert others from the locale, and fail in "C". */
     static const GOptionEntry entries[] = {
-        {"backend", 'b', 0, G_OPTION_ARG_FILENAME, &cli.backend, "backend: docker-api, docker-cli, podman, auto",
+        {"backend", 'b', 0, G_OPTION_ARG_FILENAME, &cli.backend, "backend: docker-api, docker-cli, podman, oci, auto",
          "NAME"},
         {"plugin", 0, 0, G_OPTION_ARG_FILENAME, &cli.plugin, "backend from this plugin file (absolute path)", "PATH"},
         {"host", 'H', 0, G_OPTION_ARG_FILENAME, &cli.host, "engine address: unix:///…, tcp://…", "URL"},

@@ -24,7 +24,7 @@ group() {
 	case $1 in
 	build)
 		echo build-essential meson ninja-build pkg-config \
-			libglib2.0-dev libcurl4-openssl-dev libjson-c-dev \
+			libglib2.0-dev libcurl4-openssl-dev libjson-c-dev libarchive-dev \
 			libcmocka-dev libseccomp-dev libsoup-3.0-dev libedit-dev
 		;;
 	check)

@@ -34,7 +34,8 @@ ROOMS = {
         "run": {"policy", "attest", "plugin", "hostdir"},
         "admin": {"policy", "attest", "plugin", "hostdir", "run"},
     },
-    "backends": {"engine": set(), "docker-api": {"engine"}, "docker-cli": {"engine"}, "podman": {"engine"}},
+    "backends": {"engine": set(), "docker-api": {"engine"}, "docker-cli": {"engine"}, "podman": {"engine"},
+                 "oci": {"engine"}},
     "service": {"shared": set(), "broker": {"shared"}, "session": {"shared"}},
     "guest": {"init": set(), "python": set()},
 }

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* Control groups of a container: who is in them, and what they allow. The runtime makes them and sets their limits. */
+#include "oci/oci.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TABLE_MAX (1024 * 1024)
+#define FILE_MAX (256 * 1024)
+#define HIERARCHIES_MAX 64
+#define LOOK_US 2000
+/* Version 1 says "no limit" with the largest page-aligned number. */
+#define V1_NO_LIMIT UINT64_C(0x7ffffffffffff000)
+
+/* Where one is mounted; `controllers` are its mount options, "" of version 2. */
+struct hierarchy {
+    char *place, *controllers;
+};
+
+static void hierarchy_free(void *data)
+{
+    struct hierarchy *hierarchy = data;
+    g_free(hierarchy->place);
+    g_free(hierarchy->controllers);
+    g_free(hierarchy);
+}
+
+static char *read_text(const char *path, gsize limit)
+{
+    gsize size = 0;
+    return dsbe_read_file(path, limit, &size, NULL);
+}
+
+/* All that are mounted here. A second mount of one does not matter. */
+static GPtrArray *hierarchies(void)
+{
+    GPtrArray *list = g_ptr_array_new_with_free_func(hierarchy_free);
+    g_autofree char *text = read_text("/proc/self/mounts", TABLE_MAX);
+    g_auto(GStrv) lines = g_strsplit(text != NULL ? text : "", "\n", -1);
+    for (char **line = lines; *line != NULL && list->len < HIERARCHIES_MAX; line++) {
+        g_auto(GStrv) words = g_strsplit(*line, " ", 5); /* source place type options rest */
+        gboolean two = g_strv_length(words) == 5 && strcmp(words[2], "cgroup2") == 0;
+        if (g_strv_length(words) != 5 || (!two && strcmp(words[2], "cgroup") != 0))
+            continue;
+        struct hierarchy *one = g_new0(struct hierarchy, 1);
+        one->place = g_strdup(words[1]);
+        one->controllers = g_strdup(two ? "" : words[3]);
+        g_ptr_array_add(list, one);
+    }
+    return list;
+}
+
+static gboolean has_word(const char *list, const char *word)
+{
+    g_auto(GStrv) words = g_strsplit(list, ",", HIERARCHIES_MAX);
+    return g_strv_contains((const char *const *) words, word);
+}
+
+GArray *dsbo_cgroup_processes(const char *cgroup)
+{
+    GArray *pids = g_array_new(FALSE, FALSE, sizeof(pid_t));
+    g_autoptr(GPtrArray) list = hierarchies();
+    for (guint i = 0; i < list->len && *cgroup == '/' && cgroup[1] != '\0'; i++) {
+        const struct hierarchy *one = list->pdata[i];
+        g_autofree char *path = g_build_filename(one->place, cgroup, "cgroup.procs", NULL);
+        g_autofree char *text = read_text(path, FILE_MAX);
+        g_auto(GStrv) lines = g_strsplit(text != NULL ? text : "", "\n", -1);
+        for (char **line = lines; *line != NULL; line++) {
+            guint64 number = 0; /* 0: of a namespace that is not below ours */
+            if (!g_ascii_string_to_unsigned(*line, 10, 1, G_MAXINT32, &number, NULL))
+                continue;
+            pid_t pid = (pid_t) number;
+            gboolean known = FALSE;
+            for (guint k = 0; k < pids->len && !known; k++)
+                known = g_array_index(pids, pid_t, k) == pid;
+            if (!known)
+                g_array_append_val(pids, pid);
+        }
+    }
+    return pids;
+}
+
+gboolean dsbo_cgroup_kill(const char *cgroup, gint64 deadline, GError **error)
+{
+    for (;;) {
+        /* The kernel gives a number to another process only when this one is waited for: it may have left, no more. */
+        g_autoptr(GArray) pids = dsbo_cgroup_processes(cgroup);
+        for (guint i = 0; i < pids->len; i++)
+            kill(g_array_index(pids, pid_t, i), SIGKILL);
+        if (pids->len == 0)
+            return TRUE;
+        if (g_get_monotonic_time() > deadline) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "%u processes of the container do not end", pids->len);
+            return FALSE;
+        }
+        g_usleep(LOOK_US);
+    }
+}
+
+void dsbo_cgroup_remove(const char *cgroup)
+{
+    g_autoptr(GPtrArray) list = hierarchies();
+    for (guint i = 0; i < list->len && *cgroup == '/' && cgroup[1] != '\0'; i++) {
+        g_autofree char *path = g_build_filename(((struct hierarchy *) list->pdata[i])->place, cgroup, NULL);
+        rmdir(path);
+    }
+}
+
+/* ---- what they allow ---- */
+
+/* The directory of a process's group in the hierarchy with a controller ("": version 2), or NULL. */
+static char *group_of(GPtrArray *list, const char *groups, const char *controller)
+{
+    g_auto(GStrv) lines = g_strsplit(groups, "\n", HIERARCHIES_MAX);
+    for (char **line = lines; *line != NULL; line++) {
+        g_auto(GStrv) words = g_strsplit(*line, ":", 3); /* number:controllers:path */
+        if (g_strv_length(words) != 3 || !(*controller != '\0' ? has_word(words[1], controller) : *words[1] == '\0'))
+            continue;
+        for (guint i = 0; i < list->len; i++) {
+            const struct hierarchy *one = list->pdata[i];
+            if (*controller != '\0' ? has_word(one->controllers, controller) : *one->controllers == '\0')
+                return g_build_filename(one->place, words[2], NULL);
+        }
+    }
+    return NULL;
+}
+
+/* A number or "max" at the beginning of a file. */
+static gboolean read_number(const char *group, const char *file, uint64_t *value)
+{
+    g_autofree char *path = group != NULL ? g_build_filename(group, file, NULL) : NULL;
+    g_autofree char *text = path != NULL ? read_text(path, FILE_MAX) : NULL;
+    if (text == NULL || *text == '\0')
+        return FALSE;
+    gboolean none = g_str_has_prefix(text, "max") || *text == '-';
+    *value = none ? DSB_UNLIMITED : g_ascii_strtoull(text, NULL, 10);
+    return none || g_ascii_isdigit(*text);
+}
+
+static void know(struct dsb_observed *observed, gboolean known, enum dsb_control control)
+{
+    if (known)
+        observed->known |= DSB_BIT(control);
+}
+
+static void observe_one(GPtrArray *list, const char *groups, struct dsb_observed *observed)
+{
+    g_autofree char *memory = group_of(list, groups, "memory");
+    g_autofree char *cpu = group_of(list, groups, "cpu");
+    g_autofree char *pids = group_of(list, groups, "pids");
+    uint64_t both = 0;
+    gboolean known = read_number(memory, "memory.limit_in_bytes", &observed->memory_bytes);
+    if (observed->memory_bytes >= V1_NO_LIMIT)
+        observed->memory_bytes = DSB_UNLIMITED;
+    know(observed, known, DSB_CONTROL_MEMORY);
+    if (known && read_number(memory, "memory.memsw.limit_in_bytes", &both)) {
+        gboolean bounded = both < V1_NO_LIMIT && observed->memory_bytes != DSB_UNLIMITED;
+        observed->swap_bytes = !bounded ? DSB_UNLIMITED : both > observed->memory_bytes ? both - observed->memory_bytes : 0;
+        know(observed, TRUE, DSB_CONTROL_SWAP);
+    }
+    known = read_number(cpu, "cpu.cfs_quota_us", &observed->cpu_quota_us) &&
+            read_number(cpu, "cpu.cfs_period_us", &observed->cpu_period_us);
+    know(observed, known, DSB_CONTROL_CPU);
+    know(observed, read_number(pids, "pids.max", &observed->pids), DSB_CONTROL_PIDS);
+}
+
+static void observe_two(const char *group, struct dsb_observed *observed)
+{
+    g_autofree char *path = g_build_filename(group, "cpu.max", NULL);
+    g_autofree char *cpu = read_text(path, FILE_MAX);
+    know(observed, read_number(group, "memory.max", &observed->memory_bytes), DSB_CONTROL_MEMORY);
+    know(observed, read_number(group, "memory.swap.max", &observed->swap_bytes), DSB_CONTROL_SWAP);
+    know(observed, read_number(group, "pids.max", &observed->pids), DSB_CONTROL_PIDS);
+    const char *period = cpu != NULL ? strchr(cpu, ' ') : NULL;
+    if (period == NULL || !read_number(group, "cpu.max", &observed->cpu_quota_us))
+        return;
+    observed->cpu_period_us = g_ascii_strtoull(period + 1, NULL, 10);
+    know(observed, TRUE, DSB_CONTROL_CPU);
+}
+
+void dsbo_cgroup_observe(pid_t pid, struct dsb_observed *observed)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/cgroup", (int) pid);
+    g_autofree char *groups = read_text(path, FILE_MAX);
+    g_autoptr(GPtrArray) list = hierarchies();
+    if (groups == NULL)
+        return;
+    /* Where both versions are mounted, the controllers are version 1's. */
+    g_autofree char *first = group_of(list, groups, "memory");
+    g_autofree char *second = group_of(list, groups, "");
+    if (first != NULL)
+        observe_one(list, groups, observed);
+    else if (second != NULL)
+        observe_two(second, observed);
+}
