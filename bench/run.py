@@ -19,7 +19,8 @@ class Settings:
         self.image, self.base_dir, self.python = args.image, args.base_dir, args.python
         self.program, self.capi = (os.path.join(args.build, part) for part in ("cli/dsandbox", "bench/dsandbox-bench-session"))
         self.docker, self.podman, self.podman_run = args.docker, args.podman, shlex.split(args.podman_run)
-        there = (["docker-api"] if args.docker else []) + (["podman"] if args.podman else [])
+        self.oci = args.oci
+        there = (["docker-api"] if args.docker else []) + (["podman"] if args.podman else []) + (["oci"] if args.oci else [])
         self.backends = args.backend or there
         self.env = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME") if name in os.environ}
         self.socket = os.path.join(os.environ["XDG_RUNTIME_DIR"], "dsandbox/api.sock")
@@ -27,21 +28,21 @@ class Settings:
         self.at_once, self.bursts = ((1, 5), (10,)) if args.quick else ((1, 2, 5, 10, 20, 50), (20, 100))
 
     def endpoint(self, backend):
-        return self.podman if backend == "podman" else self.docker
+        return {"podman": self.podman, "oci": self.oci}.get(backend, self.docker)
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(groups.ALL), help="groups, with commas between: %(default)s")
     parser.add_argument("--quick", action="store_true", help="a few runs of each: whether everything works, not what it takes")
-    parser.add_argument("--backend", action="append", help="ours; may be given more than once (default: docker-api, podman)")
+    parser.add_argument("--backend", action="append", help="ours; may be given more than once (default: docker-api, podman, oci)")
     parser.add_argument("--json", metavar="FILE", help="the numbers")
     parser.add_argument("--markdown", metavar="FILE", help="the tables of doc/performance.md")
     parser.add_argument("--pictures", metavar="DIR", help="a picture of each group, SVG and PNG")
     rig = parser.add_argument_group("what run.sh gives")
     for name in ("--build", "--base-dir", "--image"):
         rig.add_argument(name, required=True)
-    for name in ("--docker", "--podman", "--podman-run"):
+    for name in ("--docker", "--podman", "--podman-run", "--oci"):
         rig.add_argument(name, default="")
     rig.add_argument("--python", default=sys.executable, help="of the bare interpreter")
     args = parser.parse_args()

@@ -34,6 +34,11 @@ case $(sh $rig env 2>/dev/null) in
 *) stop=1 && DSB_RIG_ONLY="docker podman" sh $rig up >&2 || [ $? -eq 3 ] || exit 1 ;;
 esac
 eval "$(sh $rig env)"
+oci=''
+if [ "$(id -u)" = 0 ] && command -v runc >/dev/null; then
+	oci=$work/oci
+	XDG_RUNTIME_DIR=$work/run "$build/cli/dsandbox" --backend oci --host "$oci" image build --file "$(sh $rig image)" >&2 || exit 1
+fi
 PATH=$packages/bin:$PATH XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state "$packages/bin/python" bench/run.py \
 	--build "$build" --base-dir "$work/base" --image "$DSB_RIG_IMAGE" ${DSB_RIG_DOCKER_HOST:+--docker "$DSB_RIG_DOCKER_HOST"} \
-	${DSB_RIG_PODMAN_SOCKET:+--podman "$DSB_RIG_PODMAN_SOCKET" --podman-run "$DSB_RIG_PODMAN_RUN"} "$@"
+	${DSB_RIG_PODMAN_SOCKET:+--podman "$DSB_RIG_PODMAN_SOCKET" --podman-run "$DSB_RIG_PODMAN_RUN"} ${oci:+--oci "$oci"} "$@"

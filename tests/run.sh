@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # All tests, from nothing: installs what is missing, builds, starts private engines, runs, stops them.
 #
-#   sh tests/run.sh [SET-UP...]     default: docker-api docker-cli podman podman-rootless
+#   sh tests/run.sh [SET-UP...]     default: docker-api docker-cli podman podman-rootless oci
 #
 #   DSB_TEST_BUILD      build directory (build-test)
 #   DSB_TEST_MUST_RUN   set-ups that may not be skipped, "docker-api podman"
@@ -32,7 +32,7 @@ only=${DSB_TEST_ONLY:-unit install cli service python conformance power redteam 
 must=${DSB_TEST_MUST_RUN:-}
 schedule=${DSB_TEST_SCHEDULE:-90}
 rig=tests/rig/rig.sh
-setups=${*:-docker-api docker-cli podman podman-rootless}
+setups=${*:-docker-api docker-cli podman podman-rootless oci}
 passed=0 failed=0 skipped=0
 child='' lanes='' stop_rig='' ended='' work=''
 lane_name=${DSB_TEST_LANE:-main}
@@ -40,9 +40,9 @@ logs=$build/test-logs
 
 for s in $setups $must; do
 	case $s in
-	docker-api | docker-cli | podman | podman-rootless) ;;
+	docker-api | docker-cli | podman | podman-rootless | oci) ;;
 	*)
-		echo "tests/run.sh: unknown set-up '$s' (docker-api docker-cli podman podman-rootless)" >&2
+		echo "tests/run.sh: unknown set-up '$s' (docker-api docker-cli podman podman-rootless oci)" >&2
 		exit 2
 		;;
 	esac
@@ -109,7 +109,7 @@ where_time_went() {
 	[ -s "$logs/times" ] || return 0
 	echo "== where the time went, in seconds"
 	awk '{ lane[$2] += $1; n[$2]++ } END { for (l in lane) printf "   %6d lane %s, %d steps\n", lane[l], l, n[l] }' "$logs/times" | sort -rn
-	awk '{ kind = $3; sub(/-(docker-api|docker-cli|podman|podman-rootless)$/, "", kind); s[kind] += $1; n[kind]++ }
+	awk '{ kind = $3; sub(/-(docker-api|docker-cli|podman|podman-rootless|oci)$/, "", kind); s[kind] += $1; n[kind]++ }
 		END { for (k in s) printf "   %6d %s (%d)\n", s[k], k, n[k] }' "$logs/times" | sort -rn | head -n 25
 }
 
@@ -348,8 +348,9 @@ start_rig() { # set-up...
 	rig_only=''
 	for s; do
 		e=$(engine_of "$s")
-		has "$e" "$rig_only" || rig_only="$rig_only $e"
+		[ "$e" = oci ] || has "$e" "$rig_only" || rig_only="$rig_only $e"
 	done
+	[ -n "$rig_only" ] || return 0
 	step "$rig_step" 2400 env DSB_RIG_ONLY="${rig_only# }" sh $rig up
 	case $? in
 	0 | 3) ;; # what does not run here is skipped, below
@@ -371,7 +372,7 @@ start_edges() {
 	done
 	rootful=''
 	for s in $setups; do
-		[ "$s" = podman-rootless ] || rootful="$rootful $s"
+		[ "$s" = podman-rootless ] || [ "$s" = oci ] || rootful="$rootful $s"
 	done
 	[ -n "$beside" ] && [ -n "$rootful" ] || return 0
 	state=$(sh $rig dir) || {
@@ -452,13 +453,14 @@ if has cli "$only" || has service "$only" || has python "$only" || has conforman
 	rig_step=rig
 	# shellcheck disable=SC2086
 	start_rig $setups
+	if has oci "$setups"; then make_oci; fi
 	start_edges
 	readable_copy || fail "copy: no build that the rootless user can read"
 	# Docker's set-ups in a lane, Podman's here: each is alone with its engine.
 	lane=''
 	for s in $setups; do
 		if ! define "$s"; then
-			skip "$s" "its engine does not run: $(grep '^SKIP' "$logs/rig.log" | tr '\n' ';')"
+			skip "$s" "its engine does not run: $(grep '^SKIP' "$logs/rig.log" 2>/dev/null | tr '\n' ';')"
 			continue
 		fi
 		together="$together $s"

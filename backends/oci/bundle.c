@@ -194,14 +194,14 @@ static json_object *make_linux(const struct dsb_spec *spec, uint64_t limits, con
     return part;
 }
 
-json_object *dsbo_bundle(const struct dsb_spec *spec, const struct dsbo_image *image, uint64_t limits, const char *cgroup,
-                         GError **error)
+json_object *dsbo_bundle(const struct dsb_spec *spec, const struct dsbo_image *image, const char *rootfs, uint64_t limits,
+                         const char *cgroup, GError **error)
 {
     json_object *part = make_linux(spec, limits, cgroup, error);
     if (part == NULL)
         return NULL;
     json_object *root = json_object_new_object(), *bundle = json_object_new_object();
-    json_add(root, "path", image->rootfs);
+    json_add(root, "path", rootfs);
     json_add_bool(root, "readonly", TRUE);
     json_add(bundle, "ociVersion", "1.0.2");
     dsbe_put(bundle, "root", root);

@@ -12,6 +12,7 @@
 #define FILE_MAX (256 * 1024)
 #define HIERARCHIES_MAX 64
 #define LOOK_US 2000
+#define BUSY_LOOKS 50
 /* Version 1 says "no limit" with the largest page-aligned number. */
 #define V1_NO_LIMIT UINT64_C(0x7ffffffffffff000)
 
@@ -100,13 +101,22 @@ gboolean dsbo_cgroup_kill(const char *cgroup, gint64 deadline, GError **error)
     }
 }
 
-void dsbo_cgroup_remove(const char *cgroup)
+gboolean dsbo_cgroup_remove(const char *cgroup)
 {
+    gboolean gone = TRUE;
     g_autoptr(GPtrArray) list = hierarchies();
     for (guint i = 0; i < list->len && *cgroup == '/' && cgroup[1] != '\0'; i++) {
         g_autofree char *path = g_build_filename(((struct hierarchy *) list->pdata[i])->place, cgroup, NULL);
-        rmdir(path);
+        /* One whose last process has just ended is busy for a moment. */
+        for (int n = 0; rmdir(path) != 0 && errno != ENOENT; n++) {
+            if (errno != EBUSY || n == BUSY_LOOKS) {
+                gone = FALSE;
+                break;
+            }
+            g_usleep(LOOK_US);
+        }
     }
+    return gone;
 }
 
 /* ---- what they allow ---- */

@@ -22,6 +22,7 @@
 #define ENV_MAX 1000
 #define DIGEST "sha256:"
 #define DIGEST_HEX 64
+#define BEGINNING_MIN 4
 
 static gboolean is_hex(const char *text)
 {
@@ -55,6 +56,24 @@ static char *name_path(const char *images, const char *name)
     return g_build_filename(images, NAMES, file, NULL);
 }
 
+/* The only one whose digest begins so (new), or NULL. */
+static char *by_beginning(const char *images, const char *hex)
+{
+    g_autofree char *found = NULL;
+    gsize n = strlen(hex);
+    if (n < BEGINNING_MIN || strspn(hex, "0123456789abcdef") != n)
+        return NULL;
+    g_autoptr(GDir) dir = g_dir_open(images, 0, NULL);
+    for (const char *entry; dir != NULL && (entry = g_dir_read_name(dir)) != NULL;) {
+        if (!is_hex(entry) || strncmp(entry, hex, n) != 0)
+            continue;
+        if (found != NULL)
+            return NULL;
+        found = g_strdup(entry);
+    }
+    return g_steal_pointer(&found);
+}
+
 /* The digest's digits that a name stands for (new), or NULL. */
 static char *resolve(const char *images, const char *name)
 {
@@ -65,7 +84,7 @@ static char *resolve(const char *images, const char *name)
     g_autofree char *path = name_path(images, name);
     g_autofree char *text = dsbe_read_file(path, 1024, &size, NULL);
     if (text == NULL)
-        return NULL;
+        return by_beginning(images, hex);
     g_strstrip(text);
     return is_hex(text) ? g_steal_pointer(&text) : NULL;
 }

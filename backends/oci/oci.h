@@ -76,10 +76,26 @@ gboolean dsbo_unpack(const char *images, const char *archive, const char *name, 
 /* --- bundle.c: translation, pure ---------------------------------------------------------------- */
 
 /** config.json of a container (new): all of it is the spec's. `limits` are those that can be held here. */
-json_object *dsbo_bundle(const struct dsb_spec *spec, const struct dsbo_image *image, uint64_t limits, const char *cgroup,
-                         GError **error);
+json_object *dsbo_bundle(const struct dsb_spec *spec, const struct dsbo_image *image, const char *rootfs, uint64_t limits,
+                         const char *cgroup, GError **error);
 /** Why it cannot be built here, NULL when it can. */
 const char *dsbo_refusal(const struct dsb_spec *spec, const struct dsb_engine_info *info);
+
+/* --- places.c ----------------------------------------------------------------------------------- */
+
+/** Makes the places for binds that the image lacks in a directory of their own; `some`: there are such. */
+gboolean dsbo_places_make(const char *rootfs, const char *layer_path, const struct dsb_spec *spec, gboolean *some,
+                          GError **error);
+
+/** A runtime that is started to make a container. */
+struct dsbo_start {
+    char *const *argv, *const *env;
+    const int *theirs;         /**< its descriptors 0 to 2 */
+    const char *layer, *image; /**< what it finds at `root`, the one over the other; layer NULL: nothing */
+    const char *root;
+    struct dsbe_child *child;
+};
+gboolean dsbo_places_spawn(const struct dsbo_start *start, GError **error);
 
 /* --- record.c ----------------------------------------------------------------------------------- */
 
@@ -111,8 +127,8 @@ char *dsbo_path(const char *containers, const char *id, const char *file);
 GArray *dsbo_cgroup_processes(const char *cgroup);
 /** Kills all of them, until there is none or the deadline (monotonic, us) has come. */
 gboolean dsbo_cgroup_kill(const char *cgroup, gint64 deadline, GError **error);
-/** Removes what a runtime that was killed has left of them; those that have processes stay. */
-void dsbo_cgroup_remove(const char *cgroup);
+/** Removes them; those that have processes stay. Whether none is left. */
+gboolean dsbo_cgroup_remove(const char *cgroup);
 /** The limits that the groups of a process have. */
 void dsbo_cgroup_observe(pid_t pid, struct dsb_observed *observed);
 

@@ -3,10 +3,12 @@
 #include "oci/oci.h"
 
 #include "common/json.h"
+#include "common/owner.h"
 #include "common/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,12 +17,15 @@
 /* At least: a container must not stay because the user is in a hurry. */
 #define KILL_MS 5000
 #define REMOVALS 3
+#define SWEEP_MAX 20
 #define CGROUPS "/dsandbox/"
 
 #define BUNDLE "config.json"
 #define PID "pid"
 #define STARTED "started"
-#define STATE "state" /* the runtime's own */
+#define STATE "state"   /* the runtime's own */
+#define LAYER "places" /* that the image lacks */
+#define ROOT "root"    /* where both are, for the runtime alone */
 
 static void op_close(void *backend)
 {
@@ -154,11 +159,11 @@ static gboolean call(const struct dsbo *oci, GPtrArray *argv, const char *what, 
 /* ---- create ---- */
 
 static gboolean write_bundle(const struct dsbo *oci, const struct dsb_spec *spec, const struct dsbo_image *image,
-                             const char *cgroup, GError **error)
+                             const char *root, const char *cgroup, GError **error)
 {
     g_autoptr(GError) local = NULL;
     g_autofree char *path = dsbo_path(oci->containers, spec->name, BUNDLE);
-    g_autoptr(json_object) bundle = dsbo_bundle(spec, image, oci->info.limits_available, cgroup, error);
+    g_autoptr(json_object) bundle = dsbo_bundle(spec, image, root, oci->info.limits_available, cgroup, error);
     if (bundle == NULL)
         return FALSE;
     if (g_file_set_contents_full(path, json_text(bundle), -1, G_FILE_SET_CONTENTS_NONE, 0600, &local))
@@ -168,11 +173,14 @@ static gboolean write_bundle(const struct dsbo *oci, const struct dsb_spec *spec
 }
 
 /* The first process waits behind its own last step; its standard streams are ours from the beginning. */
-static struct dsbe_pipes *make_container(const struct dsbo *oci, const char *program, const char *id, GError **error)
+static struct dsbe_pipes *make_container(const struct dsbo *oci, const char *program, const char *id,
+                                         const struct dsbo_image *image, gboolean layered, GError **error)
 {
     dsb_fd theirs[3] = {-1, -1, -1};
     struct dsbe_child child = {-1, -1};
     int status = -1;
+    g_autofree char *layer = layered ? dsbo_path(oci->containers, id, LAYER) : NULL;
+    g_autofree char *root = dsbo_path(oci->containers, id, ROOT);
     g_autoptr(GPtrArray) argv = runtime_argv(oci, program, id);
     add(argv, "create");
     add(argv, "--bundle");
@@ -185,7 +193,8 @@ static struct dsbe_pipes *make_container(const struct dsbo *oci, const char *pro
     if (pipes == NULL)
         return NULL;
     gint64 deadline = g_get_monotonic_time() + (gint64) oci->timeout_ms * 1000;
-    gboolean ok = dsbe_spawn((char *const *) argv->pdata, oci->env, theirs[0], theirs[1], theirs[2], &child, error);
+    const struct dsbo_start start = {(char *const *) argv->pdata, oci->env, theirs, layer, image->rootfs, root, &child};
+    gboolean ok = dsbo_places_spawn(&start, error);
     for (int i = 0; i < 3; i++)
         dsb_fd_clear(&theirs[i]);
     if (ok && !dsbe_child_wait(&child, deadline, oci->cancel_fd, DSBE_CREATE_SETTLE_MS, &status, error)) {
@@ -201,7 +210,42 @@ static struct dsbe_pipes *make_container(const struct dsbo *oci, const char *pro
     return NULL;
 }
 
+/* All of it, but for its record. */
+static struct dsbe_pipes *make_all(const struct dsbo *oci, const struct dsb_spec *spec, const struct dsbo_image *image,
+                                   const char *program, const char *cgroup, GError **error)
+{
+    gboolean layered = FALSE;
+    g_autofree char *layer = dsbo_path(oci->containers, spec->name, LAYER);
+    g_autofree char *root = dsbo_path(oci->containers, spec->name, ROOT);
+    if (!dsbo_places_make(image->rootfs, layer, spec, &layered, error) ||
+        !write_bundle(oci, spec, image, layered ? root : image->rootfs, cgroup, error))
+        return NULL;
+    return make_container(oci, program, spec->name, image, layered, error);
+}
+
 static gboolean op_destroy(void *backend, const char *id, GError **error);
+
+/*
+ * No daemon removes what has ended. Whoever makes a container does so for those whose maker was killed: nothing runs in
+ * them any more, and what does is for `gc`.
+ */
+static void sweep(struct dsbo *oci)
+{
+    g_auto(GStrv) names = dsbo_record_names(oci->containers, NULL);
+    unsigned n = 0;
+    for (char **name = names; name != NULL && *name != NULL && n < SWEEP_MAX; name++) {
+        g_auto(dsbo_record) record = {0};
+        g_autofree char *mark = dsbo_path(oci->containers, *name, STARTED);
+        if (access(mark, F_OK) != 0 || !dsbo_record_read(oci->containers, *name, &record, NULL) ||
+            dsb_owner_state(record.owner) != DSB_OWNER_DEAD)
+            continue;
+        g_autoptr(GArray) pids = dsbo_cgroup_processes(record.cgroup);
+        if (pids->len > 0)
+            continue;
+        n++;
+        op_destroy(oci, *name, NULL);
+    }
+}
 
 static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
 {
@@ -220,9 +264,8 @@ static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id,
     if (program == NULL || !dsbo_image_find(oci->images, spec->image, &image, error) ||
         !dsbo_record_make(oci->containers, spec->name, spec, program, cgroup, error))
         return FALSE;
-    struct dsbe_pipes *pipes = NULL;
-    if (write_bundle(oci, spec, &image, cgroup, error))
-        pipes = make_container(oci, program, spec->name, error);
+    sweep(oci);
+    struct dsbe_pipes *pipes = make_all(oci, spec, &image, program, cgroup, error);
     if (pipes == NULL) {
         op_destroy(oci, spec->name, NULL);
         return FALSE;
@@ -275,6 +318,26 @@ static gboolean op_inspect(void *backend, const char *id, const struct dsb_spec 
 
 /* ---- start ---- */
 
+/*
+ * What `runc start` does: the first process waits until somebody reads the byte that it writes. To start a program for that
+ * takes longer than anything else here. FALSE: it is not runc's, or not as we know it; the program does it then.
+ */
+static gboolean let_go(const struct dsbo *oci, const char *program, const char *id)
+{
+    char byte;
+    g_autofree char *name = g_path_get_basename(program);
+    g_autofree char *state = dsbo_path(oci->containers, id, STATE);
+    g_autofree char *fifo = g_build_filename(state, id, "exec.fifo", NULL);
+    gint64 deadline = g_get_monotonic_time() + (gint64) oci->timeout_ms * 1000;
+    if (strcmp(name, "runc") != 0)
+        return FALSE;
+    g_auto(dsb_fd) fd = open(fifo, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || dsbe_wait(fd, POLLIN, deadline, oci->cancel_fd) != DSBE_WAIT_READY || read(fd, &byte, 1) != 1)
+        return FALSE;
+    unlink(fifo); /* this is how runc tells that it runs */
+    return TRUE;
+}
+
 static gboolean op_start(void *backend, const char *id, struct dsb_byte_stream *stream, GError **error)
 {
     struct dsbo *oci = backend;
@@ -295,7 +358,7 @@ static gboolean op_start(void *backend, const char *id, struct dsb_byte_stream *
     g_autoptr(GPtrArray) argv = runtime_argv(oci, record.program, id);
     add(argv, "start");
     add(argv, id);
-    if (!call(oci, argv, "start", FALSE, error)) {
+    if (!let_go(oci, record.program, id) && !call(oci, argv, "start", FALSE, error)) {
         dsbe_pipes_free(pipes);
         return FALSE;
     }
@@ -312,7 +375,8 @@ static gboolean remove_once(const struct dsbo *oci, const char *id, const struct
     g_autofree char *known = g_build_filename(state, id, NULL);
     if (!dsbo_cgroup_kill(record->cgroup, deadline, error))
         return FALSE;
-    if (access(known, F_OK) != 0)
+    /* Its state goes with the record. Where that is all there is, starting a program would only take time. */
+    if (dsbo_cgroup_remove(record->cgroup) || access(known, F_OK) != 0)
         return TRUE;
     g_autoptr(GPtrArray) argv = runtime_argv(oci, record->program, id);
     add(argv, "delete");

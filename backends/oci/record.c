@@ -16,7 +16,7 @@
 #define RECORD_MAX (64 * 1024)
 #define RECORDS_MAX 10000
 #define FILES_MAX 1000 /* of one directory of a container */
-#define DEPTH_MAX 4
+#define DEPTH_MAX 100
 /* A directory that never became a container's; its maker was killed between two system calls. */
 #define UNBORN '.'
 #define UNBORN_SECONDS 600

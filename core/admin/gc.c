@@ -39,7 +39,12 @@ static gboolean collect(struct dsb_leftovers_round *round, GError **error)
             first = g_steal_pointer(&local);
         dsb_engine_close(engine);
     }
-    if (!any)
+    /* Without a daemon nothing answers, or does not: it may have left something all the same. */
+    struct dsb_engine *daemonless = one[0] == NULL ? dsb_engine_open_one("oci", options, NULL) : NULL;
+    if (daemonless != NULL)
+        dsb_leftovers_collect(round, daemonless, first == NULL ? &first : NULL);
+    dsb_engine_close(daemonless);
+    if (!any && first == NULL)
         first = g_error_new(DSB_ERROR, broken ? DSB_ERROR_FAILED : DSB_ERROR_UNAVAILABLE,
                             "%s, so that containers could not be looked for:%s",
                             broken ? "no container engine could be asked" : "no container engine answers", reasons->str);

@@ -23,6 +23,7 @@ import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../rig"))
+import oci_engine  # noqa: E402
 import runner  # noqa: E402
 import schema  # noqa: E402
 from speed import scaled  # noqa: E402
@@ -99,6 +100,8 @@ runner.IN_WORKER.append(WORK.apart)
 
 def engine():
     """The variable that leads to the engine."""
+    if BACKEND == "oci":  # its images are in dsandbox/images below that
+        return {"XDG_DATA_HOME": os.path.dirname(os.path.dirname(ENDPOINT))}
     return {"CONTAINER_HOST" if BACKEND == "podman" else "DOCKER_HOST": ENDPOINT}
 
 
@@ -219,6 +222,8 @@ def engine_get(path):
 
 def containers():
     """Names of all containers of ours that have a mount below our base directory."""
+    if BACKEND == "oci":
+        return oci_engine.containers(WORK.path)
     filters = urllib.parse.quote(json.dumps({"label": ["dsandbox.owner"]}))
     found, rows = [], engine_get("/containers/json?all=1&filters=" + filters)
     if rows is None:
@@ -228,6 +233,31 @@ def containers():
         if facts and any(m.get("Source", "").startswith(WORK.path + "/") for m in facts.get("Mounts") or []):
             found.append(facts["Name"])
     return found
+
+
+def running():
+    """Where an engine removes what has ended, all of them; without a daemon that is left to whoever comes next."""
+    return oci_engine.running(WORK.path) if BACKEND == "oci" else containers()
+
+
+def container_pid(name):
+    """The container's first process, by its number here."""
+    if BACKEND == "oci":
+        return oci_engine.first(name)
+    return engine_get(f"/containers/{name.lstrip('/')}/json")["State"]["Pid"]
+
+
+def kill_container(name):
+    """Past dsandbox."""
+    if BACKEND == "oci":
+        return oci_engine.kill(name)
+    connection = UnixConnection(ENDPOINT[len("unix://"):])
+    connection.request("POST", f"/containers/{name.lstrip('/')}/kill?signal=KILL")
+    answer = connection.getresponse()
+    # Podman 4.3 kills, waits, and may find the container removed meanwhile.
+    if answer.status not in (200, 204) and b"no such container" not in answer.read():
+        raise AssertionError(f"the engine does not kill: {answer.status}")
+    return connection.close()
 
 
 def read(path):

@@ -19,6 +19,7 @@ import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cli"))
 import cli_harness  # noqa: E402
+import oci_engine  # noqa: E402
 from cli_harness import BACKEND, ENDPOINT, PROGRAM, SETUP, EngineCase, command, environment  # noqa: E402
 
 DOCKER = BACKEND.startswith("docker")
@@ -335,6 +336,8 @@ class Witness(EngineCase):
 
     def containers(self):
         """Of the suite's sessions, whose names begin like this, in the engine's own words."""
+        if BACKEND == "oci":
+            return [name for name, record in oci_engine.records(cli_harness.WORK.path).items() if record["session"].startswith("dsbx-")]
         path = "/v4.0.0/libpod/containers/json?all=true" if BACKEND == "podman" else "/containers/json?all=true"
         return [row["Id"] for row in engine_json(path) or [] if (row.get("Labels") or {}).get("dsandbox.session", "").startswith("dsbx-")
                 and any(cli_harness.WORK.base in json.dumps(mount) for mount in row.get("Mounts") or [])]

@@ -8,7 +8,7 @@ import re
 import sys
 
 SUITE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../conformance")
-SETUPS = {"docker-api", "docker-cli", "podman", "podman-rootless"}
+SETUPS = {"docker-api", "docker-cli", "podman", "podman-rootless", "oci"}
 
 
 def problems(waivers, cases, today):

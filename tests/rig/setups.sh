@@ -8,6 +8,7 @@ define() {
 	DSB_TEST_WORK=$work/$1 DSB_TEST_IMAGE=${DSB_RIG_IMAGE:-dsandbox-sandbox:latest}
 	case $1 in
 	docker-*) DSB_TEST_BACKEND=$1 DSB_TEST_ENDPOINT=${DSB_RIG_DOCKER_HOST:-} ;;
+	oci) DSB_TEST_BACKEND=oci DSB_TEST_ENDPOINT=${DSB_RIG_OCI_IMAGES:-} ;;
 	podman) DSB_TEST_BACKEND=podman DSB_TEST_ENDPOINT=${DSB_RIG_PODMAN_SOCKET:-} ;;
 	podman-rootless)
 		DSB_TEST_BACKEND=podman DSB_TEST_ENDPOINT=${DSB_RIG_ROOTLESS_SOCKET:-}
@@ -64,7 +65,7 @@ conformance() {
 # The same questions have the same answers on every set-up, but for the waivers.
 compare() {
 	reports=''
-	for s in docker-api docker-cli podman podman-rootless podman-rootless-v2; do
+	for s in docker-api docker-cli podman podman-rootless podman-rootless-v2 oci; do
 		if [ -s "$logs/conformance-$s.json" ]; then reports="$reports $logs/conformance-$s.json"; fi
 	done
 	# shellcheck disable=SC2086
@@ -77,10 +78,20 @@ compare() {
 	fi
 }
 
+# What the set-up oci has in place of an engine: a runtime, and the rig's image as a directory.
+make_oci() {
+	[ "$(id -u)" = 0 ] && command -v runc >/dev/null || return 0
+	DSB_RIG_OCI_IMAGES=$work/oci/dsandbox/images
+	export DSB_RIG_OCI_IMAGES
+	# shellcheck disable=SC2016
+	step oci-image 1200 env "XDG_RUNTIME_DIR=$work" sh -c '"$1" --backend oci --host "$2" image build --file "$(sh tests/rig/rig.sh image)"' sh \
+		"$program" "$DSB_RIG_OCI_IMAGES" || unset DSB_RIG_OCI_IMAGES
+}
+
 engine_of() { # set-up
 	case $1 in
 	docker-*) echo docker ;;
-	podman) echo podman ;;
+	podman | oci) echo "$1" ;;
 	*) echo rootless ;;
 	esac
 }
@@ -158,7 +169,7 @@ setup_steps() { # set-up
 	fi
 	if has install "$only"; then embed "$1"; fi
 	# Whether the suite can go red; each engine's own words are weakened.
-	if has power "$only" && asks engine "$1" && { [ "$1" != podman-rootless ] || ! has podman "$together"; }; then
+	if has power "$only" && [ "$1" != oci ] && asks engine "$1" && { [ "$1" != podman-rootless ] || ! has podman "$together"; }; then
 		as_user "mutate-$1" 1200 python3 "$copy/tests/conformance/mutate.py"
 	fi
 }

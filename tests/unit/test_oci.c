@@ -68,7 +68,7 @@ static const struct dsb_engine_info all = {.limits_available = DSB_CONTROLS_LIMI
 static char *bundle_of(const struct dsb_spec *spec, uint64_t limits)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(json_object) bundle = dsbo_bundle(spec, &image, limits, "/dsandbox/dsb-0123", &error);
+    g_autoptr(json_object) bundle = dsbo_bundle(spec, &image, image.rootfs, limits, "/dsandbox/dsb-0123", &error);
     assert_non_null(bundle);
     return g_strconcat(json_object_to_json_string_ext(bundle, JSON_C_TO_STRING_PRETTY), "\n", NULL);
 }
@@ -147,7 +147,7 @@ static void refuses(void **state)
     assert_non_null(dsbo_refusal(&spec, &all));
     spec.seccomp_json = "{";
     g_autoptr(GError) error = NULL;
-    assert_null(dsbo_bundle(&spec, &image, 0, "/x", &error));
+    assert_null(dsbo_bundle(&spec, &image, "/r", 0, "/x", &error));
     assert_non_null(error);
 }
 
@@ -324,6 +324,10 @@ static void unpack_and_check(struct place *place, const char *name, const char *
     g_auto(dsbo_image) again = {0};
     assert_true(dsbo_image_find(images, found.id, &again, &error));
     assert_string_equal(again.rootfs, found.rootfs);
+    g_auto(dsbo_image) part = {0};
+    g_autofree char *beginning = g_strndup(found.id, strlen("sha256:") + 12);
+    assert_true(dsbo_image_find(images, beginning, &part, &error));
+    assert_string_equal(part.id, found.id);
     g_autofree char *sandbox = g_build_filename(found.rootfs, "sandbox", NULL);
     assert_true(g_file_test(sandbox, G_FILE_TEST_IS_DIR));
     g_autofree char *mtab = g_build_filename(found.rootfs, "etc", "mtab", NULL);
