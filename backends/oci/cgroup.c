@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TABLE_MAX (1024 * 1024)
@@ -13,6 +14,8 @@
 #define HIERARCHIES_MAX 64
 #define LOOK_US 2000
 #define BUSY_LOOKS 50
+#define SWEEP_MAX 10000
+#define OLD_SECONDS 600 /* longer than any runtime takes from the making of a group to its first process */
 /* Version 1 says "no limit" with the largest page-aligned number. */
 #define V1_NO_LIMIT UINT64_C(0x7ffffffffffff000)
 
@@ -84,6 +87,22 @@ GArray *dsbo_cgroup_processes(const char *cgroup)
     return pids;
 }
 
+/* runc freezes them while it sets devices: one that was killed there leaves processes that cannot even die. */
+static void thaw(const char *cgroup)
+{
+    static const char word[] = "THAWED";
+    g_autoptr(GPtrArray) list = hierarchies();
+    for (guint i = 0; i < list->len && *cgroup == '/' && cgroup[1] != '\0'; i++) {
+        const struct hierarchy *one = list->pdata[i];
+        if (!has_word(one->controllers, "freezer"))
+            continue;
+        g_autofree char *path = g_build_filename(one->place, cgroup, "freezer.state", NULL);
+        g_auto(dsb_fd) fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd >= 0 && write(fd, word, strlen(word)) < 0)
+            return; /* it is looked at again */
+    }
+}
+
 gboolean dsbo_cgroup_kill(const char *cgroup, gint64 deadline, GError **error)
 {
     for (;;) {
@@ -93,6 +112,7 @@ gboolean dsbo_cgroup_kill(const char *cgroup, gint64 deadline, GError **error)
             kill(g_array_index(pids, pid_t, i), SIGKILL);
         if (pids->len == 0)
             return TRUE;
+        thaw(cgroup);
         if (g_get_monotonic_time() > deadline) {
             g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "%u processes of the container do not end", pids->len);
             return FALSE;
@@ -117,6 +137,23 @@ gboolean dsbo_cgroup_remove(const char *cgroup)
         }
     }
     return gone;
+}
+
+void dsbo_cgroup_sweep(const char *parent)
+{
+    g_autoptr(GPtrArray) list = hierarchies();
+    gint64 now = g_get_real_time() / G_USEC_PER_SEC;
+    for (guint i = 0; i < list->len; i++) {
+        g_autofree char *place = g_build_filename(((struct hierarchy *) list->pdata[i])->place, parent, NULL);
+        g_autoptr(GDir) dir = g_dir_open(place, 0, NULL);
+        unsigned n = 0;
+        for (const char *name; dir != NULL && n < SWEEP_MAX && (name = g_dir_read_name(dir)) != NULL; n++) {
+            struct stat st;
+            g_autofree char *path = g_build_filename(place, name, NULL);
+            if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_mtime + OLD_SECONDS < now)
+                rmdir(path); /* the kernel keeps those that have processes */
+        }
+    }
 }
 
 /* ---- what they allow ---- */

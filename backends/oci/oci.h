@@ -129,6 +129,8 @@ GArray *dsbo_cgroup_processes(const char *cgroup);
 gboolean dsbo_cgroup_kill(const char *cgroup, gint64 deadline, GError **error);
 /** Removes them; those that have processes stay. Whether none is left. */
 gboolean dsbo_cgroup_remove(const char *cgroup);
+/** Removes old ones below a parent that have no process: of a runtime that went on when its container was removed. */
+void dsbo_cgroup_sweep(const char *parent);
 /** The limits that the groups of a process have. */
 void dsbo_cgroup_observe(pid_t pid, struct dsb_observed *observed);
 

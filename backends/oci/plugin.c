@@ -433,6 +433,7 @@ static gboolean op_list(void *backend, const char *owner, dsb_each_fn each, void
     g_auto(GStrv) names = dsbo_record_names(oci->containers, error);
     if (names == NULL)
         return FALSE;
+    dsbo_cgroup_sweep(CGROUPS);
     gboolean goes_on = TRUE;
     for (char **name = names; goes_on && *name != NULL; name++) {
         g_auto(dsbo_record) record = {0};
