@@ -135,7 +135,7 @@ gboolean dsbc_stream_open(const struct dsbc_cli *cli, GPtrArray *argv_taken, str
     struct dsbe_pipes *pipes = dsbe_pipes_new(theirs, error);
     if (pipes == NULL)
         return FALSE;
-    gboolean ok = dsbe_spawn((char *const *) argv->pdata, cli->env, theirs[0], theirs[1], theirs[2], &child, error);
+    gboolean ok = dsbe_spawn((char *const *) argv->pdata, cli->env, theirs[0], theirs[1], theirs[2], -1, &child, error);
     for (int i = 0; i < 3; i++)
         dsb_fd_clear(&theirs[i]);
     if (!ok) {

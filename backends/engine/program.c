@@ -18,11 +18,11 @@
 #define LINE_MAX_BYTES 4096
 #define LOOK_MS 20
 
-gboolean dsbe_spawn(char *const *argv, char *const *env, int in, int out, int err, struct dsbe_child *child,
+gboolean dsbe_spawn(char *const *argv, char *const *env, int in, int out, int err, int link, struct dsbe_child *child,
                     GError **error)
 {
     const struct child plan = {
-        .program = argv[0], .argv = argv, .environment = env, .in = in, .out = out, .err = err, .link = -1};
+        .program = argv[0], .argv = argv, .environment = env, .in = in, .out = out, .err = err, .link = link};
     pid_t pid = -1;
     int code = child_start(&plan, &pid);
     if (code != 0) {
@@ -232,7 +232,7 @@ gboolean dsbe_capture(char *const *argv, char *const *env, guint timeout_ms, int
     fcntl(err_read, F_SETFL, O_NONBLOCK);
 
     struct dsbe_child child;
-    if (!dsbe_spawn(argv, env, -1, out_write, err_write, &child, error))
+    if (!dsbe_spawn(argv, env, -1, out_write, err_write, -1, &child, error))
         return FALSE;
     dsb_fd_clear(&out_write);
     dsb_fd_clear(&err_write);

@@ -18,7 +18,8 @@ struct dsbe_child {
     int pidfd;
 };
 
-gboolean dsbe_spawn(char *const *argv, char *const *env, int in, int out, int err, struct dsbe_child *child,
+/** `link` (-1: none) becomes its descriptor 3. */
+gboolean dsbe_spawn(char *const *argv, char *const *env, int in, int out, int err, int link, struct dsbe_child *child,
                     GError **error);
 /** SIGKILL to its process group, and reap. */
 void dsbe_child_end(struct dsbe_child *child);

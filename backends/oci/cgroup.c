@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #define TABLE_MAX (1024 * 1024)
-#define FILE_MAX (256 * 1024)
+#define FILE_MAX (64 * 1024)
+#define PROCESSES_MAX (64 * 1024 * 1024) /* of bytes: more processes than a kernel has */
 #define HIERARCHIES_MAX 64
+#define DEPTH_MAX 20
 #define LOOK_US 2000
-#define BUSY_LOOKS 50
 #define SWEEP_MAX 10000
 #define OLD_SECONDS 600 /* longer than any runtime takes from the making of a group to its first process */
 /* Version 1 says "no limit" with the largest page-aligned number. */
@@ -38,23 +39,30 @@ static char *read_text(const char *path, gsize limit)
     return dsbe_read_file(path, limit, &size, NULL);
 }
 
-/* All that are mounted here. A second mount of one does not matter. */
-static GPtrArray *hierarchies(void)
+/* All that are mounted here; NULL with *error, so that nobody takes what cannot be seen for what is not there. */
+static GPtrArray *hierarchies(GError **error)
 {
-    GPtrArray *list = g_ptr_array_new_with_free_func(hierarchy_free);
-    g_autofree char *text = read_text("/proc/self/mounts", TABLE_MAX);
-    g_auto(GStrv) lines = g_strsplit(text != NULL ? text : "", "\n", -1);
-    for (char **line = lines; *line != NULL && list->len < HIERARCHIES_MAX; line++) {
+    gsize size = 0;
+    g_autofree char *text = dsbe_read_file("/proc/self/mounts", TABLE_MAX, &size, error);
+    if (text == NULL)
+        return NULL;
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(hierarchy_free);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line != NULL; line++) {
         g_auto(GStrv) words = g_strsplit(*line, " ", 5); /* source place type options rest */
         gboolean two = g_strv_length(words) == 5 && strcmp(words[2], "cgroup2") == 0;
         if (g_strv_length(words) != 5 || (!two && strcmp(words[2], "cgroup") != 0))
             continue;
         struct hierarchy *one = g_new0(struct hierarchy, 1);
-        one->place = g_strdup(words[1]);
+        one->place = g_strcompress(words[1]); /* \040 is a space */
         one->controllers = g_strdup(two ? "" : words[3]);
         g_ptr_array_add(list, one);
     }
-    return list;
+    if (list->len > 0 && list->len <= HIERARCHIES_MAX)
+        return g_steal_pointer(&list);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "%u control group file systems are mounted, which cannot be judged",
+                list->len);
+    return NULL;
 }
 
 static gboolean has_word(const char *list, const char *word)
@@ -63,36 +71,66 @@ static gboolean has_word(const char *list, const char *word)
     return g_strv_contains((const char *const *) words, word);
 }
 
-GArray *dsbo_cgroup_processes(const char *cgroup)
+gboolean dsbo_cgroup_is_name(const char *cgroup)
 {
-    GArray *pids = g_array_new(FALSE, FALSE, sizeof(pid_t));
-    g_autoptr(GPtrArray) list = hierarchies();
-    for (guint i = 0; i < list->len && *cgroup == '/' && cgroup[1] != '\0'; i++) {
+    g_auto(GStrv) parts = g_strsplit(cgroup, "/", DEPTH_MAX);
+    gsize n = g_strv_length(parts);
+    if (n < 3 || n >= DEPTH_MAX || *parts[0] != '\0') /* never the top, nor what is right below it */
+        return FALSE;
+    for (gsize i = 1; i < n; i++)
+        if (*parts[i] == '\0' || *parts[i] == '.')
+            return FALSE;
+    return TRUE;
+}
+
+static void add_process(GArray *pids, const char *line)
+{
+    guint64 number = 0; /* 0: of a namespace that is not below ours */
+    if (!g_ascii_string_to_unsigned(line, 10, 1, G_MAXINT32, &number, NULL))
+        return;
+    pid_t pid = (pid_t) number;
+    for (guint i = 0; i < pids->len; i++)
+        if (g_array_index(pids, pid_t, i) == pid)
+            return;
+    g_array_append_val(pids, pid);
+}
+
+static gboolean read_processes(const char *path, GArray *pids, GError **error)
+{
+    gsize size = 0;
+    g_autoptr(GError) local = NULL;
+    g_autofree char *text = dsbe_read_file(path, PROCESSES_MAX, &size, &local);
+    if (text == NULL) {
+        if (g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND) || access(path, F_OK) != 0)
+            return TRUE; /* it went meanwhile */
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line != NULL; line++)
+        add_process(pids, *line);
+    return TRUE;
+}
+
+GArray *dsbo_cgroup_processes(const char *cgroup, GError **error)
+{
+    g_autoptr(GPtrArray) list = hierarchies(error);
+    g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(pid_t));
+    for (guint i = 0; list != NULL && i < list->len; i++) {
         const struct hierarchy *one = list->pdata[i];
         g_autofree char *path = g_build_filename(one->place, cgroup, "cgroup.procs", NULL);
-        g_autofree char *text = read_text(path, FILE_MAX);
-        g_auto(GStrv) lines = g_strsplit(text != NULL ? text : "", "\n", -1);
-        for (char **line = lines; *line != NULL; line++) {
-            guint64 number = 0; /* 0: of a namespace that is not below ours */
-            if (!g_ascii_string_to_unsigned(*line, 10, 1, G_MAXINT32, &number, NULL))
-                continue;
-            pid_t pid = (pid_t) number;
-            gboolean known = FALSE;
-            for (guint k = 0; k < pids->len && !known; k++)
-                known = g_array_index(pids, pid_t, k) == pid;
-            if (!known)
-                g_array_append_val(pids, pid);
-        }
+        if (!read_processes(path, pids, error))
+            return NULL;
     }
-    return pids;
+    return list != NULL ? g_steal_pointer(&pids) : NULL;
 }
 
 /* runc freezes them while it sets devices: one that was killed there leaves processes that cannot even die. */
 static void thaw(const char *cgroup)
 {
     static const char word[] = "THAWED";
-    g_autoptr(GPtrArray) list = hierarchies();
-    for (guint i = 0; i < list->len && *cgroup == '/' && cgroup[1] != '\0'; i++) {
+    g_autoptr(GPtrArray) list = hierarchies(NULL);
+    for (guint i = 0; list != NULL && i < list->len; i++) {
         const struct hierarchy *one = list->pdata[i];
         if (!has_word(one->controllers, "freezer"))
             continue;
@@ -107,7 +145,9 @@ gboolean dsbo_cgroup_kill(const char *cgroup, gint64 deadline, GError **error)
 {
     for (;;) {
         /* The kernel gives a number to another process only when this one is waited for: it may have left, no more. */
-        g_autoptr(GArray) pids = dsbo_cgroup_processes(cgroup);
+        g_autoptr(GArray) pids = dsbo_cgroup_processes(cgroup, error);
+        if (pids == NULL)
+            return FALSE;
         for (guint i = 0; i < pids->len; i++)
             kill(g_array_index(pids, pid_t, i), SIGKILL);
         if (pids->len == 0)
@@ -121,29 +161,29 @@ gboolean dsbo_cgroup_kill(const char *cgroup, gint64 deadline, GError **error)
     }
 }
 
-gboolean dsbo_cgroup_remove(const char *cgroup)
+gboolean dsbo_cgroup_remove(const char *cgroup, gint64 deadline, GError **error)
 {
-    gboolean gone = TRUE;
-    g_autoptr(GPtrArray) list = hierarchies();
-    for (guint i = 0; i < list->len && *cgroup == '/' && cgroup[1] != '\0'; i++) {
+    g_autoptr(GPtrArray) list = hierarchies(error);
+    for (guint i = 0; list != NULL && i < list->len; i++) {
         g_autofree char *path = g_build_filename(((struct hierarchy *) list->pdata[i])->place, cgroup, NULL);
         /* One whose last process has just ended is busy for a moment. */
-        for (int n = 0; rmdir(path) != 0 && errno != ENOENT; n++) {
-            if (errno != EBUSY || n == BUSY_LOOKS) {
-                gone = FALSE;
-                break;
+        while (rmdir(path) != 0 && errno != ENOENT) {
+            if (errno != EBUSY || g_get_monotonic_time() > deadline) {
+                g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot remove the control group %s: %s", path,
+                            dsb_errno_text(errno));
+                return FALSE;
             }
             g_usleep(LOOK_US);
         }
     }
-    return gone;
+    return list != NULL;
 }
 
 void dsbo_cgroup_sweep(const char *parent)
 {
-    g_autoptr(GPtrArray) list = hierarchies();
+    g_autoptr(GPtrArray) list = hierarchies(NULL);
     gint64 now = g_get_real_time() / G_USEC_PER_SEC;
-    for (guint i = 0; i < list->len; i++) {
+    for (guint i = 0; list != NULL && i < list->len; i++) {
         g_autofree char *place = g_build_filename(((struct hierarchy *) list->pdata[i])->place, parent, NULL);
         g_autoptr(GDir) dir = g_dir_open(place, 0, NULL);
         unsigned n = 0;
@@ -232,8 +272,8 @@ void dsbo_cgroup_observe(pid_t pid, struct dsb_observed *observed)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/cgroup", (int) pid);
     g_autofree char *groups = read_text(path, FILE_MAX);
-    g_autoptr(GPtrArray) list = hierarchies();
-    if (groups == NULL)
+    g_autoptr(GPtrArray) list = hierarchies(NULL);
+    if (groups == NULL || list == NULL)
         return;
     /* Where both versions are mounted, the controllers are version 1's. */
     g_autofree char *first = group_of(list, groups, "memory");

@@ -16,44 +16,21 @@
 /* Where distributions put them, besides a user's PATH. */
 #define MORE_PATH ":/usr/local/sbin:/usr/sbin:/sbin"
 
-/* In the order in which they are looked for: the first starts in half of the time. */
-static const char *const runtimes[] = {"crun", "runc"};
+#define RUNTIME "runc"
 
 static gboolean is_there(const char *path) { return access(path, F_OK) == 0; }
 
-static gboolean has_controllers(const char *path)
-{
-    gsize size = 0;
-    g_autofree char *text = dsbe_read_file(path, FILE_MAX, &size, NULL);
-    return text != NULL && *g_strstrip(text) != '\0';
-}
-
-/* crun ends with an error where version 2 has controllers beside version 1. */
-static gboolean can_run(const char *name)
-{
-    return strcmp(name, "crun") != 0 || !has_controllers(CGROUPS "/unified/cgroup.controllers");
-}
-
-static char *find(const char *name)
+static char *find(void)
 {
     g_autofree char *places = g_strconcat(dsbe_path_list(), MORE_PATH, NULL);
-    return dsbe_find_program(name, places);
+    return dsbe_find_program(RUNTIME, places);
 }
 
 char *dsbo_host_runtime(const struct dsbo *oci, const char *name, GError **error)
 {
-    if (name == NULL)
+    if (name == NULL || strcmp(name, RUNTIME) == 0)
         return g_strdup(oci->program);
-    gboolean known = FALSE;
-    for (gsize i = 0; i < G_N_ELEMENTS(runtimes); i++)
-        known |= strcmp(name, runtimes[i]) == 0;
-    g_autofree char *program = known ? find(name) : NULL;
-    if (program != NULL && can_run(name))
-        return g_steal_pointer(&program);
-    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "the runtime \"%s\" %s", name,
-                !known            ? "is none that this backend can drive (crun, runc)"
-                : program == NULL ? "is not installed"
-                                  : "cannot run on this host: control groups of both versions have controllers");
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "the runtime \"%s\" is not " RUNTIME ", which this backend drives", name);
     return NULL;
 }
 
@@ -134,12 +111,10 @@ static char *version_of(struct dsbo *oci)
 gboolean dsbo_host_identify(struct dsbo *oci, GError **error)
 {
     struct dsb_engine_info *info = &oci->info;
-    for (gsize i = 0; i < G_N_ELEMENTS(runtimes) && oci->program == NULL; i++)
-        oci->program = can_run(runtimes[i]) ? find(runtimes[i]) : NULL;
+    oci->program = find();
     if (oci->program == NULL) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_UNAVAILABLE,
-                            "there is no runtime: install crun or runc (where control groups of both versions have "
-                            "controllers, runc)");
+                            "there is no runtime: install " RUNTIME " (in a directory that only root can write)");
         return FALSE;
     }
     if (geteuid() != 0) {

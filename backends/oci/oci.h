@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Backend without a daemon: each container is a bundle of ours, made by `runc` or `crun`. All that is known of a container
+ * Backend without a daemon: each container is a bundle of ours, made by `runc`. All that is known of a container
  * is in a directory of its own in the runtime directory, so any process of the user finds it, whoever was killed.
  */
 #ifndef DSBO_OCI_H
@@ -39,7 +39,7 @@ struct dsbo {
 
 /** Finds the runtime, and what it can limit here. UNAVAILABLE with advice. */
 gboolean dsbo_host_identify(struct dsbo *oci, GError **error);
-/** The program of a runtime by name (new), NULL: the default. INVALID: there is none, or it cannot run here. */
+/** The program of a runtime by name (new), NULL: the default. INVALID: it is not one that can be driven. */
 char *dsbo_host_runtime(const struct dsbo *oci, const char *name, GError **error);
 
 /* --- images.c ----------------------------------------------------------------------------------- */
@@ -91,6 +91,7 @@ gboolean dsbo_places_make(const char *rootfs, const char *layer_path, const stru
 struct dsbo_start {
     char *const *argv, *const *env;
     const int *theirs;         /**< its descriptors 0 to 2 */
+    int held;                  /**< of dsbo_record_hold(), for as long as it lives */
     const char *layer, *image; /**< what it finds at `root`, the one over the other; layer NULL: nothing */
     const char *root;
     struct dsbe_child *child;
@@ -112,6 +113,11 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(dsbo_record, dsbo_record_clear)
 /** The directory of a container with its record, before anything else of it is made. CONFLICT: there is one. */
 gboolean dsbo_record_make(const char *containers, const char *id, const struct dsb_spec *spec, const char *program,
                           const char *cgroup, GError **error);
+/**
+ * A descriptor (to be closed) that holds the container for whoever has it, also a runtime whose parent was killed: `alone`
+ * is to be had only when nobody else has one, until the deadline (monotonic, us) else TIMEOUT. NOT_FOUND: it is gone.
+ */
+int dsbo_record_hold(const char *containers, const char *id, gboolean alone, gint64 deadline, GError **error);
 /** NOT_FOUND. */
 gboolean dsbo_record_read(const char *containers, const char *id, struct dsbo_record *record, GError **error);
 /** Names of all containers (NULL-terminated, new); NULL with *error. */
@@ -123,12 +129,14 @@ char *dsbo_path(const char *containers, const char *id, const char *file);
 
 /* --- cgroup.c ----------------------------------------------------------------------------------- */
 
-/** Processes in a container's groups, in any hierarchy. */
-GArray *dsbo_cgroup_processes(const char *cgroup);
+/** Whether it can be the group of one container: at least two levels, no dots. */
+gboolean dsbo_cgroup_is_name(const char *cgroup);
+/** Processes (pid_t) in a container's groups, in any hierarchy (new). NULL with *error: they cannot be known. */
+GArray *dsbo_cgroup_processes(const char *cgroup, GError **error);
 /** Kills all of them, until there is none or the deadline (monotonic, us) has come. */
 gboolean dsbo_cgroup_kill(const char *cgroup, gint64 deadline, GError **error);
-/** Removes them; those that have processes stay. Whether none is left. */
-gboolean dsbo_cgroup_remove(const char *cgroup);
+/** Removes them; one that has processes stays, at the deadline. FALSE with *error: there may be one yet. */
+gboolean dsbo_cgroup_remove(const char *cgroup, gint64 deadline, GError **error);
 /** Removes old ones below a parent that have no process: of a runtime that went on when its container was removed. */
 void dsbo_cgroup_sweep(const char *parent);
 /** The limits that the groups of a process have. */

@@ -130,12 +130,17 @@ static gboolean mount_layers(const struct dsbo_start *start, GError **error)
     return TRUE;
 }
 
+static gboolean spawn(const struct dsbo_start *start, GError **error)
+{
+    const int *theirs = start->theirs;
+    return dsbe_spawn(start->argv, start->env, theirs[0], theirs[1], theirs[2], start->held, start->child, error);
+}
+
 static void *work(void *data)
 {
     struct job *job = data;
     const struct dsbo_start *start = job->start;
-    job->ok = mount_layers(start, &job->error) && dsbe_spawn(start->argv, start->env, start->theirs[0], start->theirs[1],
-                                                             start->theirs[2], start->child, &job->error);
+    job->ok = mount_layers(start, &job->error) && spawn(start, &job->error);
     return NULL;
 }
 
@@ -144,7 +149,7 @@ gboolean dsbo_places_spawn(const struct dsbo_start *start, GError **error)
     struct job job = {.start = start};
     g_autoptr(GError) local = NULL;
     if (start->layer == NULL)
-        return dsbe_spawn(start->argv, start->env, start->theirs[0], start->theirs[1], start->theirs[2], start->child, error);
+        return spawn(start, error);
     GThread *thread = g_thread_try_new("places", work, &job, &local); /* with its namespace, it goes */
     if (thread == NULL) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot start a thread: %s", local->message);

@@ -16,7 +16,8 @@
 #define DEFAULT_TIMEOUT_MS 60000
 /* At least: a container must not stay because the user is in a hurry. */
 #define KILL_MS 5000
-#define REMOVALS 3
+#define START_LOOK_US 100000
+#define TAKE_US 20000 /* between looks at what runs */
 #define SWEEP_MAX 20
 #define CGROUPS "/dsandbox/"
 
@@ -143,13 +144,12 @@ static gboolean set_refusal(const char *program, const char *what, const char *t
     return FALSE;
 }
 
-static gboolean call(const struct dsbo *oci, GPtrArray *argv, const char *what, gboolean always, GError **error)
+static gboolean call(const struct dsbo *oci, GPtrArray *argv, const char *what, GError **error)
 {
     g_auto(dsbe_output) output = {0};
-    guint timeout_ms = always ? MAX(oci->timeout_ms, KILL_MS) : oci->timeout_ms;
     const char *program = argv->pdata[0];
     add(argv, NULL);
-    if (!dsbe_capture((char *const *) argv->pdata, oci->env, timeout_ms, always ? -1 : oci->cancel_fd, &output, error)) {
+    if (!dsbe_capture((char *const *) argv->pdata, oci->env, oci->timeout_ms, oci->cancel_fd, &output, error)) {
         g_prefix_error(error, "%s: %s: ", what, program);
         return FALSE;
     }
@@ -174,7 +174,7 @@ static gboolean write_bundle(const struct dsbo *oci, const struct dsb_spec *spec
 
 /* The first process waits behind its own last step; its standard streams are ours from the beginning. */
 static struct dsbe_pipes *make_container(const struct dsbo *oci, const char *program, const char *id,
-                                         const struct dsbo_image *image, gboolean layered, GError **error)
+                                         const struct dsbo_image *image, gboolean layered, int held, GError **error)
 {
     dsb_fd theirs[3] = {-1, -1, -1};
     struct dsbe_child child = {-1, -1};
@@ -193,7 +193,8 @@ static struct dsbe_pipes *make_container(const struct dsbo *oci, const char *pro
     if (pipes == NULL)
         return NULL;
     gint64 deadline = g_get_monotonic_time() + (gint64) oci->timeout_ms * 1000;
-    const struct dsbo_start start = {(char *const *) argv->pdata, oci->env, theirs, layer, image->rootfs, root, &child};
+    const struct dsbo_start start = {
+        (char *const *) argv->pdata, oci->env, theirs, held, layer, image->rootfs, root, &child};
     gboolean ok = dsbo_places_spawn(&start, error);
     for (int i = 0; i < 3; i++)
         dsb_fd_clear(&theirs[i]);
@@ -212,7 +213,7 @@ static struct dsbe_pipes *make_container(const struct dsbo *oci, const char *pro
 
 /* All of it, but for its record. */
 static struct dsbe_pipes *make_all(const struct dsbo *oci, const struct dsb_spec *spec, const struct dsbo_image *image,
-                                   const char *program, const char *cgroup, GError **error)
+                                   const char *program, const char *cgroup, int held, GError **error)
 {
     gboolean layered = FALSE;
     g_autofree char *layer = dsbo_path(oci->containers, spec->name, LAYER);
@@ -220,14 +221,14 @@ static struct dsbe_pipes *make_all(const struct dsbo *oci, const struct dsb_spec
     if (!dsbo_places_make(image->rootfs, layer, spec, &layered, error) ||
         !write_bundle(oci, spec, image, layered ? root : image->rootfs, cgroup, error))
         return NULL;
-    return make_container(oci, program, spec->name, image, layered, error);
+    return make_container(oci, program, spec->name, image, layered, held, error);
 }
 
-static gboolean op_destroy(void *backend, const char *id, GError **error);
+static gboolean destroy(struct dsbo *oci, const char *id, gint64 deadline, GError **error);
 
 /*
- * No daemon removes what has ended. Whoever makes a container does so for those whose maker was killed: nothing runs in
- * them any more, and what does is for `gc`.
+ * No daemon removes what has ended, or waits for a start that does not come. Whoever makes a container does so for those
+ * whose maker was killed; what runs in one is for `gc`. It waits for nothing: what does not go at once goes the next time.
  */
 static void sweep(struct dsbo *oci)
 {
@@ -236,16 +237,17 @@ static void sweep(struct dsbo *oci)
     for (char **name = names; name != NULL && *name != NULL && n < SWEEP_MAX; name++) {
         g_auto(dsbo_record) record = {0};
         g_autofree char *mark = dsbo_path(oci->containers, *name, STARTED);
-        if (access(mark, F_OK) != 0 || !dsbo_record_read(oci->containers, *name, &record, NULL) ||
-            dsb_owner_state(record.owner) != DSB_OWNER_DEAD)
+        if (!dsbo_record_read(oci->containers, *name, &record, NULL) || dsb_owner_state(record.owner) != DSB_OWNER_DEAD)
             continue;
-        g_autoptr(GArray) pids = dsbo_cgroup_processes(record.cgroup);
-        if (pids->len > 0)
+        g_autoptr(GArray) pids = dsbo_cgroup_processes(record.cgroup, NULL);
+        if (pids == NULL || (pids->len > 0 && access(mark, F_OK) == 0))
             continue;
         n++;
-        op_destroy(oci, *name, NULL);
+        destroy(oci, *name, g_get_monotonic_time(), NULL);
     }
 }
+
+static gboolean op_destroy(void *backend, const char *id, GError **error);
 
 static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id, GError **error)
 {
@@ -265,7 +267,9 @@ static gboolean op_create(void *backend, const struct dsb_spec *spec, char **id,
         !dsbo_record_make(oci->containers, spec->name, spec, program, cgroup, error))
         return FALSE;
     sweep(oci);
-    struct dsbe_pipes *pipes = make_all(oci, spec, &image, program, cgroup, error);
+    dsb_fd held = dsbo_record_hold(oci->containers, spec->name, FALSE, g_get_monotonic_time(), error);
+    struct dsbe_pipes *pipes = held >= 0 ? make_all(oci, spec, &image, program, cgroup, held, error) : NULL;
+    dsb_fd_clear(&held);
     if (pipes == NULL) {
         op_destroy(oci, spec->name, NULL);
         return FALSE;
@@ -286,7 +290,9 @@ static pid_t first_process(const struct dsbo *oci, const char *id, const struct 
     guint64 number = 0;
     g_autofree char *path = dsbo_path(oci->containers, id, PID);
     g_autofree char *text = dsbe_read_file(path, 64, &size, NULL);
-    g_autoptr(GArray) pids = dsbo_cgroup_processes(record->cgroup);
+    g_autoptr(GArray) pids = dsbo_cgroup_processes(record->cgroup, error);
+    if (pids == NULL)
+        return -1;
     if (text != NULL && g_ascii_string_to_unsigned(g_strstrip(text), 10, 1, G_MAXINT32, &number, NULL))
         for (guint i = 0; i < pids->len; i++)
             if (g_array_index(pids, pid_t, i) == (pid_t) number)
@@ -318,21 +324,31 @@ static gboolean op_inspect(void *backend, const char *id, const struct dsb_spec 
 
 /* ---- start ---- */
 
+/* Something can be read from it. FALSE: the time is over, the caller cancelled, or who would write has ended. */
+static gboolean wait_for_byte(const struct dsbo *oci, const char *id, const struct dsbo_record *record, int fd)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64) oci->timeout_ms * 1000;
+    for (;;) {
+        gint64 now = g_get_monotonic_time();
+        enum dsbe_wait got = dsbe_wait(fd, POLLIN, MIN(deadline, now + START_LOOK_US), oci->cancel_fd);
+        if (got != DSBE_WAIT_TIMEOUT)
+            return got == DSBE_WAIT_READY;
+        if (now >= deadline || first_process(oci, id, record, NULL) < 0)
+            return FALSE;
+    }
+}
+
 /*
  * What `runc start` does: the first process waits until somebody reads the byte that it writes. To start a program for that
- * takes longer than anything else here. FALSE: it is not runc's, or not as we know it; the program does it then.
+ * takes longer than anything else here. FALSE: it is not as we know it; the program does it then, or says why not.
  */
-static gboolean let_go(const struct dsbo *oci, const char *program, const char *id)
+static gboolean let_go(const struct dsbo *oci, const char *id, const struct dsbo_record *record)
 {
     char byte;
-    g_autofree char *name = g_path_get_basename(program);
     g_autofree char *state = dsbo_path(oci->containers, id, STATE);
     g_autofree char *fifo = g_build_filename(state, id, "exec.fifo", NULL);
-    gint64 deadline = g_get_monotonic_time() + (gint64) oci->timeout_ms * 1000;
-    if (strcmp(name, "runc") != 0)
-        return FALSE;
     g_auto(dsb_fd) fd = open(fifo, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || dsbe_wait(fd, POLLIN, deadline, oci->cancel_fd) != DSBE_WAIT_READY || read(fd, &byte, 1) != 1)
+    if (fd < 0 || !wait_for_byte(oci, id, record, fd) || read(fd, &byte, 1) != 1)
         return FALSE;
     unlink(fifo); /* this is how runc tells that it runs */
     return TRUE;
@@ -358,7 +374,7 @@ static gboolean op_start(void *backend, const char *id, struct dsb_byte_stream *
     g_autoptr(GPtrArray) argv = runtime_argv(oci, record.program, id);
     add(argv, "start");
     add(argv, id);
-    if (!let_go(oci, record.program, id) && !call(oci, argv, "start", FALSE, error)) {
+    if (!let_go(oci, id, &record) && !call(oci, argv, "start", error)) {
         dsbe_pipes_free(pipes);
         return FALSE;
     }
@@ -368,54 +384,55 @@ static gboolean op_start(void *backend, const char *id, struct dsb_byte_stream *
 
 /* ---- destroy, list ---- */
 
-static gboolean remove_once(const struct dsbo *oci, const char *id, const struct dsbo_record *record, gint64 deadline,
-                            GError **error)
+/*
+ * Ends what runs in it, and takes it for ourselves: a runtime that is at work on it, also one whose parent was killed, has
+ * ended then, and no other begins. A descriptor, or -1 with *error.
+ */
+static int take(const struct dsbo *oci, const char *id, const struct dsbo_record *record, gint64 deadline, GError **error)
 {
-    g_autofree char *state = dsbo_path(oci->containers, id, STATE "/");
-    g_autofree char *known = g_build_filename(state, id, NULL);
-    if (!dsbo_cgroup_kill(record->cgroup, deadline, error))
-        return FALSE;
-    /* Its state goes with the record. Where that is all there is, starting a program would only take time. */
-    if (dsbo_cgroup_remove(record->cgroup) || access(known, F_OK) != 0)
+    for (;;) {
+        g_autoptr(GError) local = NULL;
+        if (!dsbo_cgroup_kill(record->cgroup, deadline, error))
+            return -1;
+        gint64 now = g_get_monotonic_time();
+        g_auto(dsb_fd) held = dsbo_record_hold(oci->containers, id, TRUE, MIN(deadline, now + TAKE_US), &local);
+        if (held >= 0 && !dsbo_cgroup_kill(record->cgroup, deadline, error)) /* what came with the runtime's last step */
+            return -1;
+        if (held >= 0) {
+            int taken = held;
+            held = -1;
+            return taken;
+        }
+        if (now < deadline && g_error_matches(local, DSB_ERROR, DSB_ERROR_TIMEOUT))
+            continue;
+        g_propagate_error(error, g_steal_pointer(&local));
+        return -1;
+    }
+}
+
+/* Its record goes last. The runtime's state is files in the same directory: starting a program to remove it is slow. */
+static gboolean destroy(struct dsbo *oci, const char *id, gint64 deadline, GError **error)
+{
+    g_auto(dsbo_record) record = {0};
+    g_autoptr(GError) local = NULL;
+    g_auto(dsb_fd) held = -1;
+    if (dsbo_record_read(oci->containers, id, &record, &local))
+        held = take(oci, id, &record, deadline, &local);
+    if (held >= 0)
+        return dsbo_cgroup_remove(record.cgroup, deadline, error) && dsbo_record_remove(oci->containers, id, error);
+    if (g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND))
         return TRUE;
-    g_autoptr(GPtrArray) argv = runtime_argv(oci, record->program, id);
-    add(argv, "delete");
-    add(argv, "--force");
-    add(argv, id);
-    return call(oci, argv, "delete", TRUE, error);
+    g_propagate_error(error, g_steal_pointer(&local));
+    return FALSE;
 }
 
 static gboolean op_destroy(void *backend, const char *id, GError **error)
 {
     struct dsbo *oci = backend;
-    g_auto(dsbo_record) record = {0};
-    g_autoptr(GError) local = NULL;
-    gint64 deadline = g_get_monotonic_time() + (gint64) MAX(oci->timeout_ms, KILL_MS) * 1000;
     g_mutex_lock(&oci->lock);
     g_hash_table_remove(oci->waiting, id);
     g_mutex_unlock(&oci->lock);
-    if (!dsbo_record_read(oci->containers, id, &record, &local)) {
-        if (g_error_matches(local, DSB_ERROR, DSB_ERROR_NOT_FOUND))
-            return TRUE;
-        g_propagate_error(error, g_steal_pointer(&local));
-        return FALSE;
-    }
-    /* A runtime that is just making it has not got to the end of that: it meets what is missing, and undoes its part. */
-    gboolean ok = FALSE;
-    for (int i = 0; i < REMOVALS && !ok; i++) {
-        g_clear_error(&local);
-        ok = remove_once(oci, id, &record, deadline, &local);
-    }
-    if (!ok) {
-        g_propagate_error(error, g_steal_pointer(&local));
-        return FALSE;
-    }
-    if (!dsbo_record_remove(oci->containers, id, error))
-        return FALSE;
-    if (!dsbo_cgroup_kill(record.cgroup, deadline, error))
-        return FALSE;
-    dsbo_cgroup_remove(record.cgroup);
-    return TRUE;
+    return destroy(oci, id, g_get_monotonic_time() + (gint64) MAX(oci->timeout_ms, KILL_MS) * 1000, error);
 }
 
 static gboolean is_running(const struct dsbo *oci, const char *id, const struct dsbo_record *record)
@@ -423,8 +440,8 @@ static gboolean is_running(const struct dsbo *oci, const char *id, const struct 
     g_autofree char *mark = dsbo_path(oci->containers, id, STARTED);
     if (access(mark, F_OK) != 0)
         return FALSE;
-    g_autoptr(GArray) pids = dsbo_cgroup_processes(record->cgroup);
-    return pids->len > 0;
+    g_autoptr(GArray) pids = dsbo_cgroup_processes(record->cgroup, NULL);
+    return pids == NULL || pids->len > 0;
 }
 
 static gboolean op_list(void *backend, const char *owner, dsb_each_fn each, void *data, GError **error)
@@ -481,7 +498,7 @@ static const struct dsb_plugin plugin = {
     DSBE_PLUGIN,
     .enforces = DSBO_ENFORCES,
     .name = "oci",
-    .description = "crun or runc, without a daemon",
+    .description = "runc, without a daemon",
     .open = plugin_open,
 };
 

@@ -9,14 +9,17 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define RECORD "record.json"
+#define LOCK "lock" /* a file: who inherits it by mistake can go nowhere from there */
 #define RECORD_MAX (64 * 1024)
 #define RECORDS_MAX 10000
 #define FILES_MAX 1000 /* of one directory of a container */
 #define DEPTH_MAX 100
+#define LOOK_US 2000
 /* A directory that never became a container's; its maker was killed between two system calls. */
 #define UNBORN '.'
 #define UNBORN_SECONDS 600
@@ -51,68 +54,6 @@ static const char *label_of(const struct dsb_spec *spec, const char *name)
     return "";
 }
 
-gboolean dsbo_record_make(const char *containers, const char *id, const struct dsb_spec *spec, const char *program,
-                          const char *cgroup, GError **error)
-{
-    g_autofree char *place = dsbo_path(containers, id, NULL);
-    g_autofree char *unborn = g_strdup_printf("%s/%c%s", containers, UNBORN, id);
-    g_autofree char *file = g_build_filename(unborn, RECORD, NULL);
-    g_autoptr(json_object) root = json_object_new_object();
-    if (!is_id(id)) {
-        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "the name of the container cannot be that of a file");
-        return FALSE;
-    }
-    json_add(root, "owner", label_of(spec, DSB_LABEL_OWNER));
-    json_add(root, "session", label_of(spec, DSB_LABEL_SESSION));
-    json_add(root, "deadline", label_of(spec, DSB_LABEL_DEADLINE));
-    json_add(root, "program", program);
-    json_add(root, "cgroup", cgroup);
-    if (mkdir(unborn, 0700) != 0)
-        return fail(error, errno == EEXIST ? DSB_ERROR_CONFLICT : DSB_ERROR_FAILED, "make", unborn);
-    g_autoptr(GError) local = NULL;
-    if (!g_file_set_contents_full(file, json_text(root), -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &local)) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot write a container's record: %s", local->message);
-        rmdir(unborn);
-        return FALSE;
-    }
-    if (renameat2(AT_FDCWD, unborn, AT_FDCWD, place, RENAME_NOREPLACE) == 0)
-        return TRUE;
-    fail(error, errno == EEXIST ? DSB_ERROR_CONFLICT : DSB_ERROR_FAILED, "make", place);
-    unlink(file);
-    rmdir(unborn);
-    return FALSE;
-}
-
-gboolean dsbo_record_read(const char *containers, const char *id, struct dsbo_record *record, GError **error)
-{
-    g_autofree char *path = is_id(id) ? dsbo_path(containers, id, RECORD) : NULL;
-    gsize size = 0;
-    if (path == NULL || access(path, F_OK) != 0) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "there is no container %s", id);
-        return FALSE;
-    }
-    g_autofree char *text = dsbe_read_file(path, RECORD_MAX, &size, error);
-    g_autoptr(json_object) root = text != NULL ? dsbe_json_parse(text, size, error) : NULL;
-    if (root == NULL)
-        return FALSE;
-    *record = (struct dsbo_record){
-        .owner = g_strdup(dsbe_json_string(root, "owner", "")),
-        .session = g_strdup(dsbe_json_string(root, "session", "")),
-        .deadline = MAX(0, g_ascii_strtoll(dsbe_json_string(root, "deadline", ""), NULL, 10)),
-        .program = g_strdup(dsbe_json_string(root, "program", "")),
-        .cgroup = g_strdup(dsbe_json_string(root, "cgroup", "")),
-    };
-    return TRUE;
-}
-
-void dsbo_record_clear(struct dsbo_record *record)
-{
-    g_clear_pointer(&record->owner, g_free);
-    g_clear_pointer(&record->session, g_free);
-    g_clear_pointer(&record->program, g_free);
-    g_clear_pointer(&record->cgroup, g_free);
-}
-
 /* Our own directory, of files that we and the runtime made; nothing of a sandbox is in it. Links are not followed. */
 static gboolean remove_tree(int parent, const char *name, int depth)
 {
@@ -133,6 +74,101 @@ static gboolean remove_tree(int parent, const char *name, int depth)
     }
     closedir(dir);
     return ok && (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT);
+}
+
+gboolean dsbo_record_make(const char *containers, const char *id, const struct dsb_spec *spec, const char *program,
+                          const char *cgroup, GError **error)
+{
+    g_autofree char *place = dsbo_path(containers, id, NULL);
+    g_autofree char *unborn = g_strdup_printf("%s/%c%s", containers, UNBORN, id);
+    g_autofree char *file = g_build_filename(unborn, RECORD, NULL);
+    g_autofree char *lock = g_build_filename(unborn, LOCK, NULL);
+    g_autoptr(json_object) root = json_object_new_object();
+    if (!is_id(id)) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "the name of the container cannot be that of a file");
+        return FALSE;
+    }
+    json_add(root, "owner", label_of(spec, DSB_LABEL_OWNER));
+    json_add(root, "session", label_of(spec, DSB_LABEL_SESSION));
+    json_add(root, "deadline", label_of(spec, DSB_LABEL_DEADLINE));
+    json_add(root, "program", program);
+    json_add(root, "cgroup", cgroup);
+    if (mkdir(unborn, 0700) != 0)
+        return fail(error, errno == EEXIST ? DSB_ERROR_CONFLICT : DSB_ERROR_FAILED, "make", unborn);
+    g_autoptr(GError) local = NULL;
+    if (!g_file_set_contents_full(file, json_text(root), -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &local) ||
+        !g_file_set_contents_full(lock, "", 0, G_FILE_SET_CONTENTS_NONE, 0600, &local)) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "cannot write a container's record: %s", local->message);
+        remove_tree(AT_FDCWD, unborn, 0);
+        return FALSE;
+    }
+    if (renameat2(AT_FDCWD, unborn, AT_FDCWD, place, RENAME_NOREPLACE) == 0)
+        return TRUE;
+    fail(error, errno == EEXIST ? DSB_ERROR_CONFLICT : DSB_ERROR_FAILED, "make", place);
+    remove_tree(AT_FDCWD, unborn, 0);
+    return FALSE;
+}
+
+gboolean dsbo_record_read(const char *containers, const char *id, struct dsbo_record *record, GError **error)
+{
+    g_autofree char *path = is_id(id) ? dsbo_path(containers, id, RECORD) : NULL;
+    gsize size = 0;
+    if (path == NULL || access(path, F_OK) != 0) {
+        g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "there is no container %s", id);
+        return FALSE;
+    }
+    g_autofree char *text = dsbe_read_file(path, RECORD_MAX, &size, error);
+    g_autoptr(json_object) root = text != NULL ? dsbe_json_parse(text, size, error) : NULL;
+    if (root == NULL)
+        return FALSE;
+    if (!dsbo_cgroup_is_name(dsbe_json_string(root, "cgroup", ""))) { /* all that is in it is killed */
+        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "the record of container %s is damaged", id);
+        return FALSE;
+    }
+    *record = (struct dsbo_record){
+        .owner = g_strdup(dsbe_json_string(root, "owner", "")),
+        .session = g_strdup(dsbe_json_string(root, "session", "")),
+        .deadline = MAX(0, g_ascii_strtoll(dsbe_json_string(root, "deadline", ""), NULL, 10)),
+        .program = g_strdup(dsbe_json_string(root, "program", "")),
+        .cgroup = g_strdup(dsbe_json_string(root, "cgroup", "")),
+    };
+    return TRUE;
+}
+
+int dsbo_record_hold(const char *containers, const char *id, gboolean alone, gint64 deadline, GError **error)
+{
+    g_autofree char *place = dsbo_path(containers, id, LOCK);
+    errno = ENOENT;
+    g_auto(dsb_fd) fd = is_id(id) ? open(place, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    while (fd >= 0 && flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            fail(error, DSB_ERROR_FAILED, "lock", place);
+            return -1;
+        }
+        if (g_get_monotonic_time() > deadline) {
+            g_set_error(error, DSB_ERROR, DSB_ERROR_TIMEOUT, "a runtime is at work on container %s", id);
+            return -1;
+        }
+        g_usleep(LOOK_US);
+    }
+    struct stat held, there;
+    if (fd >= 0 && fstat(fd, &held) == 0 && lstat(place, &there) == 0 && held.st_dev == there.st_dev &&
+        held.st_ino == there.st_ino) {
+        int taken = fd;
+        fd = -1;
+        return taken;
+    }
+    g_set_error(error, DSB_ERROR, fd >= 0 || errno == ENOENT ? DSB_ERROR_NOT_FOUND : DSB_ERROR_FAILED,
+                "there is no container %s", id);
+    return -1;
+}
+
+void dsbo_record_clear(struct dsbo_record *record)
+{
+    g_clear_pointer(&record->owner, g_free);
+    g_clear_pointer(&record->session, g_free);
+    g_clear_pointer(&record->program, g_free);
+    g_clear_pointer(&record->cgroup, g_free);
 }
 
 gboolean dsbo_record_remove(const char *containers, const char *id, GError **error)

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define FRESH ".new-"
+#define FRESH_TRIES 10
 #define PARTS "parts"
 #define ROOTFS "rootfs"
 #define JSON_MAX (4 * 1024 * 1024)
@@ -46,6 +47,13 @@ static gboolean not_an_image(GError **error, const char *why)
 {
     g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "the archive is no image: %s", why);
     return FALSE;
+}
+
+/* "" where it is no text. */
+static const char *text_at(json_object *list, gsize i)
+{
+    json_object *one = json_object_array_get_idx(list, i);
+    return json_object_is_type(one, json_type_string) ? json_object_get_string(one) : "";
 }
 
 /* ---- parts ---- */
@@ -114,10 +122,16 @@ static json_object *read_part(const struct making *making, const char *path, cha
     return dsbe_json_parse(text->str, text->len, error);
 }
 
-static gboolean add_layer(const struct making *making, const char *path, GError **error)
+/* The image is called by its configuration's digest, which names the layers by theirs: other content is none of it. */
+static gboolean add_layer(const struct making *making, const char *path, const char *diff_id, GError **error)
 {
     g_auto(dsb_fd) fd = open_part(making, path, error);
-    return fd >= 0 && dsbo_extract(fd, making->rootfs, DSBO_LAYER, making->cancel_fd, error);
+    g_autofree char *digest = fd >= 0 ? dsbo_content_digest(fd, making->cancel_fd, error) : NULL;
+    if (digest == NULL)
+        return FALSE;
+    if (!g_str_has_prefix(diff_id, DIGEST) || strcmp(diff_id + strlen(DIGEST), digest) != 0)
+        return not_an_image(error, "a layer is not the one that its configuration names");
+    return dsbo_extract(fd, making->rootfs, DSBO_LAYER, making->cancel_fd, error);
 }
 
 static gboolean add_layers(struct making *making, const char *config, GPtrArray *layers, GError **error)
@@ -127,16 +141,14 @@ static gboolean add_layers(struct making *making, const char *config, GPtrArray 
         return FALSE;
     json_object *env = dsbe_json_at(root, "config.Env");
     g_autoptr(GStrvBuilder) list = g_strv_builder_new();
-    for (gsize i = 0; i < json_length(env); i++) {
-        const char *entry = json_object_get_string(json_object_array_get_idx(env, i));
-        if (entry != NULL)
-            g_strv_builder_add(list, entry);
-    }
+    for (gsize i = 0; i < json_length(env); i++)
+        g_strv_builder_add(list, text_at(env, i));
     making->env = g_strv_builder_end(list);
-    if (layers->len == 0)
-        return not_an_image(error, "it has no layers");
+    json_object *ids = dsbe_json_at(root, "rootfs.diff_ids");
+    if (layers->len == 0 || layers->len != json_length(ids))
+        return not_an_image(error, "it has no layers, or others than its configuration says");
     for (guint i = 0; i < layers->len; i++)
-        if (!add_layer(making, layers->pdata[i], error))
+        if (!add_layer(making, layers->pdata[i], text_at(ids, i), error))
             return FALSE;
     return TRUE;
 }
@@ -153,7 +165,7 @@ static gboolean from_docker(struct making *making, GError **error)
     json_object *image = json_object_array_get_idx(root, 0), *list = dsbe_json_at(image, "Layers");
     g_autoptr(GPtrArray) layers = g_ptr_array_new_with_free_func(g_free);
     for (gsize i = 0; i < json_length(list) && i < LAYERS_MAX; i++)
-        g_ptr_array_add(layers, g_strdup(json_object_get_string(json_object_array_get_idx(list, i))));
+        g_ptr_array_add(layers, g_strdup(text_at(list, i)));
     if (json_length(list) > LAYERS_MAX)
         return not_an_image(error, "it has too many layers");
     return add_layers(making, dsbe_json_string(image, "Config", ""), layers, error);
@@ -239,17 +251,32 @@ static void remove_abandoned(const char *images)
     }
 }
 
+/* Whoever looks for abandoned ones may just have taken it, since the lock comes after the directory: then another one. */
+static gboolean make_fresh(struct making *making, GError **error)
+{
+    for (int i = 0; i < FRESH_TRIES; i++) {
+        struct stat held, there;
+        g_autofree char *path = g_build_filename(making->images, FRESH "XXXXXX", NULL);
+        if (g_mkdtemp_full(path, 0700) == NULL)
+            break;
+        dsb_fd_clear(&making->dir);
+        g_free(making->fresh);
+        making->fresh = g_path_get_basename(path);
+        making->dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (making->dir >= 0 && flock(making->dir, LOCK_EX | LOCK_NB) == 0 && fstat(making->dir, &held) == 0 &&
+            lstat(path, &there) == 0 && held.st_ino == there.st_ino)
+            return TRUE;
+    }
+    return fail(error, DSB_ERROR_FAILED, "cannot make a directory among the images");
+}
+
 static gboolean begin(struct making *making, GError **error)
 {
-    g_autofree char *path = g_build_filename(making->images, FRESH "XXXXXX", NULL);
     remove_abandoned(making->images);
-    if (g_mkdtemp_full(path, 0700) == NULL)
-        return fail(error, DSB_ERROR_FAILED, "cannot make a directory among the images");
-    making->fresh = g_path_get_basename(path);
-    making->dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (making->dir < 0 || flock(making->dir, LOCK_EX | LOCK_NB) != 0 || mkdirat(making->dir, ROOTFS, 0755) != 0)
-        return fail(error, DSB_ERROR_FAILED, "cannot use a directory among the images");
-    making->rootfs = openat(making->dir, ROOTFS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (!make_fresh(making, error))
+        return FALSE;
+    if (mkdirat(making->dir, ROOTFS, 0755) == 0)
+        making->rootfs = openat(making->dir, ROOTFS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (making->rootfs < 0 || fchmod(making->rootfs, 0755) != 0)
         return fail(error, DSB_ERROR_FAILED, "cannot use a directory among the images");
     return TRUE;

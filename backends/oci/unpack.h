@@ -19,6 +19,8 @@ enum dsbo_archive {
 gboolean dsbo_extract(int archive_fd, int fd, enum dsbo_archive kind, int cancel_fd, GError **error);
 /** Whether it holds an image's parts, not a root file system. */
 gboolean dsbo_is_image(int archive_fd, gboolean *image, GError **error);
+/** SHA-256, 64 digits (new), of what is in a file when it is no longer compressed. CANCELLED as above. */
+char *dsbo_content_digest(int archive_fd, int cancel_fd, GError **error);
 /** Removes what `name` is in the directory, and what is below it. Links are not followed. */
 gboolean dsbo_remove_tree(int fd, const char *name);
 
