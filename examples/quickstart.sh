@@ -37,7 +37,7 @@ can_build() {
 	for c in cc meson ninja pkg-config; do
 		command -v $c >/dev/null || return 1
 	done
-	pkg-config --exists 'glib-2.0 >= 2.74' 'json-c >= 0.16' 'libcurl >= 7.88'
+	pkg-config --exists 'glib-2.0 >= 2.74' 'json-c >= 0.16' 'libcurl >= 7.88' 'libarchive >= 3.6'
 }
 
 # An engine of the user's own that answers and can hold limits.
