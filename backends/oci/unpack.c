@@ -134,6 +134,15 @@ static gboolean add_layer(const struct making *making, const char *path, const c
     return dsbo_extract(fd, making->rootfs, DSBO_LAYER, making->cancel_fd, error);
 }
 
+/* `docker save` writes equal layers once, and links for the others, which are not followed: the first of them is as good. */
+static const char *first_like(GPtrArray *layers, json_object *ids, guint i)
+{
+    guint first = 0;
+    while (strcmp(text_at(ids, first), text_at(ids, i)) != 0)
+        first++;
+    return layers->pdata[first];
+}
+
 static gboolean add_layers(struct making *making, const char *config, GPtrArray *layers, GError **error)
 {
     g_autoptr(json_object) root = read_part(making, config, &making->digest, error);
@@ -148,7 +157,7 @@ static gboolean add_layers(struct making *making, const char *config, GPtrArray 
     if (layers->len == 0 || layers->len != json_length(ids))
         return not_an_image(error, "it has no layers, or others than its configuration says");
     for (guint i = 0; i < layers->len; i++)
-        if (!add_layer(making, layers->pdata[i], text_at(ids, i), error))
+        if (!add_layer(making, first_like(layers, ids, i), text_at(ids, i), error))
             return FALSE;
     return TRUE;
 }

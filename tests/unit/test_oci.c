@@ -212,7 +212,8 @@ static void runtimes_hold(void **state)
 static void groups_of_others(void **state)
 {
     struct place *place = *state;
-    static const char *const bad[] = {"", "/", "/dsandbox", "/dsandbox/", "/dsandbox/..", "/dsandbox/../docker", "dsandbox/x", "//x"};
+    static const char *const bad[] = {"",           "/",   "/dsandbox", "/dsandbox/", "/dsandbox/..", "/dsandbox/../docker",
+                                      "dsandbox/x", "//x"};
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autoptr(GError) error = NULL;
         g_auto(dsbo_record) record = {0};

@@ -290,6 +290,25 @@ static void image_of_docker_save(void **state)
     unpack_and_check(place, "saved:1", "PATH=/x A=b");
 }
 
+/** As Docker 20 writes two layers of the same content. */
+static void image_with_equal_layers(void **state)
+{
+    struct place *place = *state;
+    gsize size = 0;
+    g_autofree char *bytes = layer(place, &size);
+    g_autofree char *dir = g_build_filename(place->path, "outer", NULL);
+    g_autofree char *hex = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (guchar *) bytes, size);
+    g_autofree char *config = g_strdup_printf("{\"rootfs\":{\"diff_ids\":[\"sha256:%s\",\"sha256:%s\"]}}", hex, hex);
+    g_autofree char *link = g_build_filename(dir, "l2", "layer.tar", NULL);
+    put(dir, "manifest.json", "[{\"Config\":\"c.json\",\"Layers\":[\"l1/layer.tar\",\"l2/layer.tar\"]}]", -1);
+    put(dir, "c.json", config, -1);
+    put(dir, "l1/layer.tar", bytes, (gssize) size);
+    put(dir, "l2/VERSION", "1.0", -1);
+    assert_int_equal(symlink("../l1/layer.tar", link), 0);
+    archive_directory(place, dir);
+    unpack_and_check(place, "equal:1", "");
+}
+
 static void image_of_a_layout(void **state)
 {
     struct place *place = *state;
@@ -360,6 +379,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(has_bounds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(image_of_a_root, set_up, tear_down),
         cmocka_unit_test_setup_teardown(image_of_docker_save, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(image_with_equal_layers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(image_of_a_layout, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_archives_leave_nothing, set_up, tear_down),
     };
