@@ -11,7 +11,7 @@ turn a case of the suite red that is green without it. Exit status 1 unless all 
 
 Environment: DSB_TEST_PROGRAM (build/cli/dsandbox), DSB_TEST_BACKEND, DSB_TEST_ENDPOINT (unix://…), DSB_TEST_IMAGE,
 DSB_TEST_SETUP, DSB_TEST_WORK. It runs as the user of the engine. What no specification can say is changed on its way to the
-engine, by a proxy in front of its socket.
+engine, by a proxy in front of its socket; where there is no engine, on its way to the runtime.
 
 Nothing is sent through a network: those mutants are judged by the list of interfaces, and by a listener of the test's own.
 """
@@ -30,6 +30,8 @@ import tempfile
 import threading
 import time
 
+import mutate_bundle
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.abspath(os.environ.get("DSB_TEST_PROGRAM", os.path.join(TOP, "build/cli/dsandbox")))
 BUILD = os.path.dirname(os.path.dirname(PROGRAM))
@@ -41,6 +43,8 @@ IMAGE = os.environ.get("DSB_TEST_IMAGE", "dsandbox-sandbox:latest")
 INNER = os.path.join(BUILD, "backends", BACKEND, "libdsandbox-%s.so" % BACKEND)
 CASES = os.path.join(TOP, "conformance/cases")
 LIBPOD = BACKEND == "podman"
+BUNDLE = BACKEND == "oci"
+OF_BUNDLES = mutate_bundle.changes("")
 LIMITS = ("memory", "swap", "cpu", "pids")
 
 
@@ -125,7 +129,7 @@ class Mutant:
     def __init__(self, name, control, cases, keys=(), docker=None, libpod=None, policy=None, spec=None, setups=None,
                  held=False, note="", settings=()):
         self.name, self.control, self.cases, self.keys = name, control, cases.split(), keys
-        self.change = libpod if LIBPOD else docker
+        self.change = name if BUNDLE and name in OF_BUNDLES else libpod if LIBPOD else docker
         self.policy, self.spec, self.setups, self.held, self.note = policy, spec, setups, held, note
         self.settings = settings
 
@@ -196,8 +200,8 @@ def mutants(work):
                libpod=libpod_mount(path, "/run/docker.sock")),
         Mutant("flags of /tmp", "volume", "FS-20", docker=lambda b: b["HostConfig"]["Tmpfs"].__setitem__(
             "/tmp", "rw,exec,suid,dev,size=104857600,mode=1777"), libpod=libpod_tmp),
-        Mutant("flags of /sandbox", None, "MT-08 FS-10", libpod=libpod_bind_flags, setups=("podman", "podman-rootless"),
-               note="" if LIBPOD else "Docker's bind mounts have none"),
+        Mutant("flags of /sandbox", None, "MT-08 FS-10", libpod=libpod_bind_flags, setups=("podman", "podman-rootless", "oci"),
+               note="" if LIBPOD or BUNDLE else "Docker's bind mounts have none"),
         Mutant("tmp", "tmp", "MT-09", keys=["tmp_size"], spec=True),
         Mutant("tmp_exec", "tmp", "FS-20 MT-08", keys=["tmp_exec"], spec=True),
         Mutant("run", "tmp", "FS-21", spec=True),
@@ -226,7 +230,7 @@ def mutants(work):
         Mutant("pid namespace", "namespaces", "PS-06 PS-07", keys=["namespaces"], docker=host("PidMode", "host"),
                libpod=top("pidns", PRIVATE)),
         Mutant("ipc namespace", "namespaces", "IP-01", docker=host("IpcMode", "host"), libpod=both(top("ipcns", PRIVATE), lambda b: b.pop("shm_size")),
-               setups=None if os.path.isdir("/dev/mqueue") else ("docker-api", "docker-cli", "podman"),
+               setups=None if os.path.isdir("/dev/mqueue") else ("docker-api", "docker-cli", "podman", "oci"),
                note="" if os.path.isdir("/dev/mqueue") else "a rootless engine binds the host's /dev/mqueue: there is none"),
         Mutant("uts namespace", "namespaces", "IP-07", docker=both(host("UTSMode", "host"), top("Hostname", "")),
                libpod=both(top("utsns", PRIVATE), lambda b: b.pop("hostname"))),
@@ -271,9 +275,10 @@ class Work:
         self.other = self.dir("other", 0o777)
         self.base = self.dir("base", 0o700)
         self.run = self.dir("run", 0o700)
-        self.proxy = Proxy(self.path, ENDPOINT.replace("unix://", ""))
         self.stand_in = socket.socket(socket.AF_UNIX)
         self.stand_in.bind(os.path.join(self.path, "engine.sock"))
+        self.proxy = None if BUNDLE else Proxy(self.path, ENDPOINT.replace("unix://", ""))
+        self.runtime = mutate_bundle.Runtime(self.path, os.path.join(self.path, "engine.sock")) if BUNDLE else None
         self.count, self.cache, self.netns = 0, {}, None
         # A rootful Podman would change the host's bridge and packet filter: it gets a namespace that is ours.
         if LIBPOD and os.getuid() == 0:
@@ -295,7 +300,8 @@ class Work:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def environment(self, **more):
-        env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8",
+        path = os.environ["PATH"]
+        env = {"PATH": self.runtime.path + ":" + path if self.runtime else path, "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8",
                "DSB_TEST_INNER": INNER, "DSB_TEST_OTHER": self.other,
                "XDG_RUNTIME_DIR": os.environ.get("XDG_RUNTIME_DIR", self.run)}
         env.update({name: value for name, value in more.items() if value})
@@ -305,7 +311,10 @@ class Work:
         return subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
 
     def through(self, mutant):
-        """The endpoint, with the proxy doing its part."""
+        """The endpoint, with the proxy doing its part, or the runtime."""
+        if self.runtime:
+            self.runtime.set(mutant.change if mutant else None)
+            return ENDPOINT
         self.proxy.change = mutant.change if mutant else None
         return "unix://" + self.proxy.path if mutant and mutant.change else ENDPOINT
 
@@ -361,8 +370,8 @@ class Work:
         return folder
 
 
-# Another name for the same one; where Podman has no second one, the refusal is for the runtime as well.
-RUNTIME = "crun" if LIBPOD else "io.containerd.runc.v2"
+# Another name for the same one; where there is no second one, the refusal is for the runtime as well.
+RUNTIME = "crun" if LIBPOD or BUNDLE else "io.containerd.runc.v2"
 
 
 def start_timeout(work, value):

@@ -171,7 +171,7 @@ setup_steps() { # set-up
 	fi
 	if has install "$only"; then embed "$1"; fi
 	# Whether the suite can go red; each engine's own words are weakened.
-	if has power "$only" && [ "$1" != oci ] && asks engine "$1" && { [ "$1" != podman-rootless ] || ! has podman "$together"; }; then
+	if has power "$only" && asks engine "$1" && { [ "$1" != podman-rootless ] || ! has podman "$together"; }; then
 		as_user "mutate-$1" 1200 python3 "$copy/tests/conformance/mutate.py"
 	fi
 }
