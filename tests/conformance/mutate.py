@@ -430,6 +430,8 @@ def idle_child(base, value):
 BRINGS = {"rootfs": ("volume",), "user": ("volume",), "keep_id": ("volume",), "network": ("namespaces", "volume"), "device": ("volume",),
           "privileged": ("capabilities", "seccomp", "volume", "rootfs", "no_new_privs"), "memory": ("swap",), "no_new_privs": ("seccomp",),
           "flags of /tmp": ("tmp",), "ipc namespace": ("shm", "volume"), "net namespace": ("network", "volume")}
+if BUNDLE:
+    BRINGS["flags of /sandbox"] = ("volume",)  # what the kernel says of the mount is part of this backend's claim
 SPECIAL = {"start_timeout": (start_timeout, "1s", "60s"), "idle_timeout": (idle_timeout, "1s", "15m")}
 ALLOW = []
 
