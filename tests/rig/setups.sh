@@ -81,7 +81,7 @@ compare() {
 # What the set-up oci has in place of an engine: a runtime, and the rig's image as a directory.
 make_oci() {
 	[ "$(id -u)" = 0 ] && command -v runc >/dev/null || return 0
-	DSB_RIG_OCI_IMAGES=$work/oci/dsandbox/images
+	DSB_RIG_OCI_IMAGES=$work/oci-data/dsandbox/images # not in a set-up's work directory, which suites clear
 	export DSB_RIG_OCI_IMAGES
 	# shellcheck disable=SC2016
 	step oci-image 1200 env "XDG_RUNTIME_DIR=$work" sh -c '"$1" --backend oci --host "$2" image build --file "$(sh tests/rig/rig.sh image)"' sh \
