@@ -37,13 +37,16 @@ gboolean dsbe_spawn(char *const *argv, char *const *env, int in, int out, int er
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "pidfd_open: %s", dsb_errno_text(code));
         return FALSE;
     }
+    const char *slash = strrchr(argv[0], '/');
+    g_strlcpy(made.name, slash != NULL ? slash + 1 : argv[0], sizeof made.name);
     *child = made;
     return TRUE;
 }
 
 static gboolean reap(struct dsbe_child *child, int *status, GError **error)
 {
-    gboolean known = dsbe_reap(child->pid, "a program of this backend (docker-api starts none)", status, error);
+    g_autofree char *who = g_strdup_printf("the %s program (docker-api starts none)", child->name);
+    gboolean known = dsbe_reap(child->pid, who, status, error);
     dsb_fd_clear(&child->pidfd);
     child->pid = -1;
     return known;

@@ -16,6 +16,7 @@ G_BEGIN_DECLS
 struct dsbe_child {
     pid_t pid;
     int pidfd;
+    char name[16]; /**< of its file, for messages; the rest is cut off */
 };
 
 /** `link` (-1: none) becomes its descriptor 3. */

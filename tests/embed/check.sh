@@ -73,9 +73,14 @@ for how in "cc -xc -std=c11" "cc -xc -std=c17" "c++ -xc++ -std=c++17"; do
 	is "$how: an exception" 1 "" "$work/embed" "1 / 0"
 	grep -q "^ZeroDivisionError: division by zero" "$work/log"
 	ok "$how: an exception's text" $?
-	if [ "$DSB_BACKEND" = docker-cli ]; then # how its program ended cannot be known
+	case $DSB_BACKEND in # that start a program: how it ended cannot be known
+	docker-cli) program=docker ;;
+	oci) program=runc ;;
+	*) program='' ;;
+	esac
+	if [ -n "$program" ]; then
 		is "$how: SIGCHLD is ignored" 125 "" env --ignore-signal=CHLD "$work/embed"
-		grep -q "how the docker program .* ended is not known: this program ignores SIGCHLD" "$work/log"
+		grep -q "how the $program program .* ended is not known: this program ignores SIGCHLD" "$work/log"
 		ok "$how: it says so" $?
 	else
 		is "$how: SIGCHLD is ignored" 0 42 env --ignore-signal=CHLD "$work/embed"

@@ -4,6 +4,8 @@
  * DSB_TEST_BACKEND, DSB_TEST_ENDPOINT, DSB_TEST_IMAGE, DSB_TEST_WORK (a directory that is ours), DSB_TEST_ALLOW
  * (controls that may be missing). The last line is "N passed, N failed, N skipped". `--bench N` measures instead.
  */
+#include "outside.h"
+
 #include <dsandbox/dsandbox.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static unsigned passed, failed, skipped;
@@ -227,38 +227,6 @@ static void disk_limit(void)
     dsb_policy_free(small);
 }
 
-/* As an operator would: both engines understand Docker's requests. The answer, at most 1 MiB of it (g_free). */
-static char *ask_engine(const char *method, const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const char *socket_path = options.endpoint;
-    GString *answer = g_string_new(NULL);
-    char buffer[4096];
-    ssize_t n;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    g_strlcpy(address.sun_path, g_str_has_prefix(socket_path, "unix://") ? socket_path + 7 : socket_path,
-              sizeof address.sun_path);
-    g_autofree char *request = g_strdup_printf(
-        "%s /v1.40%s HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", method, path);
-    if (connect(fd, (const struct sockaddr *) &address, sizeof address) == 0 &&
-        write(fd, request, strlen(request)) == (ssize_t) strlen(request))
-        while (answer->len < 1 << 20 && (n = read(fd, buffer, sizeof buffer)) > 0)
-            g_string_append_len(answer, buffer, n);
-    close(fd);
-    return g_string_free(answer, FALSE);
-}
-
-static gboolean kill_container(const char *id)
-{
-    g_autofree char *path = g_strdup_printf("/containers/%s/kill", id);
-    g_autofree char *answer = ask_engine("POST", path);
-    /* Podman 4.3 kills, waits, and may find the container removed meanwhile: 500. That it ended is looked at by all. */
-    gboolean killed = strstr(answer, " 204 ") != NULL || strstr(answer, "no such container") != NULL;
-    if (!killed)
-        fprintf(stderr, "     kill: %s\n", answer);
-    return killed;
-}
-
 /* The session is gone within 20 s. */
 static void expect_end(dsb_session *session, const char *what)
 {
@@ -285,7 +253,7 @@ static void killed_while_idle(void)
     ok(session, "x before the kill", "x = 12; open('kept', 'w').close()", "");
     g_autofree char *info = dsb_session_info(session);
     json_object *facts = json_tokener_parse(info);
-    check(kill_container(at(facts, "container")), "the container is killed from outside", info);
+    check(outside_kill(&options, at(facts, "container")), "the container is killed from outside", info);
     json_object_put(facts);
     expect_end(session, "a killed session ends");
     dsb_session_close(session);
@@ -295,7 +263,7 @@ static void killed_while_idle(void)
 static gpointer kill_later(gpointer data)
 {
     g_usleep(500000);
-    return GINT_TO_POINTER(kill_container(data));
+    return GINT_TO_POINTER(outside_kill(&options, data));
 }
 
 static void killed_while_running(void)
@@ -415,17 +383,28 @@ static void many_leave_no_growth(void)
           "a closed session leaves no descriptor and no thread", found);
 }
 
+static gboolean is_listed(const char *containers)
+{
+    g_autofree char *owner = g_strdup_printf("\"%u.%d.", (unsigned) geteuid(), (int) getpid());
+    return strstr(containers, owner) != NULL;
+}
+
+static void is_there(void)
+{
+    g_autofree char *answer = outside_list(&options);
+    check(answer != NULL && is_listed(answer), "our container is seen from outside", answer ? answer : "no answer");
+}
+
 static void nothing_is_left(void)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *owner = g_strdup_printf("\"%u.%d.", (unsigned) geteuid(), (int) getpid());
-    g_autofree char *answer = NULL;
-    for (int i = 0; i < 100 && (answer == NULL || strstr(answer, owner) != NULL); i++) {
-        g_free(answer);
-        answer = ask_engine("GET", "/containers/json?all=1");
+    g_autofree char *answer = outside_list(&options);
+    for (int i = 0; i < 100 && answer != NULL && is_listed(answer); i++) {
         g_usleep(50000);
+        g_free(answer);
+        answer = outside_list(&options);
     }
-    check(strstr(answer, " 200 ") != NULL && strstr(answer, owner) == NULL, "no container of ours is left", answer);
+    check(answer != NULL && !is_listed(answer), "no container of ours is left", answer ? answer : "no answer");
     static const char *const ids[] = {"main", "disk", "outside", "many", "steps", "steps-2"};
     for (gsize i = 0; i < G_N_ELEMENTS(ids); i++)
         check(dsb_files_delete_session(base_dir, ids[i], &error), "a session's directory is removed",
@@ -533,6 +512,8 @@ static gboolean set_up(void)
     if (g_getenv("DSB_TEST_ENDPOINT") == NULL || work == NULL)
         return FALSE;
     base_dir = g_strconcat(work, "/sessions", NULL);
+    if (g_str_equal(g_getenv("DSB_TEST_BACKEND"), "oci"))
+        g_setenv("XDG_RUNTIME_DIR", work, TRUE); /* its records are there, which are looked at */
     policy = dsb_policy_new();
     options = (struct dsb_run_options){.struct_size = sizeof options,
                                        .checkpoint = DSB_CHECKPOINT_ALWAYS,
@@ -559,6 +540,7 @@ int main(int argc, char **argv)
     if (argc == 3 && g_str_equal(argv[1], "--bench"))
         return bench((unsigned) atoi(argv[2]));
     dsb_session *session = open_as("main", NULL);
+    is_there();
     variables_persist(session);
     failures_are_survived(session);
     files_and_streams(session);
