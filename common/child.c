@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -36,7 +38,7 @@ static int set_attributes(posix_spawnattr_t *attributes, gboolean session)
     return posix_spawnattr_setflags(attributes, (short) (POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | own));
 }
 
-int child_start(const struct child *child, pid_t *pid)
+static int start(const struct child *child, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -53,4 +55,31 @@ int child_start(const struct child *child, pid_t *pid)
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return code;
+}
+
+struct start {
+    const struct child *child;
+    pid_t *pid;
+    int code;
+};
+
+static void *start_with_umask(void *data)
+{
+    struct start *how = data;
+    if (unshare(CLONE_FS) == 0)
+        umask(022);
+    how->code = start(how->child, how->pid);
+    return NULL;
+}
+
+int child_start(const struct child *child, pid_t *pid)
+{
+    struct start how = {child, pid, EAGAIN};
+    if (!child->usual_umask)
+        return start(child, pid);
+    /* All threads of a process have one umask, but one that has left them. */
+    GThread *thread = g_thread_try_new("start", start_with_umask, &how, NULL);
+    if (thread != NULL)
+        g_thread_join(thread);
+    return how.code;
 }

@@ -14,6 +14,7 @@ struct child {
     int in, out, err; /**< -1: /dev/null */
     int link;         /**< its descriptor 3; -1: none */
     gboolean session; /**< of its own: a terminal's signals do not reach it. Else a process group of its own */
+    gboolean usual_umask; /**< 022 in place of ours: what it makes is used by others */
 };
 
 /** Start it, with no other descriptor and no signal blocked or ignored. 0, or an errno. */

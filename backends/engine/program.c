@@ -21,8 +21,14 @@
 gboolean dsbe_spawn(char *const *argv, char *const *env, int in, int out, int err, int link, struct dsbe_child *child,
                     GError **error)
 {
-    const struct child plan = {
-        .program = argv[0], .argv = argv, .environment = env, .in = in, .out = out, .err = err, .link = link};
+    const struct child plan = {.program = argv[0],
+                               .argv = argv,
+                               .environment = env,
+                               .in = in,
+                               .out = out,
+                               .err = err,
+                               .link = link,
+                               .usual_umask = TRUE};
     pid_t pid = -1;
     int code = child_start(&plan, &pid);
     if (code != 0) {

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -37,6 +38,18 @@ static void captures(void **state)
     assert_int_equal(output.status, 137);
     assert_true(run_shell("ls /proc/self/fd | wc -l", 5000, &output, &error));
     assert_true(g_ascii_strtoull(g_strstrip(output.text->str), NULL, 10) <= 4);
+}
+
+/* What a runtime makes, others use; and all threads of ours have one umask, which stays. */
+static void has_the_usual_umask(void **state)
+{
+    (void) state;
+    g_auto(dsbe_output) output = {0};
+    mode_t before = umask(0777);
+    gboolean ran = run_shell("umask", 5000, &output, NULL);
+    assert_int_equal(umask(before), 0777);
+    assert_true(ran);
+    assert_string_equal(output.text->str, "0022\n");
 }
 
 /* Of our environment only what is named, and a PATH without what others can write. */
@@ -212,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(captures),
+        cmocka_unit_test(has_the_usual_umask),
         cmocka_unit_test(hands_on_little),
         cmocka_unit_test(starts_in_a_clean_state),
         cmocka_unit_test(keeps_the_deadline),

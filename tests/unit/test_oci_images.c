@@ -248,6 +248,30 @@ static void image_of_a_root(void **state)
     unpack_and_check(place, "example.org:5000/name", "");
 }
 
+/* Whoever gives the id gets that image; a name is looked up each time. */
+static void name_that_comes_to_mean_another_image(void **state)
+{
+    struct place *place = *state;
+    static const char *const contents[] = {"mine", "another's"};
+    g_autoptr(GError) error = NULL;
+    g_autofree char *images = g_build_filename(place->path, "images", NULL), *first = NULL;
+    assert_true(dsbo_images_ready(images, &error));
+    for (gsize i = 0; i < G_N_ELEMENTS(contents); i++) {
+        const struct entry entries[] = {
+            {"./", AE_IFDIR, NULL}, {"./etc/", AE_IFDIR, NULL}, {"./etc/os", AE_IFREG, contents[i]}};
+        g_auto(dsbo_image) found = {0};
+        write_archive(place->archive, entries, G_N_ELEMENTS(entries));
+        assert_true(dsbo_unpack(images, place->archive, "name:1", -1, &error));
+        assert_true(dsbo_image_find(images, "name:1", &found, &error));
+        assert_content(found.rootfs, "etc/os", contents[i]);
+        if (first == NULL)
+            first = g_strdup(found.id);
+    }
+    g_auto(dsbo_image) again = {0};
+    assert_true(dsbo_image_find(images, first, &again, &error));
+    assert_content(again.rootfs, "etc/os", "mine");
+}
+
 /* A layer as the content of an entry of the outer archive. */
 static char *layer(struct place *place, gsize *size)
 {
@@ -378,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(starts_no_program, set_up, tear_down),
         cmocka_unit_test_setup_teardown(has_bounds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(image_of_a_root, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(name_that_comes_to_mean_another_image, set_up, tear_down),
         cmocka_unit_test_setup_teardown(image_of_docker_save, set_up, tear_down),
         cmocka_unit_test_setup_teardown(image_with_equal_layers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(image_of_a_layout, set_up, tear_down),
