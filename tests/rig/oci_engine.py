@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import select
 import signal
 
 
@@ -67,7 +68,10 @@ def first(name):
 
 
 def kill(name):
-    """As somebody from outside would: nothing of dsandbox knows."""
+    """As somebody from outside would: nothing of dsandbox knows. Engines wait for the end, too."""
     pid = first(name)
     if pid:
-        os.kill(pid, signal.SIGKILL)
+        process = os.pidfd_open(pid)
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        select.select([process], [], [])
+        os.close(process)
