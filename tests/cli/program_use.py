@@ -369,6 +369,13 @@ class Commands(EngineCase):
         self.assertEqual(result["stderr"], "dsandbox: cannot run no-such-program: No such file or directory\n")
         self.ended(self.dsb("--", "/etc/passwd"), 126, "error")
 
+    def test_group_and_usage(self):
+        result = self.ended(self.dsb("--", "sh", "-c", "cut -d' ' -f1,5,6 /proc/$$/stat; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"))
+        self.assertEqual(len(set(result["stdout"].split())), 1, result)  # it leads a group and a session
+        self.assertGreater(result["usage"]["cpu_ms"], 0)
+        self.assertGreater(result["usage"]["memory_peak_bytes"], 0)
+        self.assertLessEqual(result["usage"]["pids_peak"], 8)
+
     def test_input(self):
         self.assertEqual(self.ended(self.dsb("--", "cat", data=b"ours"))["stdout"], "")
         data = os.urandom(300000)

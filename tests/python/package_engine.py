@@ -116,6 +116,11 @@ class Engine(EngineCase):
         session.run("x = 1")
         self.assertEqual(session.exec("pwd; echo a > made", cwd="/tmp").stdout, "/tmp\n")
         self.assertEqual(session.exec(["no-such-program"]).exit_code, 127)
+        result = session.exec("setsid sleep 600 & printf 'on\\377'; cat")
+        self.assertEqual((result.status, result.stdout, result.stdout_data), ("ok", "on\ufffd", b"on\xff"), result.raw)
+        result = session.exec("echo part; setsid sleep 600", timeout=2)
+        self.assertEqual((result.status, result.stdout), ("timeout", "part\n"), result.raw)
+        self.assertEqual((session.exec(["/etc/passwd"]).exit_code, session.exec("exit 3").exit_code), (126, 3))
         self.assertEqual(session.run("x").value, "1")
         self.assertEqual([(h.code, h.command) for h in session.history()][1:3],
                          [("/bin/sh -c 'pwd; echo a > made'", True), ("no-such-program", True)])

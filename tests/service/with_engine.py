@@ -216,6 +216,27 @@ class Basics(SessionCase):
         result = self.api.post("/v1/run", {**run, "argv": ["sh", "-c", "exit 9"]})
         self.assertEqual((result["status"], result["exit_code"]), ("error", 9))
 
+    def test_ends_of_commands(self):
+        self.create = {**self.create, "set": {"grace": "60s", "output_limit": "1KiB"}}
+        self.ok("x = 5")
+        for body, code in (({"argv": ["no-such-program"]}, 127), ({"argv": ["/etc/passwd"]}, 126), ({"shell": "no-such-program"}, 127)):
+            self.assertEqual(self.command(**body)["exit_code"], code)
+        # Its direct child is its end, whoever holds the pipe; its standard input is at its end.
+        result = self.command(shell="cat; setsid sleep 600 & sleep 600 & printf 'on\\377'")
+        self.assertEqual((result["status"], result["stdout"], base64.b64decode(result["stdout_base64"])), ("ok", "on\ufffd", b"on\xff"))
+        self.assertGreater(result["usage"]["memory_peak_bytes"], 0)
+        result = self.command(shell="echo part; setsid sleep 600", timeout="2s")
+        self.assertEqual((result["status"], result["stdout"]), ("timeout", "part\n"))
+        result = self.command(shell="yes | head -c 5000")
+        self.assertEqual((len(result["stdout"]), result["stdout_bytes"], result["stdout_truncated"]), (1024, 5000, True))
+        stream = self.api.stream(self.path("/execute"), {"shell": "trap 'echo int; exit 4' INT; echo on; while :; do sleep .1; done"})
+        self.assertEqual(stream.until("stdout")["text"], "on\n")
+        self.assertTrue(self.api.post(self.path("/interrupt"))["interrupted"])
+        result = stream.all().result
+        self.assertEqual((result["status"], result["stdout"], result["state"]["outcome"]), ("cancelled", "on\nint\n", "kept"))
+        left = "import os\nx, [p for p in os.listdir('/proc') if p.isdigit() and b'sleep' in open(f'/proc/{p}/cmdline', 'rb').read()]"
+        self.assertEqual(self.ok(left)["results"][-1]["text/plain"], "(5, [])")
+
 
 class Streams(SessionCase):
     def setUp(self):

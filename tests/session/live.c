@@ -4,12 +4,11 @@
  * DSB_TEST_BACKEND, DSB_TEST_ENDPOINT, DSB_TEST_IMAGE, DSB_TEST_WORK (a directory that is ours), DSB_TEST_ALLOW
  * (controls that may be missing). The last line is "N passed, N failed, N skipped". `--bench N` measures instead.
  */
+#include "live.h"
 #include "outside.h"
 
-#include <dsandbox/dsandbox.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +17,10 @@
 
 static unsigned passed, failed, skipped;
 static char *base_dir;
-static dsb_policy *policy;
-static struct dsb_run_options options;
+dsb_policy *policy;
+struct dsb_run_options options;
 
-static void check(gboolean good, const char *what, const char *found)
+void check(gboolean good, const char *what, const char *found)
 {
     if (good)
         passed++;
@@ -67,7 +66,7 @@ static json_object *run_with(dsb_session *session, const char *code, uint64_t ti
     return json_tokener_parse(text);
 }
 
-static const char *at(json_object *object, const char *path)
+const char *at(json_object *object, const char *path)
 {
     g_auto(GStrv) keys = g_strsplit(path, ".", -1);
     for (guint i = 0; keys[i] != NULL; i++)
@@ -546,6 +545,7 @@ int main(int argc, char **argv)
     files_and_streams(session);
     cancel(session);
     control_operations(session);
+    commands(session);
     dsb_session_close(session);
     disk_limit();
     killed_while_idle();
