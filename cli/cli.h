@@ -16,7 +16,7 @@ struct cli {
     char **labels;
     char *tag, *file; /**< image build */
     char *format;     /**< -o */
-    gboolean json, verbose, from_packages, dry_run, no_service, interactive, no_wait, help, version;
+    gboolean json, verbose, from_packages, dry_run, no_service, interactive, tty, no_wait, help, version;
     gboolean all, files, exist_ok, recursive;
     gboolean must_exist; /**< exec: none is made */
     char **args;         /**< what is left: verb and operands */

@@ -5,6 +5,7 @@
 #include "common/objects.h"
 #include "common/watch.h"
 #include "outcome.h"
+#include "terminal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -138,6 +139,7 @@ int cli_guard(const struct cli *cli, int (*work)(const struct cli *cli, void *da
     if (!begin(&watch, cli, work, data, &error))
         return cli_fail(cli, error);
     watch_over(&watch, 0);
+    terminal_end(); /* one that crashed or was killed could not */
     return judge(cli, &watch, made_with);
 }
 

@@ -2,6 +2,8 @@
 /* What the program reads, the code and its input, and where output goes. */
 #include "input.h"
 
+#include "terminal.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -29,6 +31,7 @@ void cli_write_output(void *data, int stream, const void *bytes, gsize size)
 {
     (void) data;
     const char *from = bytes;
+    terminal_shows();
     /* PIPE_BUF bytes at a time: a ready pipe takes so many at once, and a signal is answered between them. */
     while (size > 0 && output_error == 0 && cli_ready(stream, POLLOUT)) {
         ssize_t n = write(stream, from, MIN(size, PIPE_BUF));
@@ -112,7 +115,7 @@ int cli_open_input(const char *path, GError **error)
     return -1;
 }
 
-static gboolean wants_our_input(const struct cli *cli)
+gboolean cli_reads_our_input(const struct cli *cli)
 {
     return cli->interactive ||
            (cli->stdin_file != NULL && (strcmp(cli->stdin_file, "-") == 0 || descriptor_of(cli->stdin_file) == 0));
@@ -127,7 +130,7 @@ gboolean cli_read_code(const struct cli *cli, const char *operand, GByteArray *c
         return TRUE;
     }
     gboolean ours = operand == NULL || strcmp(operand, "-") == 0;
-    if ((ours || descriptor_of(operand) == STDIN_FILENO) && wants_our_input(cli)) {
+    if ((ours || descriptor_of(operand) == STDIN_FILENO) && cli_reads_our_input(cli)) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
                             "standard input cannot be both the code and its input: give the code as a file or with -c");
         return FALSE;
@@ -163,7 +166,7 @@ int cli_open_stdin(const struct cli *cli, GError **error)
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "-i and --stdin exclude each other");
         return -1;
     }
-    if (wants_our_input(cli))
+    if (cli_reads_our_input(cli))
         return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
     return cli->stdin_file != NULL ? cli_open_input(cli->stdin_file, error) : -1;
 }

@@ -22,6 +22,8 @@ int cli_open_input(const char *path, GError **error);
 void cli_decode(GByteArray *code);
 /** The program to run: -c, a file, or standard input (operand NULL or "-"). *name is for tracebacks. */
 gboolean cli_read_code(const struct cli *cli, const char *operand, GByteArray *code, const char **name, GError **error);
+/** Its standard input is to be ours: -i, or --stdin says so. */
+gboolean cli_reads_our_input(const struct cli *cli);
 /** Standard input of the code (--stdin, -i), to be closed; -1: none, or an error. */
 int cli_open_stdin(const struct cli *cli, GError **error);
 

@@ -95,10 +95,22 @@ static gboolean on_code(const char *name, const char *value, gpointer data, GErr
     return TRUE;
 }
 
-static GOptionContext *make_context(void)
+/* -t is short for --tag there, and for --tty elsewhere, as those who know other programs have it in their fingers. */
+static gboolean builds_image(char **args)
+{
+    gboolean image = FALSE;
+    for (char **arg = args + 1; *arg != NULL; arg++) {
+        if (image && strcmp(*arg, "build") == 0)
+            return TRUE;
+        image |= strcmp(*arg, "image") == 0;
+    }
+    return FALSE;
+}
+
+static GOptionContext *make_context(gboolean image_build)
 {
     /* FILENAME everywhere: bytes as they are. GLib would convert others from the locale, and fail in "C". */
-    static const GOptionEntry entries[] = {
+    const GOptionEntry entries[] = {
         {"backend", 'b', 0, G_OPTION_ARG_FILENAME, &cli.backend, "backend: docker-api, docker-cli, podman, oci, auto",
          "NAME"},
         {"plugin", 0, 0, G_OPTION_ARG_FILENAME, &cli.plugin, "backend from this plugin file (absolute path)", "PATH"},
@@ -120,6 +132,8 @@ static GOptionContext *make_context(void)
          "K=V"},
         {"interactive", 'i', 0, G_OPTION_ARG_NONE, &cli.interactive, "the code reads our standard input (as --stdin -)",
          NULL},
+        {"tty", image_build ? 0 : 't', 0, G_OPTION_ARG_NONE, &cli.tty,
+         "a command has a terminal: ours (-it: with our keys)", NULL},
         {"no-wait", 0, 0, G_OPTION_ARG_NONE, &cli.no_wait, "fail when the session is busy, instead of waiting", NULL},
         {"checkpoint", 0, 0, G_OPTION_ARG_FILENAME, &cli.checkpoint,
          "a crash goes back to variables that are copied in quiet (idle), after each execution (always), never (off)",
@@ -135,7 +149,8 @@ static GOptionContext *make_context(void)
         {"recursive", 'r', 0, G_OPTION_ARG_NONE, &cli.recursive, "cp: directories with what is in them", NULL},
         {"from-packages", 0, 0, G_OPTION_ARG_NONE, &cli.from_packages, "image build: from the distribution's packages",
          NULL},
-        {"tag", 't', 0, G_OPTION_ARG_FILENAME, &cli.tag, "image build: name to give", "NAME"},
+        {"tag", image_build ? 't' : 0, 0, G_OPTION_ARG_FILENAME, &cli.tag, "image build: name to give (-t there)",
+         "NAME"},
         {"file", 'f', 0, G_OPTION_ARG_FILENAME, &cli.file, "image build: Dockerfile or root tarball", "FILE"},
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &cli.dry_run, "gc: only say what would go", NULL},
         {"help", 'h', 0, G_OPTION_ARG_NONE, &cli.help, "this text", NULL},
@@ -198,8 +213,8 @@ static gboolean check_format(GError **error)
 /* `dsandbox` and nothing to run, on a terminal. */
 static gboolean is_alone(void)
 {
-    return cli.code == NULL && cli.program_args == NULL && cli.stdin_file == NULL && !cli.json && !cli.no_service &&
-           isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    return cli.code == NULL && cli.program_args == NULL && cli.stdin_file == NULL && !cli.tty && !cli.json &&
+           !cli.no_service && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 }
 
 /* The service has another working directory. */
@@ -376,7 +391,7 @@ int main(int argc G_GNUC_UNUSED, char **argv)
     g_auto(GStrv) args = g_strdupv(argv);
     cli.program_args = split_program_args(args);
     gboolean json = asks_for_json(args);
-    GOptionContext *context = make_context();
+    GOptionContext *context = make_context(builds_image(args));
     g_autoptr(GError) error = NULL;
     int status;
     if (g_option_context_parse_strv(context, &args, &error)) {

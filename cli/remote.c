@@ -3,6 +3,7 @@
 #include "remote.h"
 
 #include "input.h"
+#include "terminal.h"
 #include "common/ids.h"
 #include "common/words.h"
 
@@ -209,6 +210,16 @@ static gboolean add_texts(struct json_object *body, const char *name, char **tex
     return TRUE;
 }
 
+static void add_terminal(struct json_object *body)
+{
+    if (terminal_rows() == 0)
+        return;
+    struct json_object *window = json_object_new_object();
+    json_add_int(window, "rows", terminal_rows());
+    json_add_int(window, "columns", terminal_columns());
+    json_object_object_add(body, "terminal", window);
+}
+
 struct json_object *remote_execution(const struct cli *cli, GError **error)
 {
     struct json_object *body = json_object_new_object();
@@ -232,6 +243,7 @@ struct json_object *remote_execution(const struct cli *cli, GError **error)
         return NULL;
     }
     add_word(body, "cwd", cli->cwd);
+    add_terminal(body);
     if (cli->no_wait)
         json_add_bool(body, "wait", FALSE);
     return body;
@@ -342,6 +354,7 @@ static gboolean stream(const struct cli *cli, dsb_client *client, const char *pa
     follow.data = &gaps;
     follow.cancel_fd = cli_cancel_fd();
     follow.stdin_fd = stdin_fd;
+    follow.window_fd = terminal_window_fd();
     gboolean ok = dsb_client_stream(client, path, body, &follow, result, error);
     if (gaps.bytes > 0 && !cli->json)
         g_printerr("dsandbox: %" G_GINT64_FORMAT " bytes of output were left out: they were not read in time\n",

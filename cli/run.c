@@ -3,6 +3,7 @@
 #include "guard.h"
 #include "input.h"
 #include "remote.h"
+#include "terminal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +62,7 @@ static int run_watched(const struct cli *cli, void *data)
 {
     const struct own_run *own = data;
     g_autoptr(dsb_result) result = dsb_run(own->policy, own->options, own->request);
+    terminal_end();
     const GError *failure = dsb_result_failure(result);
     g_autofree char *timeout = dsb_policy_get(own->policy, "timeout");
     g_autofree char *memory = dsb_policy_get(own->policy, "memory");
@@ -90,7 +92,7 @@ static int run_here(const struct cli *cli, const struct work *work)
     g_autoptr(GError) error = NULL;
     struct dsb_run_options options;
     g_autoptr(dsb_policy) policy = cli_policy(cli, &error);
-    if (policy == NULL || !cli_options(cli, &options, &error))
+    if (policy == NULL || !cli_options(cli, &options, &error) || !terminal_begin(cli, &error))
         return cli_fail(cli, error);
     gboolean command = work->code == NULL;
     const struct dsb_request request = {
@@ -104,11 +106,16 @@ static int run_here(const struct cli *cli, const struct work *work)
         .cwd = cli->cwd,
         .env = (const char *const *) cli->env,
         .stdin_fd = work->stdin_fd >= 0 ? work->stdin_fd : DSB_FD_NONE,
+        .rows = terminal_rows(),
+        .columns = terminal_columns(),
+        .window_fd = terminal_window_fd(),
     };
     struct own_run own = {policy, &options, &request};
     options.cancel_fd = cli_cancel_fd();
     options.output = cli->json ? NULL : cli_write_output;
-    return cli_guard(cli, run_watched, &own, &options);
+    int status = cli_guard(cli, run_watched, &own, &options);
+    terminal_end(); /* where none was started */
+    return status;
 }
 
 /* Without code the body's argv is a command. */
@@ -122,9 +129,11 @@ static int run_there(const struct cli *cli, dsb_client *client, const struct wor
 {
     g_autoptr(GError) error = NULL;
     struct json_object *result = NULL;
-    struct json_object *body = remote_execution(cli, &error);
-    if (body == NULL || !add_work(work, body, &error) ||
-        !remote_execute(cli, client, cli->session, body, work->stdin_fd, &result, &error)) {
+    struct json_object *body = terminal_begin(cli, &error) ? remote_execution(cli, &error) : NULL;
+    gboolean done = body != NULL && add_work(work, body, &error) &&
+                    remote_execute(cli, client, cli->session, body, work->stdin_fd, &result, &error);
+    terminal_end();
+    if (!done) {
         json_object_put(body);
         /* A service that ends is needed for sessions only. */
         return cli->session == NULL && dsb_client_not_done(error) ? run_here(cli, work) : stopped(cli, error);
@@ -182,6 +191,10 @@ static gboolean check(const struct cli *cli, GError **error)
     else if (cli->cwd != NULL && !is_command(cli))
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
                             "--cwd is for a command (-- CMD ARG…); code begins in /sandbox");
+    else if (cli->tty && !is_command(cli))
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "-t is for a command (-- CMD ARG…)");
+    else if (!terminal_check(cli, error))
+        return FALSE;
     else if (cli->session == NULL && cli->labels != NULL)
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "--label is for sessions: add --session ID");
     if (error != NULL && *error != NULL)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Signals that cancel, as a descriptor that others can wait for. */
-#include "cli.h"
+#include "terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +30,7 @@ static void on_signal(int number)
     cli_cancel(number);
     if (cancel_count < PATIENCE || watched)
         return;
+    terminal_end();
     signal(number, SIG_DFL);
     raise(number);
 }

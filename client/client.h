@@ -106,8 +106,10 @@ struct dsb_client_follow {
     int cancel_fd;
     /** Read and handed to the code as its standard input while it runs; adds "stdin_open" to the body. -1: none. */
     int stdin_fd;
+    /** New sizes of the terminal that the body asks for, as window_fd of dsb_request. -1: there are none. */
+    int window_fd;
 };
-#define DSB_CLIENT_FOLLOW ((struct dsb_client_follow){.cancel_fd = -1, .stdin_fd = -1})
+#define DSB_CLIENT_FOLLOW ((struct dsb_client_follow){.cancel_fd = -1, .stdin_fd = -1, .window_fd = -1})
 
 /**
  * POST to /v1/run or /v1/sessions/ID/execute and follow the execution by server-sent events to its end. `body` stays

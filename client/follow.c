@@ -13,6 +13,9 @@
 
 #define LINE_MAX_BYTES ((gsize) 1 << 30)
 #define INPUT_PIECE (64 << 10)
+#define INPUT "stdin"
+#define WINDOW "window"
+#define WINDOWS_AT_ONCE 256
 #define CANCEL_MS 15000      /* for the result of what was cancelled */
 #define CANCEL_PROBE_MS 3000 /* for a word of the service, when somebody waits for the end */
 
@@ -22,13 +25,13 @@ struct stream {
     const struct dsb_client_follow *follow;
     struct http side; /* an interrupt or a piece of input */
     struct watch watch;
-    gboolean side_busy;
+    gboolean side_busy, side_feeds;
     GByteArray *buffer; /* what came and is not a whole event yet, or the body of an error */
     gsize scanned;
     char *event; /* name of the event that is being read */
     char *id;    /* of the execution */
     struct json_object *result, *failure;
-    int cancel_fd, input_fd; /* -1: no longer looked at */
+    int cancel_fd, input_fd, window_fd; /* -1: no longer looked at */
     guint cancels;
     gint64 give_up; /* monotonic; 0: nobody wants the end yet */
     gboolean cancel_wanted, started;
@@ -36,6 +39,8 @@ struct stream {
     gint64 dropped[2]; /* what the service left out: we were too slow. What follows it comes with the result */
     guint8 input[INPUT_PIECE];
 };
+
+static gboolean has_terminal(const struct stream *stream) { return stream->follow->window_fd >= 0; }
 
 /* Bytes that are in the object as they are, or in base64; NULL: neither. */
 static GBytes *bytes_of(struct json_object *json, const char *plain, const char *encoded)
@@ -62,7 +67,8 @@ static void give(struct stream *stream, int number, GBytes *bytes, gsize from)
 
 static void give_output(struct stream *stream, int number, struct json_object *json)
 {
-    if (stream->follow->output == NULL || stream->dropped[number - 1] > 0)
+    /* A terminal shows what comes now, also behind a gap. */
+    if (stream->follow->output == NULL || (stream->dropped[number - 1] > 0 && !has_terminal(stream)))
         return;
     g_autoptr(GBytes) bytes = bytes_of(json, "text", "base64");
     if (bytes != NULL)
@@ -80,7 +86,7 @@ static void give_rest(struct stream *stream, int number)
 {
     const char *name = number == 1 ? "stdout" : "stderr";
     g_autofree char *encoded = g_strconcat(name, "_base64", NULL);
-    if (stream->dropped[number - 1] == 0)
+    if (stream->dropped[number - 1] == 0 || has_terminal(stream))
         return;
     g_autoptr(GBytes) kept = bytes_of(stream->result, name, encoded);
     if (kept != NULL && stream->follow->output != NULL)
@@ -182,7 +188,9 @@ static void side_call(struct stream *stream, const char *what, const void *body,
 {
     g_autofree char *path = dsb_client_path("/v1/executions/%s/", stream->id);
     g_autofree char *full = g_strconcat(path, what, NULL);
-    stream->side_busy = http_send(&stream->side, "POST", full, size > 0 ? CLIENT_BYTES : NULL, FALSE, body, size, NULL);
+    const char *type = size == 0 ? NULL : strcmp(what, WINDOW) == 0 ? CLIENT_JSON : CLIENT_BYTES;
+    stream->side_busy = http_send(&stream->side, "POST", full, type, FALSE, body, size, NULL);
+    stream->side_feeds = g_str_has_prefix(what, INPUT);
     if (!stream->side_busy)
         stream->input_fd = -1;
 }
@@ -195,7 +203,7 @@ static void read_side(struct stream *stream)
         return;
     stream->side_busy = FALSE;
     /* The code reads no more: neither do we. */
-    if (!ok || status == 409 || status == 404)
+    if (!ok || (stream->side_feeds && (status == 409 || status == 404)))
         stream->input_fd = -1;
 }
 
@@ -206,7 +214,22 @@ static void read_input(struct stream *stream)
         return;
     if (n <= 0)
         stream->input_fd = -1;
-    side_call(stream, n > 0 ? "stdin" : "stdin?end=1", stream->input, n > 0 ? (gsize) n : 0);
+    side_call(stream, n > 0 ? INPUT : INPUT "?end=1", stream->input, n > 0 ? (gsize) n : 0);
+}
+
+static void read_window(struct stream *stream)
+{
+    guint16 sizes[WINDOWS_AT_ONCE][2];
+    ssize_t n = read(stream->window_fd, sizes, sizeof sizes);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n <= 0 || (gsize) n % sizeof *sizes != 0) {
+        stream->window_fd = -1;
+        return;
+    }
+    const guint16 *last = sizes[(gsize) n / sizeof *sizes - 1]; /* while it is dragged there are many */
+    g_autofree char *body = g_strdup_printf("{\"rows\":%u,\"columns\":%u}", last[0], last[1]);
+    side_call(stream, WINDOW, body, strlen(body));
 }
 
 static void read_cancel(struct stream *stream)
@@ -259,27 +282,40 @@ static gboolean take_cancel(struct stream *stream, GError **error)
     return TRUE;
 }
 
+/* It is over with the result: what may come after it tells nothing, and may never come. */
+static gboolean is_over(const struct stream *stream)
+{
+    return stream->client->http.answer.done || stream->result != NULL || stream->failure != NULL;
+}
+
 static gboolean turn(struct stream *stream, GError **error)
 {
     struct http *http = &stream->client->http;
     next_side_call(stream);
-    gboolean hungry = stream->input_fd >= 0 && stream->started && !stream->side_busy;
+    gboolean can_feed = stream->started && !stream->side_busy;
     struct pollfd fds[] = {
         {http->fd, POLLIN, 0},
         {stream->side_busy ? stream->side.fd : -1, POLLIN, 0},
         {stream->cancel_fd, POLLIN, 0},
-        {hungry ? stream->input_fd : -1, POLLIN, 0},
+        {can_feed ? stream->input_fd : -1, POLLIN, 0},
         {watch_fd(&stream->watch), POLLIN, 0},
+        {can_feed ? stream->window_fd : -1, POLLIN, 0},
     };
     if (poll(fds, G_N_ELEMENTS(fds), ms_left(stream)) < 0)
         return TRUE;
     if (fds[0].revents != 0) {
         watch_heard(&stream->watch);
-        return http_read(http, error);
+        if (!http_read(http, error))
+            return FALSE;
+        if (is_over(stream))
+            return TRUE;
     }
+    /* Not in the place of what goes there: what comes may never end. */
     if (fds[1].revents != 0)
         read_side(stream);
-    if (fds[3].revents != 0)
+    if (fds[5].revents != 0)
+        read_window(stream);
+    else if (fds[3].revents != 0)
         read_input(stream);
     if (fds[2].revents != 0 && !take_cancel(stream, error))
         return FALSE;
@@ -345,18 +381,13 @@ static struct stream *stream_new(dsb_client *client, const struct dsb_client_fol
     stream->buffer = g_byte_array_new();
     stream->cancel_fd = follow->cancel_fd;
     stream->input_fd = follow->stdin_fd;
+    stream->window_fd = follow->window_fd;
     stream->side = (struct http){.path = client->socket, .fd = -1, .cancel_fd = -1, .answer = {.body = drop_body}};
     client->http.answer.body = on_body;
     client->http.answer.data = stream;
     client->http.cancel_fd = follow->cancel_fd;
     watch_begin(&stream->watch, client->socket);
     return stream;
-}
-
-/* It is over with the result: what may come after it tells nothing, and may never come. */
-static gboolean is_over(const struct stream *stream)
-{
-    return stream->client->http.answer.done || stream->result != NULL || stream->failure != NULL;
 }
 
 static gboolean follow_once(dsb_client *client, const char *path, struct json_object *body,

@@ -13,7 +13,7 @@
 static const gsize options_ends[] = {offsetof(struct dsb_run_options, checkpoint),
                                      offsetof(struct dsb_run_options, lost_reason), sizeof(struct dsb_run_options), 0};
 static const gsize request_ends[] = {offsetof(struct dsb_request, timeout_ms), offsetof(struct dsb_request, command),
-                                     sizeof(struct dsb_request), 0};
+                                     offsetof(struct dsb_request, rows), sizeof(struct dsb_request), 0};
 
 static const char *const checkpoints[] = {
     [DSB_CHECKPOINT_IDLE] = "idle",
@@ -103,9 +103,22 @@ static gboolean check_kind(const struct dsb_request *request, GError **error)
     return FALSE;
 }
 
+/* A window of no size is none: who does not know the members leaves them 0. */
+static gboolean check_terminal(const struct dsb_request *request, GError **error)
+{
+    if (request->rows == 0 && request->columns == 0)
+        return TRUE;
+    if (request->command != NULL && request->rows > 0 && request->columns > 0)
+        return check_optional_fd("window_fd", request->window_fd, error);
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                        request->command == NULL ? "dsb_request: a terminal is for a command"
+                                                 : "dsb_request: a terminal has 1 to 65535 rows and columns");
+    return FALSE;
+}
+
 gboolean dsb_take_request(const struct dsb_request *from, struct dsb_request *to, GError **error)
 {
     if (!take("dsb_request", from, to, sizeof *to, request_ends, error))
         return FALSE;
-    return check_kind(to, error) && check_optional_fd("stdin_fd", to->stdin_fd, error);
+    return check_kind(to, error) && check_optional_fd("stdin_fd", to->stdin_fd, error) && check_terminal(to, error);
 }

@@ -19,6 +19,7 @@
 #define DSB_EXEC_OUTPUT_KILL 1u
 #define DSB_EXEC_OUTPUT_KEEP 2u
 #define DSB_EXEC_PROGRAM 4u
+#define DSB_EXEC_TERMINAL 8u
 
 /* What pid 1 takes, at most. */
 #define DSB_COMMAND_ARGUMENTS 65536u

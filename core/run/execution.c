@@ -114,11 +114,14 @@ static void add_environment(GByteArray *command, const struct dsb_spec *spec)
 static GByteArray *exec_command(const struct dsb_exec *exec, const struct dsb_request *request)
 {
     const struct dsb_resolved *limits = exec->limits;
-    const guint64 numbers[DSB_COMMAND_NUMBERS] = {exec->timeout_ms, limits->grace_ms, limits->output_limit};
-    gboolean program = request->command != NULL;
+    const guint64 numbers[DSB_COMMAND_NUMBERS] = {exec->timeout_ms, limits->grace_ms, limits->output_limit,
+                                                  (guint64) request->rows << 16 | request->columns};
+    gboolean program = request->command != NULL, terminal = request->rows > 0;
     const char *name = program ? request->cwd : request->filename != NULL ? request->filename : "<sandbox>";
-    guint32 flags = (limits->output_kill ? DSB_EXEC_OUTPUT_KILL : 0) |
-                    (limits->output_keep ? DSB_EXEC_OUTPUT_KEEP : 0) | (program ? DSB_EXEC_PROGRAM : 0);
+    /* Over the limit a terminal would show nothing any more, and take what is typed: it is at its end then. */
+    guint32 flags = (limits->output_kill || terminal ? DSB_EXEC_OUTPUT_KILL : 0) |
+                    (limits->output_keep && !terminal ? DSB_EXEC_OUTPUT_KEEP : 0) | (program ? DSB_EXEC_PROGRAM : 0) |
+                    (terminal ? DSB_EXEC_TERMINAL : 0);
     GByteArray *command = dsb_command_new(flags, numbers, request->code, request->code_size, name);
     for (const char *const *arg = program ? request->command : request->argv; arg != NULL && *arg != NULL; arg++)
         dsb_command_add_argument(command, *arg);
@@ -238,6 +241,7 @@ static gboolean take_frame(struct dsb_exec *exec, const struct dsb_frame *frame,
     case DSB_FRAME_CONTROL:
     case DSB_FRAME_ANSWER:
     case DSB_FRAME_CLAIM:
+    case DSB_FRAME_WINDOW:
     default:
         return dsb_pid1_broken("a frame that does not belong here", error);
     }
@@ -255,6 +259,22 @@ static void feed(struct dsb_exec *exec)
     dsb_wire_queue(exec->wire, DSB_FRAME_STDIN, exec->number, buffer, n > 0 ? (gsize) n : 0);
     if (n <= 0)
         exec->stdin_fd = -1;
+}
+
+/* A new size of the terminal's window; what is none ends them. */
+static void resize(struct dsb_exec *exec)
+{
+    uint16_t size[2];
+    ssize_t n = read(exec->window_fd, size, sizeof size);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n != sizeof size || size[0] == 0 || size[1] == 0) {
+        exec->window_fd = -1;
+        return;
+    }
+    size[0] = GUINT16_TO_LE(size[0]);
+    size[1] = GUINT16_TO_LE(size[1]);
+    dsb_wire_queue(exec->wire, DSB_FRAME_WINDOW, exec->number, size, sizeof size);
 }
 
 static gboolean drain(struct dsb_exec *exec, GError **error)
@@ -289,6 +309,7 @@ int dsb_exec_waits(const struct dsb_exec *exec, struct pollfd fds[DSB_EXEC_FDS])
     fds[1] = (struct pollfd){pending > 0 ? exec->wire->stream->write_fd : -1, POLLOUT, 0};
     fds[2] = (struct pollfd){exec->cancelling ? -1 : exec->cancel_fd, POLLIN, 0};
     fds[3] = (struct pollfd){pending < STDIN_QUEUE ? exec->stdin_fd : -1, POLLIN, 0};
+    fds[4] = (struct pollfd){pending < STDIN_QUEUE ? exec->window_fd : -1, POLLIN, 0};
     return exec->wire->more ? 0 : until(exec->over_disk ? exec->deadline : MIN(exec->deadline, exec->watch.next_us));
 }
 
@@ -306,6 +327,8 @@ static gboolean relay(struct dsb_exec *exec, gboolean wait, GError **error)
         exec->cancel_fd = -1; /* nobody can cancel any more */
     if (fds[3].revents != 0)
         feed(exec);
+    if (fds[4].revents != 0)
+        resize(exec);
     if (!dsb_wire_flush(exec->wire, error)) {
         /* The container may have said why before it went. */
         g_autoptr(GError) ignored = NULL;
@@ -330,6 +353,7 @@ static void look_at_disk(struct dsb_exec *exec)
 gboolean dsb_exec_begin(struct dsb_exec *exec, const struct dsb_request *request, GError **error)
 {
     exec->stdin_fd = request->stdin_fd;
+    exec->window_fd = request->rows > 0 ? request->window_fd : -1;
     exec->cancel_fd = exec->options->cancel_fd;
     /* In a session the interpreter may have been lost, and imports again. */
     uint64_t import_ms = exec->session && dsb_exec_preloads(exec->limits) ? exec->limits->start_timeout_ms : 0;

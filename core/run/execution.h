@@ -11,7 +11,7 @@
 #include <poll.h>
 
 /** How many descriptors an execution may wait for. */
-#define DSB_EXEC_FDS 4
+#define DSB_EXEC_FDS 5
 
 /** One execution on a wire. It stays where it is until its end, with all that it points to. */
 struct dsb_exec {
@@ -28,7 +28,7 @@ struct dsb_exec {
     gboolean over;
     gboolean broken; /**< pid 1 does not answer any more: the wire is of no use */
     /* private */
-    int stdin_fd, cancel_fd; /* below 0: ended */
+    int stdin_fd, cancel_fd, window_fd; /* below 0: ended */
     gboolean done, cancelling, over_disk, draws;
     gint64 deadline; /* monotonic microseconds: then there is no point in waiting */
     struct dsb_watch watch;

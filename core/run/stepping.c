@@ -104,7 +104,7 @@ static gsize add_wanted(struct pollfd *wanted, gsize n, const struct pollfd *fd)
 static gsize all_wanted(const struct dsb_execution *execution, struct pollfd wanted[MAX_WATCHED])
 {
     const struct dsb_loop_side *side = execution->side;
-    struct pollfd fds[MAX_WATCHED] = {{-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}};
+    struct pollfd fds[MAX_WATCHED] = {{-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}};
     gsize n = 0;
     if (execution->phase == DSB_EXECUTION_RUNS)
         dsb_exec_waits(&execution->exec, fds);

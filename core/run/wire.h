@@ -26,6 +26,7 @@ enum dsb_frame_type {
     DSB_FRAME_DRAWING = 16,
     DSB_FRAME_CLAIM = 17,
     DSB_FRAME_TAIL = 18,
+    DSB_FRAME_WINDOW = 19,
 };
 
 #define DSB_FRAME_HEADER 9

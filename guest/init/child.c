@@ -68,6 +68,7 @@ static void put_variables(struct words *w, size_t *n, char **at, const struct co
 
 static void make_words(struct words *w, const struct command *c)
 {
+    static char usual_term[] = "TERM=xterm";
     struct command session = {0};
     struct part rest = c->rest;
     size_t n = 0;
@@ -77,13 +78,15 @@ static void make_words(struct words *w, const struct command *c)
     /* A part has four bytes of length there, and one for its end here. */
     char *at = w->text = room(c->name.n + 1 + c->rest.n + session.rest.n);
     w->argv = room((c->arguments + 1) * sizeof *w->argv);
-    w->env = room((session.variables + c->variables + 1) * sizeof *w->env);
+    w->env = room((session.variables + c->variables + 2) * sizeof *w->env);
     w->directory = put_part(&at, &c->name, '\0');
     for (uint32_t i = 0; i < c->arguments; i++) {
         struct part argument = part_next(&rest);
         w->argv[i] = put_part(&at, &argument, '\0');
     }
     w->argv[c->arguments] = NULL;
+    if (g.child.terminal)
+        w->env[n++] = usual_term;
     put_variables(w, &n, &at, &session);
     put_variables(w, &n, &at, c);
     w->env[n] = NULL;
@@ -147,6 +150,8 @@ static _Noreturn void run(const struct words *w, const int theirs[3])
 {
     process_begin();
     expose();
+    if (g.child.terminal)
+        terminal_take();
     for (int fd = 0; fd < 3; fd++)
         if (dup2(theirs[fd], fd) != fd)
             _exit(CANNOT_RUN);
@@ -162,6 +167,23 @@ static _Noreturn void run(const struct words *w, const int theirs[3])
 
 /* --- here --- */
 
+/* Returns what could not be done, NULL: nothing; errno. There is a standard error then, too. */
+static const char *open_streams(int theirs[3])
+{
+    bool terminal = g.child.terminal && terminal_open();
+    int why = errno;
+
+    if (terminal) {
+        theirs[0] = theirs[1] = theirs[2] = g.child.tty;
+        return NULL;
+    }
+    g.stdin_fd = make_pipe(&theirs[0], 1);
+    g.stdout_.fd = make_pipe(&theirs[1], 0);
+    g.stderr_.fd = make_pipe(&theirs[2], 0);
+    errno = why;
+    return g.child.terminal ? "make a terminal" : NULL;
+}
+
 void child_start(void)
 {
     struct words words;
@@ -170,17 +192,15 @@ void child_start(void)
 
     command_read(&c, FRAME_EXEC, buf_head(&g.code), buf_len(&g.code));
     make_words(&words, &c);
-    g.stdin_fd = make_pipe(&theirs[0], 1);
-    g.stdout_.fd = make_pipe(&theirs[1], 0);
-    g.stderr_.fd = make_pipe(&theirs[2], 0);
-    g.child.pid = fork();
+    const char *lacking = open_streams(theirs);
+    g.child.pid = lacking ? -1 : fork();
     if (g.child.pid == 0)
         run(&words, theirs);
     if (g.child.pid < 0) { /* no room for a process: that is the session's doing, and no end of it */
-        dprintf(theirs[2], "dsandbox: cannot start a process: %s\n", strerror(errno));
+        dprintf(theirs[2], "dsandbox: cannot %s: %s\n", lacking ? lacking : "start a process", strerror(errno));
         child_ended(CANNOT_RUN << 8);
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3 && theirs[i] != g.child.tty; i++)
         close(theirs[i]);
     free_words(&words);
     buf_free(&g.code);

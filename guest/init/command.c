@@ -32,13 +32,14 @@ static const struct form config_form = {
                 [CONFIG_MEMORY] = {"memory", 0, INT64_MAX}},
 };
 static const struct form exec_form = {
-    .flags = EXEC_OUTPUT_KILL | EXEC_OUTPUT_KEEP | EXEC_PROGRAM,
+    .flags = EXEC_OUTPUT_KILL | EXEC_OUTPUT_KEEP | EXEC_PROGRAM | EXEC_TERMINAL,
     .text = true,
     .name = true,
     .arguments = true,
     .numbers = {[EXEC_TIMEOUT_MS] = {"timeout_ms", 1, TIME_MAX_MS},
                 [EXEC_GRACE_MS] = {"grace_ms", 0, TIME_MAX_MS},
-                [EXEC_OUTPUT_LIMIT] = {"output_limit", 0, INT64_MAX}},
+                [EXEC_OUTPUT_LIMIT] = {"output_limit", 0, INT64_MAX},
+                [EXEC_WINDOW] = {"window", 0, UINT32_MAX}},
 };
 static const struct form control_form = {
     .name = true,
@@ -104,6 +105,8 @@ static const char *read_flags(const struct command *c, enum frame_type type)
         return "flags that do not go together";
     if (config && (c->flags & CONFIG_PROGRAM) && (c->flags != CONFIG_PROGRAM || c->arguments > 0))
         return "flags that do not go together";
+    if (exec && (c->flags & EXEC_TERMINAL) && !(c->flags & EXEC_PROGRAM))
+        return "flags that do not go together";
     return exec && (c->flags & EXEC_PROGRAM) && c->arguments == 0 ? "there is no program" : NULL;
 }
 
@@ -131,6 +134,8 @@ const char *command_read(struct command *c, enum frame_type type, const unsigned
         wrong = read_parts(c, form, (struct part){data + HEAD, n - HEAD});
     if (!wrong && type == FRAME_EXEC && (c->flags & EXEC_PROGRAM) && c->text.n > 0)
         return "a program and code";
+    if (!wrong && type == FRAME_EXEC && (c->numbers[EXEC_WINDOW] > 0) != ((c->flags & EXEC_TERMINAL) > 0))
+        return "a window without a terminal, or the other way round";
     return wrong;
 }
 

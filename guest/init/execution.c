@@ -60,8 +60,8 @@ void stop_execution(enum reason reason)
         return;
     if (reason == REASON_OUTPUT)
         check_grace(now_ms());
-    else if (g.child.is) /* as a terminal does it, and timeout(1) */
-        child_signal(reason == REASON_TIMEOUT ? SIGTERM : SIGINT);
+    else if (g.child.is) /* as a terminal does it, that is closed or not, and timeout(1) */
+        child_signal(g.child.terminal ? SIGHUP : reason == REASON_TIMEOUT ? SIGTERM : SIGINT);
     else if (!g.session.on || g.session.started)
         signal_main(SIGINT);
     /* What it started ends before the answer anyway, and would keep the interpreter from its last words until then. */
@@ -269,6 +269,12 @@ bool send_memory(enum frame_type type, uint32_t id)
     return is;
 }
 
+static void took_input(size_t n)
+{
+    g.child.typed = buf_head(&g.in_data)[n - 1];
+    buf_consume(&g.in_data, n);
+}
+
 void relay_stdin(void)
 {
     if (g.session.on && !g.session.opened && g.stdin_fd < 0)
@@ -277,17 +283,22 @@ void relay_stdin(void)
         ssize_t n = write(g.stdin_fd, buf_head(&g.in_data), buf_len(&g.in_data));
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN)
+        if (n == 0 || (n < 0 && errno == EAGAIN))
             return;
         if (n < 0)
             fd_close(&g.stdin_fd); /* the code has closed its end */
         else
-            buf_consume(&g.in_data, (size_t) n);
+            took_input((size_t) n);
     }
     if (g.stdin_fd < 0)
         buf_free(&g.in_data);
-    if (g.in_end && buf_len(&g.in_data) == 0)
-        fd_close(&g.stdin_fd);
+    if (!g.in_end || buf_len(&g.in_data) > 0)
+        return;
+    if (g.child.is && g.child.terminal && terminal_types_end()) {
+        relay_stdin();
+        return;
+    }
+    fd_close(&g.stdin_fd);
 }
 
 static const char *final_status(int64_t oom_kills)
@@ -373,6 +384,7 @@ void finish_execution(void)
     sample_pids();
     kill_everything();
     program_end();
+    terminal_close();
     while (relay_stream(&g.stdout_))
         ;
     while (relay_stream(&g.stderr_))

@@ -129,6 +129,10 @@ static void on_exec(uint32_t id, const unsigned char *data, size_t n)
     if (g.pending || (g.phase == RUNNING && !control) || g.phase == ANSWERED)
         fail("bad exec frame", "one execution at a time");
     g.child.wanted = c.flags & EXEC_PROGRAM;
+    g.child.terminal = c.flags & EXEC_TERMINAL;
+    g.child.window = (uint32_t) c.numbers[EXEC_WINDOW];
+    g.child.typed = 0;
+    g.child.typed_end = false;
     if (!g.child.wanted && !g.session.on && g.kernel.pid < 0)
         fail("bad exec frame", "there is no interpreter for code");
     g.id = id;
@@ -187,6 +191,12 @@ static void on_frame(unsigned type, uint32_t id, const unsigned char *data, size
         g.in_end = n == 0;
         if (g.phase == RUNNING)
             relay_stdin();
+        return;
+    case FRAME_WINDOW:
+        if (n != 4)
+            fail("bad window frame", "it has two numbers");
+        if (id == g.id && g.child.terminal && (g.pending || g.phase == RUNNING))
+            terminal_resize((uint32_t) (get_number(data, 2) << 16 | get_number(data + 2, 2)));
         return;
     case FRAME_CANCEL:
         if (id != g.id)

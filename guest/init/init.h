@@ -34,6 +34,7 @@ enum frame_type {
     FRAME_DRAWING = 16,
     FRAME_CLAIM = 17,
     FRAME_TAIL = 18,
+    FRAME_WINDOW = 19,
 };
 
 #define FRAME_HEADER 9
@@ -81,15 +82,15 @@ void json_string(struct buf *b, const char *text, size_t n);
 
 /* --- command.c --- */
 
-#define PROTOCOL 5 /* raised when a frame changes; the host refuses another one */
-#define PROTOCOL_TEXT "5"
+#define PROTOCOL 6 /* raised when a frame changes; the host refuses another one */
+#define PROTOCOL_TEXT "6"
 #define COMMAND_NUMBERS 4
 
 /* Flags, and what the numbers are; PROTOCOL.md has the layout. */
 enum { CONFIG_SESSION = 1, CONFIG_CHECKPOINT = 2, CONFIG_CHECKPOINT_IDLE = 4, CONFIG_WAITS = 8, CONFIG_PROGRAM = 16 };
 enum { CONFIG_IDLE_MS, CONFIG_LIFE_MS, CONFIG_RESULTS_LIMIT, CONFIG_MEMORY };
-enum { EXEC_OUTPUT_KILL = 1, EXEC_OUTPUT_KEEP = 2, EXEC_PROGRAM = 4 };
-enum { EXEC_TIMEOUT_MS, EXEC_GRACE_MS, EXEC_OUTPUT_LIMIT };
+enum { EXEC_OUTPUT_KILL = 1, EXEC_OUTPUT_KEEP = 2, EXEC_PROGRAM = 4, EXEC_TERMINAL = 8 };
+enum { EXEC_TIMEOUT_MS, EXEC_GRACE_MS, EXEC_OUTPUT_LIMIT, EXEC_WINDOW };
 enum { CONTROL_TIMEOUT_MS };
 
 /** Bytes of a frame, not a C string. */

@@ -30,6 +30,7 @@ struct state g = {
     .report_fd = -1,
     .stdout_ = {.fd = -1},
     .stderr_ = {.fd = -1},
+    .child = {.tty = -1},
     .session = {.listener = -1, .streams = -1, .point = {.fd = -1}, .coming = {.fd = -1}},
 };
 

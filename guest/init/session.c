@@ -362,6 +362,7 @@ void session_program_ended(void)
         recover(ended ? "the interpreter ended while a program ran" : "processes that the program started do not end");
     g.session.died = false;
     background_send();
+    terminal_close();
     streams_drain(&g.stdout_);
     streams_drain(&g.stderr_);
     fd_close(&g.stdout_.fd);

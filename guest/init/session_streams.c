@@ -91,7 +91,9 @@ void streams_drain(struct stream *s)
 {
     int n = 0;
 
-    if (s->fd >= 0 && ioctl(s->fd, FIONREAD, &n) < 0)
+    if (g.child.is && g.child.terminal) /* which tells of the part alone that it has made lines of */
+        n = TERMINAL_HOLDS;
+    else if (s->fd >= 0 && ioctl(s->fd, FIONREAD, &n) < 0)
         n = 0;
     do { /* once at least: there may be something that was printed into memory */
         int64_t before = s->piped;

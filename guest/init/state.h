@@ -109,6 +109,11 @@ struct child {
     pid_t pid;   /* 0: it has ended */
     bool dead;   /* it has, and its execution not yet */
     int status;
+    bool terminal;   /* it has one, or wants it */
+    uint32_t window; /* of the terminal: rows and, in the lower half, columns */
+    int tty;         /* its end of that, which is open as long as the execution; -1: there is none */
+    unsigned char typed; /* the last byte of the input that it took, 0: none */
+    bool typed_end;
 };
 
 struct state {
@@ -173,6 +178,21 @@ void child_start(void);
 void child_ended(int status);
 /** To its process group. */
 void child_signal(int signal);
+
+/* --- terminal.c --- */
+
+/** A terminal of g.child.window for the program: its end is g.child.tty, ours are the streams. False: errno. */
+bool terminal_open(void);
+/** In the program's process, which leads a session: the terminal is that session's. */
+void terminal_take(void);
+/** It has this size now, and who is in front there is told so. */
+void terminal_resize(uint32_t window);
+/** Once, behind the last of the input: its end, as somebody types it, is input as well then. */
+bool terminal_types_end(void);
+/** The program is over; what it has written can still be read. */
+void terminal_close(void);
+/** More than one holds that nobody reads, in bytes. */
+#define TERMINAL_HOLDS (64 * KIB)
 
 /* --- execution.c --- */
 

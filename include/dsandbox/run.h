@@ -90,10 +90,22 @@ struct dsb_request {
      */
     const char *const *command;
     const char *cwd; /**< its working directory in the sandbox, absolute or below /sandbox; NULL: /sandbox */
+    /**
+     * A window's size: the command has a terminal of its own, in the sandbox, with so many rows and columns; 0 and 0:
+     * pipes. Standard input is what is typed there, and standard output what it shows: bytes upon which a terminal acts.
+     * Standard error is empty. It is stopped at the output limit, whatever the policy does there. When it is stopped,
+     * the terminal is closed: SIGHUP.
+     */
+    uint16_t rows, columns;
+    /**
+     * With a terminal: a descriptor from which new sizes are read, uint16_t rows and columns at once. It stays the
+     * caller's; DSB_FD_NONE: there are none.
+     */
+    int window_fd;
 };
 #define DSB_REQUEST_INIT                                                                                               \
     {                                                                                                                  \
-        sizeof(struct dsb_request), DSB_INIT, NULL, 0, NULL, NULL, NULL, DSB_FD_NONE, 0, NULL, NULL                    \
+        sizeof(struct dsb_request), DSB_INIT, NULL, 0, NULL, NULL, NULL, DSB_FD_NONE, 0, NULL, NULL, 0, 0, DSB_FD_NONE \
     }
 
 /**

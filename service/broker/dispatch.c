@@ -87,12 +87,14 @@ gboolean dispatch_send_settings(struct process *process, const struct settings *
 
 static gboolean send_pack(struct job *job, const GByteArray *pack, GError **error)
 {
-    int fds[2];
+    int fds[FRAME_FDS];
     guint n = 0;
     if (job->cancel_fd >= 0)
         fds[n++] = job->cancel_fd;
     if (job->input_read_fd >= 0)
         fds[n++] = job->input_read_fd;
+    if (job->window_read_fd >= 0)
+        fds[n++] = job->window_read_fd;
     if (job->kind != JOB_CLOSE)
         return process_try_send(job->process, FRAME_ORDER, pack, fds, n, error);
     process_send(job->process, FRAME_ORDER, pack, fds, n); /* it is to end in any case */
@@ -118,6 +120,8 @@ static gboolean send_order(struct job *job, GError **error)
         .env = execution->env,
         .command = execution->command,
         .cwd = (char *) execution->cwd,
+        .rows = execution->rows,
+        .columns = execution->columns,
         .code = execution->code,
         .code_size = execution->code_size,
     };
@@ -125,10 +129,13 @@ static gboolean send_order(struct job *job, GError **error)
     g_autoptr(GByteArray) pack = g_byte_array_new();
     order_pack(&order, pack);
     gboolean ok = send_pack(job, pack, error);
-    job->has_given_input |= job->input_read_fd >= 0;
+    job->has_given_input |= job->input_read_fd >= 0 || job->window_read_fd >= 0;
     if (job->input_read_fd >= 0)
         close(job->input_read_fd); /* its end is seen when the process has closed it, too */
     job->input_read_fd = -1;
+    if (job->window_read_fd >= 0)
+        close(job->window_read_fd);
+    job->window_read_fd = -1;
     return ok;
 }
 

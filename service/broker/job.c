@@ -34,6 +34,8 @@ struct job *job_new(struct service *service, enum job_kind kind, struct session 
                         .cancel_fd = -1,
                         .input_fd = -1,
                         .input_read_fd = -1,
+                        .window_fd = -1,
+                        .window_read_fd = -1,
                         .created = g_get_real_time()};
     g_queue_init(&job->input);
     if (kind != JOB_CLOSE && kind != JOB_GC && (job->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
@@ -93,6 +95,10 @@ void job_free(struct job *job)
         close(job->cancel_fd);
     if (job->input_read_fd >= 0)
         close(job->input_read_fd);
+    if (job->window_fd >= 0)
+        close(job->window_fd);
+    if (job->window_read_fd >= 0)
+        close(job->window_read_fd);
     for (int i = 0; i < 2; i++)
         g_clear_pointer(&job->tails[i], g_byte_array_unref);
     settings_free(job->settings);
@@ -166,9 +172,49 @@ static void wait_for_room(struct job *job)
                          G_SOURCE_FUNC(on_input_room), job);
 }
 
+static gboolean prepare_window(struct job *job, GError **error)
+{
+    int fds[2];
+    if (job->execution.rows == 0)
+        return TRUE;
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+        return cannot("the terminal's window", error);
+    job->window_read_fd = fds[0];
+    job->window_fd = fds[1];
+    return TRUE;
+}
+
+static gboolean resize(struct job *job, struct json_object *body, GError **error)
+{
+    guint16 size[2];
+    if (!window_read(body, &size[0], &size[1], error))
+        return FALSE;
+    /* A full pipe: nobody has looked for so many of them that one less is no loss. */
+    if (job->window_fd >= 0 && (write(job->window_fd, size, sizeof size) == sizeof size || errno == EAGAIN))
+        return TRUE;
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_CONFLICT, "the execution has no terminal, or has ended");
+    return FALSE;
+}
+
+void job_resize(struct job *job, struct request *request)
+{
+    GError *error = NULL;
+    struct json_object *body = request_json(request, &error), *answer;
+    if (body == NULL || !resize(job, body, &error)) {
+        request_fail(request, error);
+    } else {
+        answer = json_object_new_object();
+        json_add_bool(answer, "resized", TRUE);
+        request_answer(request, 200, answer);
+    }
+    json_object_put(body);
+}
+
 gboolean job_prepare_input(struct job *job, GError **error)
 {
     int fds[2];
+    if (!prepare_window(job, error))
+        return FALSE;
     if (!job->execution.stdin_open)
         return job->execution.input == NULL || fixed_input(job, error);
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)

@@ -46,6 +46,7 @@ struct job {
     /* standard input that comes while the code runs */
     int input_fd;      /**< write end, -1: none */
     int input_read_fd; /**< the code's end, until the process has it */
+    int window_fd, window_read_fd; /**< the same for new sizes of its terminal */
     GQueue input;      /**< struct input_piece */
     struct event_source input_watch;
     GByteArray *tails[2]; /**< of stdout and stderr: the first bytes of a character that is not complete yet */
@@ -72,6 +73,8 @@ void job_session_ends(struct job *job);
 gboolean job_prepare_input(struct job *job, GError **error);
 /** It is done: release what it used. */
 void job_close_input(struct job *job);
+/** The request has a new size of its terminal, and is answered. */
+void job_resize(struct job *job, struct request *request);
 /** More standard input, answered when the code's pipe took it; takes over the request. `end`: no more after it. */
 void job_feed(struct job *job, struct request *request, gboolean end);
 

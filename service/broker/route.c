@@ -377,6 +377,8 @@ static void execution_request(struct request *request)
         fail(request, DSB_ERROR_NOT_FOUND, "there is no execution '%.64s', or it has ended", request->path[2]);
     else if (strcmp(request->path[3], "stdin") == 0)
         feed(request, job);
+    else if (strcmp(request->path[3], "window") == 0)
+        job_resize(job, request);
     else if (nothing_in_body(request))
         interrupt(request, job);
 }
@@ -448,6 +450,7 @@ static const struct {
     {"GET", {"v1", "executions", NULL}, 3, get_execution, 0, NULL},
     {"POST", {"v1", "executions", NULL, "interrupt"}, 4, execution_request, 0, NULL},
     {"POST", {"v1", "executions", NULL, "stdin"}, 4, execution_request, PARAMETER_FLAG, "end"},
+    {"POST", {"v1", "executions", NULL, "window"}, 4, execution_request, 0, NULL},
 };
 
 static void add_method(GPtrArray *allow, const char *method)

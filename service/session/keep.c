@@ -251,7 +251,7 @@ static void accept_services(struct session_process *process)
 static void end_it(struct session_process *process)
 {
     struct task *task = g_new0(struct task, 1);
-    task->frame = (struct frame){.fds = {-1, -1}};
+    task->frame = (struct frame){.fds = FRAME_NO_FDS};
     task->order.kind = JOB_CLOSE;
     stop_listening(&process->kept);
     process->kept.give_up = g_get_monotonic_time() + (gint64) deadline_close(process->settings) * 1000;

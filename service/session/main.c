@@ -160,7 +160,7 @@ static void look(struct session_process *process)
 {
     struct task *task = g_new0(struct task, 1);
     task->check = TRUE;
-    task->frame = (struct frame){.fds = {-1, -1}};
+    task->frame = (struct frame){.fds = FRAME_NO_FDS};
     task_start(process, task);
 }
 
@@ -263,13 +263,13 @@ static void take_order(struct session_process *process, struct frame *frame)
 {
     struct task *task = g_new0(struct task, 1);
     if (process->settings == NULL || !order_unpack(frame, &task->order) ||
-        task->order.has_input != (frame->fds[1] >= 0))
+        (task->order.has_input ? 1 : 0) + (task->order.rows > 0 ? 1 : 0) != (frame->fds[1] >= 0) + (frame->fds[2] >= 0))
         leave("this is no order", NULL);
     outcome_arrived(process);
     process->order = task;
     process->waits = task->order.kind == JOB_WARM;
     task->frame = *frame;
-    *frame = (struct frame){.fds = {-1, -1}};
+    *frame = (struct frame){.fds = FRAME_NO_FDS};
     keep_order(process, &task->order);
     task_start(process, task);
 }

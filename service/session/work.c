@@ -58,6 +58,7 @@ static struct dsb_run_options options_of(const struct work *work, struct task *t
 static struct dsb_request request_of(const struct task *task)
 {
     const struct order *order = &task->order;
+    int stdin_fd = order->has_input ? task->frame.fds[1] : DSB_FD_NONE;
     return (struct dsb_request){
         .struct_size = sizeof(struct dsb_request),
         .init = DSB_INIT,
@@ -66,10 +67,13 @@ static struct dsb_request request_of(const struct task *task)
         .filename = order->filename,
         .argv = (const char *const *) order->argv,
         .env = (const char *const *) order->env,
-        .stdin_fd = task->frame.fds[1] >= 0 ? task->frame.fds[1] : DSB_FD_NONE,
+        .stdin_fd = stdin_fd,
         .timeout_ms = order->timeout_ms,
         .command = (const char *const *) order->command,
         .cwd = order->cwd,
+        .rows = order->rows,
+        .columns = order->columns,
+        .window_fd = order->rows > 0 ? task->frame.fds[order->has_input ? 2 : 1] : DSB_FD_NONE,
     };
 }
 

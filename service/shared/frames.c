@@ -123,10 +123,10 @@ int frame_receive(int fd, struct frame *frame)
     struct iovec parts[] = {{&head, sizeof head}, {buffer, sizeof buffer}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = control.space,
                              .msg_controllen = sizeof control.space};
-    int fds[FRAME_FDS + 1] = {-1, -1, -1};
+    int fds[FRAME_FDS + 1] = {-1, -1, -1, -1};
     guint n_fds = 0;
     ssize_t n;
-    *frame = (struct frame){.fds = {-1, -1}};
+    *frame = (struct frame){.fds = FRAME_NO_FDS};
     do
         n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
@@ -157,7 +157,7 @@ void frame_clear(struct frame *frame)
         if (frame->fds[i] >= 0)
             close(frame->fds[i]);
     g_free(frame->bytes);
-    *frame = (struct frame){.fds = {-1, -1}};
+    *frame = (struct frame){.fds = FRAME_NO_FDS};
 }
 
 /* --- in a frame ------------------------------------------------------------- */

@@ -16,9 +16,10 @@ G_BEGIN_DECLS
  */
 
 /** Another number for each change of what frames or snapshot.h have: a service speaks with no process of another number. */
-#define FRAMES_VERSION 8
+#define FRAMES_VERSION 9
 #define FRAME_MAX (1u << 30)
-#define FRAME_FDS 2
+#define FRAME_FDS 3
+#define FRAME_NO_FDS {-1, -1, -1}
 #define LEAVING_MAX 4096 /**< bytes of why a process ends */
 
 enum frame_type {

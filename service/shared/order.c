@@ -38,6 +38,8 @@ void order_pack(const struct order *order, GByteArray *pack)
     pack_list(pack, order->env);
     pack_list(pack, order->command);
     pack_text(pack, order->cwd);
+    pack_number(pack, order->rows);
+    pack_number(pack, order->columns);
     pack_bytes(pack, order->code != NULL ? order->code : "", order->code_size);
 }
 
@@ -61,6 +63,8 @@ gboolean order_unpack(const struct frame *frame, struct order *order)
     order->env = unpack_list(&unpack, ARGUMENTS_MAX);
     order->command = unpack_list(&unpack, ARGUMENTS_MAX);
     order->cwd = unpack_text(&unpack, NAME_MAX_BYTES);
+    order->rows = (guint16) unpack_number(&unpack, G_MAXUINT16);
+    order->columns = (guint16) unpack_number(&unpack, G_MAXUINT16);
     order->code = unpack_bytes(&unpack, &order->code_size, FRAME_MAX);
     if (!unpack.bad && unpack.left == 0)
         return TRUE;

@@ -38,7 +38,10 @@ enum job_kind {
 enum phase { PHASE_CREATE, PHASE_RESTORE, PHASE_EXECUTE, PHASE_CONTROL, PHASE_CLOSE, PHASE_RUN, PHASE_GC, N_PHASES };
 const char *phase_name(enum phase phase);
 
-/** With it go the descriptors of `cancel` and, where `has_input`, of the code's standard input. */
+/**
+ * With it go the descriptors of `cancel` and, where `has_input`, of the code's standard input, then, where there are
+ * `rows`, that of new sizes of the terminal.
+ */
 struct order {
     enum job_kind kind;
     char *id;         /**< of an execution */
@@ -53,6 +56,7 @@ struct order {
     guint64 timeout_ms;
     char *filename, **argv, **env;
     char **command, *cwd; /**< a program and its arguments, in the place of code; and where it begins */
+    guint16 rows, columns; /**< of its terminal; 0: it has none */
     const char *code;     /**< the frame's, or the sender's */
     gsize code_size;
 };

@@ -19,7 +19,7 @@ static const char *const settings_members[] = {
     NULL};
 static const char *const execution_members[] = {"code",       "filename", "argv", "env",    "stdin", "stdin_base64",
                                                 "stdin_open", "timeout",  "wait", "create", "change", "shell",
-                                                "cwd",        NULL};
+                                                "cwd",        "terminal", NULL};
 
 static gboolean invalid(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 static gboolean invalid(GError **error, const char *format, ...)
@@ -437,8 +437,39 @@ static gboolean check_execution(const struct execution *execution, GError **erro
                                         .env = (const char *const *) execution->env,
                                         .stdin_fd = DSB_FD_NONE,
                                         .command = (const char *const *) execution->command,
-                                        .cwd = execution->cwd};
+                                        .cwd = execution->cwd,
+                                        .rows = execution->rows,
+                                        .columns = execution->columns,
+                                        .window_fd = DSB_FD_NONE};
     return dsb_input_check(NULL, &request, error);
+}
+
+static gboolean read_side(struct json_object *body, const char *name, guint16 *side, GError **error)
+{
+    struct json_object *value = json_member(body, name);
+    gboolean is = json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double);
+    double n = is ? json_object_get_double(value) : 0;
+    if (!(n >= 1 && n <= G_MAXUINT16) || floor(n) < n)
+        return invalid(error, "'%s' of a terminal must be a whole number from 1 to 65535", name);
+    *side = (guint16) n;
+    return TRUE;
+}
+
+gboolean window_read(struct json_object *body, guint16 *rows, guint16 *columns, GError **error)
+{
+    static const char *const members[] = {"rows", "columns", NULL};
+    return check_members(body, "the terminal", members, NULL, error) && read_side(body, "rows", rows, error) &&
+           read_side(body, "columns", columns, error);
+}
+
+static gboolean read_terminal(struct json_object *body, struct execution *execution, GError **error)
+{
+    struct json_object *window = json_member(body, "terminal");
+    if (window == NULL)
+        return TRUE;
+    if (!json_object_is_type(window, json_type_object))
+        return invalid(error, "'terminal' must be an object with 'rows' and 'columns'");
+    return window_read(window, &execution->rows, &execution->columns, error);
 }
 
 /* One word for the shell: it runs the line. */
@@ -462,6 +493,8 @@ static gboolean read_what(struct json_object *body, struct execution *execution,
         return invalid(error, "'code' and 'shell' exclude each other");
     if (code != NULL && json_member(body, "cwd") != NULL)
         return invalid(error, "'cwd' is for a command; code begins in /sandbox");
+    if (code != NULL && json_member(body, "terminal") != NULL)
+        return invalid(error, "'terminal' is for a command");
     if (code != NULL && !json_object_is_type(code, json_type_string))
         return invalid(error, "'code' must be a text");
     if (code != NULL) {
@@ -476,7 +509,7 @@ static gboolean read_what(struct json_object *body, struct execution *execution,
         return invalid(error, "'filename' is for code; a command has none");
     if (shell != NULL && json_member(body, "argv") != NULL)
         return invalid(error, "'argv' and 'shell' exclude each other");
-    return body_text(body, "cwd", &execution->cwd, error) &&
+    return body_text(body, "cwd", &execution->cwd, error) && read_terminal(body, execution, error) &&
            (shell != NULL ? read_shell(body, execution, error) : read_texts(body, "argv", &execution->command, error));
 }
 

@@ -36,6 +36,7 @@ struct execution {
     char **argv, **env;
     char **command; /**< a program and its arguments, NULL: it is code */
     const char *cwd;
+    guint16 rows, columns; /**< of its terminal; 0: it has none */
     GBytes *input; /**< standard input, or NULL */
     gboolean stdin_open;
     guint64 timeout_ms;
@@ -57,6 +58,8 @@ gboolean execution_read(struct json_object *body, struct execution *execution, G
 /** The object of POST /v1/run: the members of both. */
 gboolean run_read(struct json_object *body, struct settings **settings, struct execution *execution, GError **error);
 void execution_clear(struct execution *execution);
+/** The object of a terminal's window: both, and nothing else. */
+gboolean window_read(struct json_object *body, guint16 *rows, guint16 *columns, GError **error);
 
 /** Only these members, none of them null; `names` ends with NULL. For the small bodies. */
 gboolean body_only(struct json_object *body, const char *what, const char *const *names, GError **error);

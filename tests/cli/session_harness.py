@@ -142,13 +142,14 @@ class SessionCase(EngineCase):
 
 
 class Terminal:
-    """The program on a terminal of its own."""
+    """The program on a terminal of its own, or what begins it there."""
 
-    def __init__(self, *args, columns=100):
+    def __init__(self, *args, columns=100, leader=()):
         self.master, slave = pty.openpty()
         termios.tcsetwinsize(self.master, (40, columns)) if hasattr(termios, "tcsetwinsize") else None
+        self.before = termios.tcgetattr(self.master)
         argv, env = command(args, {"TERM": "vt100"})
-        self.process = subprocess.Popen(argv, env=env, stdin=slave, stdout=slave, stderr=slave, cwd="/", preexec_fn=self.own, close_fds=True)
+        self.process = subprocess.Popen([*leader, *argv], env=env, stdin=slave, stdout=slave, stderr=slave, cwd="/", preexec_fn=self.own, close_fds=True)
         os.close(slave)
         self.seen = ""
 

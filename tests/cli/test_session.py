@@ -8,10 +8,11 @@ import os
 
 import session_life
 import session_prompt
+import session_terminal
 import session_work
 from cli_harness import SETUP, main
 
-WITH_ENGINE = [*session_life.WITH_ENGINE, *session_work.CASES, *session_prompt.CASES]
+WITH_ENGINE = [*session_life.WITH_ENGINE, *session_work.CASES, *session_prompt.CASES, *session_terminal.CASES]
 
 if __name__ == "__main__":
     os.environ.setdefault("PYTHONUNBUFFERED", "1")

@@ -85,6 +85,8 @@ void start_execution(void)
 
 void stop_execution(enum reason reason) { g.reason = reason; }
 
+void terminal_resize(uint32_t window) { g.child.window = window; }
+
 void relay_stdin(void) { buf_consume(&g.in_data, buf_len(&g.in_data)); }
 
 static void feed(struct fuzz_input *input, gsize step, int to)

@@ -15,9 +15,10 @@ import test_preload
 import test_programs
 import test_session
 import test_start
+import test_terminals
 
 FILES = (test_bounds, test_checkpoint, test_frames, test_guest, test_hostile, test_output, test_preload, test_programs, test_session,
-         test_start)
+         test_start, test_terminals)
 
 
 def load_tests(loader, _tests, _pattern):

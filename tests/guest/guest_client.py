@@ -55,10 +55,10 @@ def as_process(case):
     return case
 
 
-PROTOCOL = 5
+PROTOCOL = 6
 SESSION, OUTPUT_KILL, WAITS = 1, 1, 8
-NO_INTERPRETER, PROGRAM = 16, 4
-CLAIM = 17
+NO_INTERPRETER, PROGRAM, TERMINAL = 16, 4, 8
+CLAIM, WINDOW = 17, 19
 CHECKPOINT = {"off": 0, "always": 2, "idle": 6}
 CONFIG_NUMBERS = {"idle_ms": 20000, "life_ms": 60000, "results_limit": 8 << 20, "memory": 0}
 EXEC_NUMBERS = {"timeout_ms": 20000, "grace_ms": 500, "output_limit": 1 << 20}
@@ -87,9 +87,11 @@ def exec_command(code, filename="", argv=(), env=(), output_kill=False, **number
     return command(OUTPUT_KILL if output_kill else 0, {**EXEC_NUMBERS, **numbers}.values(), code, filename, argv, env)
 
 
-def program_command(argv, directory="", env=(), output_kill=False, **numbers):
-    flags = PROGRAM | (OUTPUT_KILL if output_kill else 0)
-    return command(flags, {**EXEC_NUMBERS, **numbers}.values(), "", directory, argv, env)
+def program_command(argv, directory="", env=(), output_kill=False, window=None, **numbers):
+    """window: rows and columns of a terminal."""
+    flags = PROGRAM | (OUTPUT_KILL if output_kill else 0) | (TERMINAL if window else 0)
+    rows, columns = window or (0, 0)
+    return command(flags, [*{**EXEC_NUMBERS, **numbers}.values(), rows << 16 | columns], "", directory, argv, env)
 
 
 def control_command(op, timeout_ms=30000, **members):

@@ -292,6 +292,29 @@ class Streams(SessionCase):
         self.refused(409, "conflict", self.api.call, "POST", self.path("/stdin"), b"x")
         self.refused(404, "not_found", self.api.call, "POST", f"/v1/executions/{stream.id}/stdin", b"x")
 
+    def test_terminal(self):
+        stream = self.api.stream(self.path("/execute"), {
+            "shell": "stty -echo size; test -t 2 && echo all >&2; while read x; do stty size; done; exit 3", "terminal": {"rows": 24, "columns": 80},
+            "stdin_open": True, "create": self.create})
+        window, seen = f"/v1/executions/{stream.until('started') and stream.id}/window", ""
+        while "all\r\n" not in seen:
+            seen += stream.until("stdout")["text"]
+        self.assertEqual(seen, "24 80\r\nall\r\n")
+        self.assertEqual(self.api.post(window, {"rows": 50, "columns": 132}), {"resized": True})
+        while "50 132\r\n" not in seen:
+            self.api.call("POST", self.path("/stdin"), b"\n")
+            seen += stream.until("stdout")["text"]
+        self.api.call("POST", self.path("/stdin?end=1"), b"")
+        result = stream.all().result
+        self.assertEqual((result["exit_code"], result["stderr"]), (3, ""), result)
+        self.assertTrue(result["stdout"].startswith(seen), result)
+        self.refused(404, "not_found", self.api.post, window, {"rows": 1, "columns": 1})
+        stream = self.api.stream(self.path("/execute"), {"shell": "echo on; sleep 600"})
+        stream.until("stdout")
+        self.refused(409, "conflict", self.api.post, f"/v1/executions/{stream.id}/window", {"rows": 1, "columns": 1})
+        self.api.post(self.path("/interrupt"))
+        self.assertEqual(stream.all().result["status"], "cancelled")
+
     def test_much_stdin(self):
         stream = self.api.stream(self.path("/execute"), {"code": "import sys, time\ntime.sleep(0.5)\nlen(sys.stdin.buffer.read())",
                                                          "stdin_open": True, "create": self.create})

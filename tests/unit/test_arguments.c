@@ -107,7 +107,24 @@ static void code_or_a_command(void **state)
         assert_false(dsb_take_request(&both, &got, &error));
         assert_invalid(g_steal_pointer(&error), "no code, filename and argv");
     }
+    request.rows = 24;
+    assert_false(dsb_take_request(&request, &got, &error));
+    assert_invalid(g_steal_pointer(&error), "1 to 65535 rows and columns");
+    request.columns = 80;
+    assert_true(dsb_take_request(&request, &got, NULL));
+    assert_true(got.rows == 24 && got.columns == 80);
+    request.window_fd = -1;
+    assert_false(dsb_take_request(&request, &got, &error));
+    assert_invalid(g_steal_pointer(&error), "window_fd");
+    request.window_fd = DSB_FD_NONE;
     request.command = NULL;
+    request.cwd = NULL;
+    request.code = "";
+    assert_false(dsb_take_request(&request, &got, &error));
+    assert_invalid(g_steal_pointer(&error), "a terminal is for a command");
+    request.code = NULL;
+    request.cwd = "data";
+    request.rows = request.columns = 0;
     assert_false(dsb_take_request(&request, &got, &error));
     assert_invalid(g_steal_pointer(&error), "cwd is for a command");
     request.code = "";

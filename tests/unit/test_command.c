@@ -145,6 +145,18 @@ static void a_program_is_written_so(void **state)
     assert_frame(written, DSB_FRAME_EXEC, 7, "program");
 }
 
+/* What it prints is not kept in a file, and it is over at the limit, whatever the policy says of output. */
+static void a_terminal_is_written_so(void **state)
+{
+    (void) state;
+    static const char *const words[] = {"bash", NULL};
+    const struct dsb_resolved limits = {.grace_ms = 500, .output_limit = 1u << 20, .output_keep = TRUE};
+    const struct dsb_request request = {.struct_size = sizeof request, .stdin_fd = -1, .command = words, .rows = 24,
+                                        .columns = 80, .window_fd = -1};
+    g_autoptr(GByteArray) written = written_for(&request, &limits);
+    assert_frame(written, DSB_FRAME_EXEC, 7, "terminal");
+}
+
 static void a_control_operation_is_written_so(void **state)
 {
     (void) state;
@@ -197,6 +209,15 @@ static void pid_1_reads_it_so(void **state)
     }
     assert_int_equal(c.rest.n, 0);
     assert_false(part_is(&c.name, "main.p"));
+    g_autoptr(GByteArray) terminal = golden("terminal");
+    assert_null(command_read(&c, FRAME_EXEC, terminal->data, terminal->len));
+    assert_int_equal(c.flags, EXEC_OUTPUT_KILL | EXEC_PROGRAM | EXEC_TERMINAL);
+    assert_int_equal(c.numbers[EXEC_WINDOW], 24 << 16 | 80);
+    terminal->data[4] = EXEC_PROGRAM; /* the flags */
+    assert_string_equal(command_read(&c, FRAME_EXEC, terminal->data, terminal->len),
+                        "a window without a terminal, or the other way round");
+    terminal->data[4] = EXEC_TERMINAL;
+    assert_string_equal(command_read(&c, FRAME_EXEC, terminal->data, terminal->len), "flags that do not go together");
     g_autoptr(GByteArray) control = golden("control");
     assert_null(command_read(&c, FRAME_CONTROL, control->data, control->len));
     assert_int_equal(c.numbers[CONTROL_TIMEOUT_MS], 5000);
@@ -256,6 +277,7 @@ int main(void)
         cmocka_unit_test(the_configuration_is_written_so),
         cmocka_unit_test(the_code_is_written_so),
         cmocka_unit_test(a_program_is_written_so),
+        cmocka_unit_test(a_terminal_is_written_so),
         cmocka_unit_test(a_control_operation_is_written_so),
         cmocka_unit_test(pid_1_reads_it_so),
         cmocka_unit_test(pid_1_takes_no_more_and_no_less),

@@ -85,7 +85,7 @@ static void no_frames(void **state)
 
 static struct frame frame_of(const GByteArray *pack, gsize size)
 {
-    return (struct frame){.type = FRAME_OUTCOME, .bytes = pack->data, .size = size, .fds = {-1, -1}};
+    return (struct frame){.type = FRAME_OUTCOME, .bytes = pack->data, .size = size, .fds = FRAME_NO_FDS};
 }
 
 /* A frame that was cut anywhere, or goes on, is none. */
@@ -218,7 +218,7 @@ static void orders(void **state)
     g_autoptr(GByteArray) pack = g_byte_array_new();
     char *argv[] = {(char *) "a", (char *) "", NULL}, *command[] = {(char *) "ls", NULL};
     const struct order sent = {.kind = JOB_EXECUTE, .id = (char *) "x-1", .before = 7, .events = TRUE, .argv = argv,
-                               .command = command, .cwd = (char *) "/tmp",
+                               .command = command, .cwd = (char *) "/tmp", .rows = 24, .columns = 80,
                                .code = "a\0b", .code_size = 3, .timeout_ms = 5};
     struct order got;
     order_pack(&sent, pack);
@@ -233,6 +233,7 @@ static void orders(void **state)
     assert_int_equal(g_strv_length(got.argv), 2);
     assert_string_equal(got.command[0], "ls");
     assert_string_equal(got.cwd, "/tmp");
+    assert_true(got.rows == 24 && got.columns == 80);
     assert_null(got.env);
     assert_null(got.lost);
     assert_true(got.before == 7 && got.timeout_ms == 5 && got.events && !got.flag);

@@ -157,13 +157,19 @@ static void no_such_session(void **state)
                {"{\"argv\":\"ls\"}", "'argv'"},
                {"{\"shell\":1}", "'shell'"},
                {"{\"shell\":\"ls\",\"cwd\":\"\"}", "working directory"},
+               {"{\"code\":\"1\",\"terminal\":{\"rows\":1,\"columns\":1}}", "'terminal' is for a command"},
+               {"{\"shell\":\"ls\",\"terminal\":true}", "'terminal' must be an object"},
+               {"{\"shell\":\"ls\",\"terminal\":{\"rows\":1}}", "'columns' of a terminal"},
+               {"{\"shell\":\"ls\",\"terminal\":{\"rows\":0,\"columns\":1}}", "'rows' of a terminal"},
+               {"{\"shell\":\"ls\",\"terminal\":{\"rows\":1,\"columns\":65536}}", "'columns' of a terminal"},
+               {"{\"shell\":\"ls\",\"terminal\":{\"rows\":1,\"columns\":1,\"x\":1}}", "unknown member 'x'"},
                {"{\"cwd\":\"/\"}", "'code' is missing"}};
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++)
         fails("POST /v1/sessions/a/execute", bad[i].body, DSB_ERROR_INVALID, bad[i].words);
     fails("POST /v1/sessions/a/execute", "{\"shell\":\"ls\",\"cwd\":\"data\"}", DSB_ERROR_NOT_FOUND, "there is no session 'a'");
     fails("POST /v1/sessions/-a/execute", "{\"code\":\"1\"}", DSB_ERROR_INVALID, "a session's id has 1 to 64 letters");
     const char *executions[] = {"GET /v1/executions/x-9", "POST /v1/executions/x-9/interrupt",
-                                "POST /v1/executions/x-9/stdin"};
+                                "POST /v1/executions/x-9/stdin", "POST /v1/executions/x-9/window"};
     for (gsize i = 0; i < G_N_ELEMENTS(executions); i++)
         fails(executions[i], NULL, DSB_ERROR_NOT_FOUND, "there is no execution 'x-9'");
 }
