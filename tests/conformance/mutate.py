@@ -218,7 +218,7 @@ def mutants(work):
         Mutant("more groups", "user", "US-01", docker=host("GroupAdd", ["44"]), libpod=top("groups", ["44"])),
         Mutant("keep_id", None, "FS-06", spec=True, setups=("podman-rootless",),
                note="" if SETUP == "podman-rootless" else "rootful engines map nobody"),
-        Mutant("rootfs", "rootfs", "FS-01 MT-08", keys=["rootfs"], spec=True),
+        Mutant("rootfs", "rootfs", "FS-01 MT-08", keys=["rootfs"], spec=not BUNDLE),
         Mutant("one capability", "capabilities", "US-02", docker=host("CapAdd", ["NET_RAW"]), libpod=top("cap_add", ["NET_RAW"])),
         Mutant("default capabilities", "capabilities", "US-02", keys=["capabilities"], docker=host("CapDrop", []),
                libpod=top("cap_drop", [])),
@@ -235,7 +235,7 @@ def mutants(work):
         Mutant("uts namespace", "namespaces", "IP-07", docker=both(host("UTSMode", "host"), top("Hostname", "")),
                libpod=both(top("utsns", PRIVATE), lambda b: b.pop("hostname"))),
         Mutant("cgroup namespace", "namespaces", "LM-15", docker=host("CgroupnsMode", "host"), libpod=top("cgroupns", PRIVATE)),
-        Mutant("net namespace", "namespaces", "NW-01 NW-09",
+        Mutant("net namespace", "namespaces", "NW-01 NW-09", keys=["network"] if BUNDLE else (),
                docker=both(host("NetworkMode", "host"), top("NetworkDisabled", False), host("Dns", [])), libpod=top("netns", PRIVATE)),
         Mutant("device", "devices", "DV-01 DV-03", keys=["devices"], docker=host("Devices", [
             {"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/fuse", "CgroupPermissions": "rwm"}]),
@@ -261,7 +261,9 @@ def mutants(work):
         Mutant("idle_timeout", None, "", keys=["idle_timeout"]),
     ]
     if not LIBPOD:
-        table.append(Mutant("network", "network", "NW-01", keys=["network"], spec=True))
+        table.append(Mutant("network", "network", "NW-01", keys=[] if BUNDLE else ["network"], spec=True,
+                            setups=("docker-api", "docker-cli") if BUNDLE else None,
+                            note="it has no network to give but the machine's: see net namespace" if BUNDLE else ""))
     else:
         other = {"nsmode": "path", "value": "/proc/%d/ns/net" % work.netns.pid} if work.netns else {"nsmode": "host"}
         table.append(Mutant("network", "network", "NW-01", keys=["network"], libpod=top("netns", other)))

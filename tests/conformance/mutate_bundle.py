@@ -68,6 +68,7 @@ def changes(socket):
         "socket of the engine": mount(socket, "/run/docker.sock"),
         "flags of /tmp": options("/tmp", ("noexec", "nosuid", "nodev"), ["exec", "suid", "dev"]),
         "flags of /sandbox": options("/sandbox", ("nosuid", "nodev"), ["suid", "dev"]),
+        "rootfs": lambda bundle: bundle["root"].__setitem__("readonly", False),
         "more groups": lambda bundle: bundle["process"]["user"].__setitem__("additionalGids", [44]),
         "one capability": capabilities(["CAP_NET_RAW"]),
         "default capabilities": capabilities(CAPABILITIES),
