@@ -3,7 +3,6 @@
 #include "cli.h"
 
 #include "common/ids.h"
-#include "common/times.h"
 #include "mcp/setup.h"
 #include "remote.h"
 
@@ -28,21 +27,9 @@ static gboolean check(const struct cli *cli, GError **error)
 static gboolean set_policy(const struct cli *cli, struct mcp_setup *setup, GError **error)
 {
     g_autoptr(dsb_policy) policy = cli_policy(cli, error);
-    double ms = 0;
-    if (policy == NULL)
-        return FALSE;
-    setup->timeout = dsb_policy_get(policy, "timeout");
-    setup->memory = dsb_policy_get(policy, "memory");
-    setup->cpus = dsb_policy_get(policy, "cpus");
-    setup->disk = dsb_policy_get(policy, "disk");
-    setup->network = dsb_policy_get(policy, "network");
-    setup->preload = dsb_policy_get(policy, "preload");
-    setup->binds = dsb_policy_get(policy, "binds");
-    setup->image = g_strdup(cli->image != NULL ? cli->image : DSB_DEFAULT_IMAGE);
-    setup->unenforced = g_strdup(cli->allow);
-    time_read(setup->timeout, &ms);
-    setup->timeout_seconds = ms / 1000;
-    return TRUE;
+    if (policy != NULL)
+        mcp_setup_policy(setup, policy, cli->image, cli->allow);
+    return policy != NULL;
 }
 
 static void set_session(const struct cli *cli, struct mcp_setup *setup)

@@ -258,14 +258,24 @@ gboolean client_again(dsb_client *client, guint *tries, GError **error)
     return await_service(client, error);
 }
 
-dsb_client *dsb_client_connect(enum dsb_client_way way, int cancel_fd, GError **error)
+static dsb_client *connect_to(const char *path, enum dsb_client_way way, int cancel_fd, GError **error)
 {
     g_autoptr(dsb_client) client = g_new0(dsb_client, 1);
-    g_autofree char *path = socket_default_path();
     client_init(client, path);
     client->way = way;
     client->cancel_fd = cancel_fd;
     return socket_check_dir(path, error) && await_service(client, error) ? g_steal_pointer(&client) : NULL;
+}
+
+dsb_client *dsb_client_connect(enum dsb_client_way way, int cancel_fd, GError **error)
+{
+    g_autofree char *path = socket_default_path();
+    return connect_to(path, way, cancel_fd, error);
+}
+
+dsb_client *dsb_client_connect_to(const char *socket_path, int cancel_fd, GError **error)
+{
+    return connect_to(socket_path, DSB_CLIENT_TRY, cancel_fd, error);
 }
 
 void dsb_client_set_cancel(dsb_client *client, int cancel_fd) { client->cancel_fd = cancel_fd; }

@@ -35,6 +35,8 @@ enum dsb_client_way {
  * DENIED: the socket or its directory is not ours alone. CANCELLED: `cancel_fd` (-1: none) became readable.
  */
 dsb_client *dsb_client_connect(enum dsb_client_way way, int cancel_fd, GError **error);
+/** The same with the service at this socket and no other (DSB_CLIENT_TRY). */
+dsb_client *dsb_client_connect_to(const char *socket_path, int cancel_fd, GError **error);
 /** Another `cancel_fd` than the one it was connected with: who keeps a client for later may have closed that. */
 void dsb_client_set_cancel(dsb_client *client, int cancel_fd);
 /** A service answers there within that time. */

@@ -142,6 +142,24 @@ void mcp_message_free(struct mcp_message *message)
     g_free(message);
 }
 
+void mcp_message_refuse(struct mcp_message *message, enum mcp_code code, char *problem)
+{
+    json_object_put(message->data);
+    message->data = NULL;
+    set_bad(message, code, problem);
+}
+
+const char *mcp_message_version(const struct mcp_message *message)
+{
+    return json_string(json_member(message->params, "_meta"), META_VERSION);
+}
+
+const char *mcp_message_about(const struct mcp_message *message)
+{
+    const char *name = json_string(message->params, "name");
+    return name != NULL ? name : json_string(message->params, "uri");
+}
+
 char *mcp_cancelled_id(const struct mcp_message *message) { return id_text(json_member(message->params, "requestId")); }
 
 const char *mcp_legacy_version(const char *asked)
@@ -150,6 +168,11 @@ const char *mcp_legacy_version(const char *asked)
         if (g_strcmp0(asked, legacy_versions[i]) == 0)
             return legacy_versions[i];
     return legacy_versions[0];
+}
+
+gboolean mcp_is_legacy_version(const char *version)
+{
+    return g_strcmp0(mcp_legacy_version(version), version) == 0;
 }
 
 /* Versions are dates. */

@@ -35,6 +35,13 @@ enum mcp_code {
     MCP_INVALID_PARAMS = -32602,
     MCP_INTERNAL = -32603,
     MCP_NO_VERSION = -32022,
+    MCP_HEADERS_DIFFER = -32020,
+};
+
+/** Who speaks: what was agreed on with it. */
+struct mcp_peer {
+    const char *version; /**< legacy: by `initialize` (static); NULL: nothing yet */
+    const char *name;    /**< so that ids of one's requests are not taken for another's; "" where there is one alone */
 };
 
 struct mcp_message {
@@ -48,6 +55,8 @@ struct mcp_message {
     char *problem;
     struct json_object *data; /**< of the error, or NULL */
     struct json_object *root; /**< what `method` and `params` are in */
+    struct mcp_peer *peer;    /**< while the server takes it */
+    void *origin;             /**< the transport's: where the answer goes */
 };
 
 /** One message without its newline. Never NULL; mcp_message_free. */
@@ -56,11 +65,18 @@ struct mcp_message *mcp_read(const char *text, gsize size);
 struct mcp_message *mcp_too_long(void);
 void mcp_message_free(struct mcp_message *message);
 
+/** Makes a request one that is answered with this error; takes the text. */
+void mcp_message_refuse(struct mcp_message *message, enum mcp_code code, char *problem);
+/** Of the modern era: the version that it says; what params.name or params.uri says that it is about. NULL: nothing. */
+const char *mcp_message_version(const struct mcp_message *message);
+const char *mcp_message_about(const struct mcp_message *message);
+
 /** An id as it is in params.requestId of notifications/cancelled, as JSON (g_free); NULL: it is none. */
 char *mcp_cancelled_id(const struct mcp_message *message);
 
 /** The legacy version that is agreed on when a client asks for `asked` (static). */
 const char *mcp_legacy_version(const char *asked);
+gboolean mcp_is_legacy_version(const char *version);
 /** In this version a tool's content can have links to resources. */
 gboolean mcp_version_has_links(const char *version);
 #define MCP_MODERN_VERSION "2026-07-28"

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The transport over standard streams: one message a line, and a thread for each call that takes time. */
-#include "mcp/server.h"
+#include "mcp/calls.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define PIECE (64u << 10)
@@ -14,15 +12,14 @@
 #define OUTPUT_MAX (64u << 20) /* that the client has not read: nothing more of it is taken until it does */
 #define OUTPUT_BUSY (1u << 20) /* then progress is not worth a message */
 #define TICK_MS 150
-#define CLIENTS_MAX 4 /* that are kept for later */
 #define END_MS 1000   /* for calls to end when the client has gone */
 #define CLOSE_MS 1500
 
 struct serve {
     struct mcp_server server;
-    int in_fd, out_fd, cancel_fd, wake_fd;
-    GAsyncQueue *done; /* of struct mcp_call: from the threads */
-    GQueue clients;    /* of the service, that no call has now */
+    struct mcp_peer peer;
+    struct mcp_calls calls;
+    int in_fd, out_fd, cancel_fd;
     GByteArray *input;
     guint scanned;
     gboolean skipping, ended; /* the rest of a message that is too long; nobody is there any more */
@@ -30,87 +27,16 @@ struct serve {
     gsize written;
 };
 
-/* What a thread has. */
-struct task {
-    struct mcp_call *call;
-    GAsyncQueue *done;
-    int wake_fd;
-};
-
-/* --- threads ---------------------------------------------------------------------- */
-
-static void wake(int fd)
-{
-    const guint64 one = 1;
-    if (write(fd, &one, sizeof one) < 0)
-        g_debug("eventfd: %s", g_strerror(errno));
-}
-
-static void *do_call(void *data)
-{
-    struct task *task = data;
-    task->call->run(&task->call->work);
-    g_async_queue_push(task->done, task->call);
-    wake(task->wake_fd);
-    g_async_queue_unref(task->done);
-    g_free(task);
-    return NULL;
-}
-
-static void on_begin(void *data, struct mcp_call *call)
-{
-    struct serve *serve = data;
-    struct task *task = g_new0(struct task, 1);
-    int fds[2] = {-1, -1};
-    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0) {
-        call->work.cancel_fd = fds[0];
-        call->cancel_write = fds[1];
-    }
-    call->work.client = g_queue_pop_tail(&serve->clients);
-    *task = (struct task){call, g_async_queue_ref(serve->done), serve->wake_fd};
-    GThread *thread = call->work.cancel_fd >= 0 ? g_thread_try_new("mcp-call", do_call, task, NULL) : NULL;
-    if (thread != NULL) {
-        g_thread_unref(thread);
-        return;
-    }
-    work_fail_text(&call->work, "this machine has no thread or descriptor left for the call; try again");
-    g_async_queue_push(serve->done, call);
-    wake(serve->wake_fd);
-    g_async_queue_unref(task->done);
-    g_free(task);
-}
-
-/* The next call need not ask who serves. */
-static void keep_client(struct serve *serve, struct mcp_work *work)
-{
-    if (work->client == NULL || work->broken || serve->clients.length >= CLIENTS_MAX)
-        return;
-    g_queue_push_tail(&serve->clients, g_steal_pointer(&work->client));
-}
-
-static void free_client(void *client) { dsb_client_free(client); }
-
-static void take_done(struct serve *serve)
-{
-    guint64 count;
-    struct mcp_call *call;
-    if (read(serve->wake_fd, &count, sizeof count) < 0)
-        g_debug("eventfd: %s", g_strerror(errno));
-    while ((call = g_async_queue_try_pop(serve->done)) != NULL) {
-        if (call->cancel_write >= 0) {
-            close(call->work.cancel_fd);
-            close(call->cancel_write);
-        }
-        keep_client(serve, &call->work);
-        mcp_server_done(&serve->server, call);
-    }
-}
-
 /* --- lines ------------------------------------------------------------------------- */
 
-static void on_send(void *data, char *line)
+static void on_begin(void *data, struct mcp_call *call) { mcp_calls_begin(&((struct serve *) data)->calls, call); }
+
+static void on_send(void *data, void *origin, enum mcp_sent what, char *line)
 {
     struct serve *serve = data;
+    (void) origin;
+    if (what == MCP_SENT_NOTHING)
+        return;
     g_string_append(serve->output, line);
     g_string_append_c(serve->output, '\n');
     g_free(line);
@@ -123,7 +49,7 @@ static void take_line(struct serve *serve, const char *line, gsize size)
     if (serve->skipping)
         serve->skipping = FALSE;
     else if (!is_blank(line, size))
-        mcp_server_take(&serve->server, mcp_read(line, size));
+        mcp_server_take(&serve->server, &serve->peer, NULL, mcp_read(line, size));
 }
 
 static void take_lines(struct serve *serve)
@@ -140,7 +66,7 @@ static void take_lines(struct serve *serve)
     g_byte_array_remove_range(input, 0, begin);
     if (input->len > MCP_MESSAGE_MAX) {
         if (!serve->skipping)
-            mcp_server_take(&serve->server, mcp_too_long());
+            mcp_server_take(&serve->server, &serve->peer, NULL, mcp_too_long());
         serve->skipping = TRUE;
         g_byte_array_set_size(input, 0);
     }
@@ -193,7 +119,7 @@ static gboolean turn(struct serve *serve, GError **error)
     struct pollfd fds[] = {
         {waiting(serve) < OUTPUT_MAX ? serve->in_fd : -1, POLLIN, 0},
         {waiting(serve) > 0 ? serve->out_fd : -1, POLLOUT, 0},
-        {serve->wake_fd, POLLIN, 0},
+        {serve->calls.wake_fd, POLLIN, 0},
         {serve->cancel_fd, POLLIN, 0},
     };
     if (poll(fds, G_N_ELEMENTS(fds), mcp_server_has_listeners(&serve->server) ? TICK_MS : -1) < 0)
@@ -203,7 +129,7 @@ static gboolean turn(struct serve *serve, GError **error)
         return TRUE;
     }
     if (fds[2].revents != 0)
-        take_done(serve);
+        mcp_calls_take(&serve->calls, &serve->server);
     if (fds[1].revents != 0 && !write_output(serve, error))
         return FALSE;
     if (fds[0].revents != 0 && !serve->ended && !read_input(serve, error))
@@ -213,31 +139,17 @@ static gboolean turn(struct serve *serve, GError **error)
     return TRUE;
 }
 
-/* Calls that nobody waits for any more: the second byte says that their end is not waited for, either. */
-static void cancel_all(struct serve *serve)
-{
-    GHashTableIter iter;
-    void *value;
-    g_hash_table_iter_init(&iter, serve->server.calls);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        struct mcp_call *call = value;
-        call->cancelled = TRUE;
-        if (call->cancel_write >= 0 && write(call->cancel_write, "\0", 2) < 0)
-            g_debug("a call could not be cancelled");
-    }
-}
-
 /* Calls end, and what was answered is written, as far as both are a matter of a moment. */
 static void drain(struct serve *serve)
 {
     gint64 end = g_get_monotonic_time() + END_MS * INT64_C(1000);
     while (waiting(serve) > 0 || g_hash_table_size(serve->server.calls) > 0) {
         gint64 left = (end - g_get_monotonic_time()) / 1000;
-        struct pollfd fds[] = {{waiting(serve) > 0 ? serve->out_fd : -1, POLLOUT, 0}, {serve->wake_fd, POLLIN, 0}};
+        struct pollfd fds[] = {{waiting(serve) > 0 ? serve->out_fd : -1, POLLOUT, 0}, {serve->calls.wake_fd, POLLIN, 0}};
         if (left <= 0 || poll(fds, G_N_ELEMENTS(fds), (int) left) == 0)
             return;
         if (fds[1].revents != 0)
-            take_done(serve);
+            mcp_calls_take(&serve->calls, &serve->server);
         if (fds[0].revents != 0 && !write_output(serve, NULL))
             return;
     }
@@ -260,8 +172,12 @@ static void close_session(const struct serve *serve)
 
 gboolean mcp_serve(const struct mcp_setup *setup, int in_fd, int out_fd, int cancel_fd, GError **error)
 {
-    struct serve *serve = g_new0(struct serve, 1);
+    struct mcp_calls calls;
     gboolean ok = TRUE;
+    if (!mcp_calls_init(&calls, error))
+        return FALSE;
+    struct serve *serve = g_new0(struct serve, 1);
+    serve->calls = calls;
     mcp_server_init(&serve->server, setup);
     serve->server.send = on_send;
     serve->server.begin = on_begin;
@@ -269,29 +185,19 @@ gboolean mcp_serve(const struct mcp_setup *setup, int in_fd, int out_fd, int can
     serve->in_fd = in_fd;
     serve->out_fd = out_fd;
     serve->cancel_fd = cancel_fd;
-    serve->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    serve->done = g_async_queue_new();
-    g_queue_init(&serve->clients);
+    serve->peer.name = "";
     serve->input = g_byte_array_new();
     serve->output = g_string_new(NULL);
-    if (serve->wake_fd < 0) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "eventfd: %s", g_strerror(errno));
-        ok = FALSE;
-    }
     while (ok && !serve->ended)
         ok = turn(serve, error);
-    cancel_all(serve);
-    if (serve->wake_fd >= 0)
-        drain(serve);
+    mcp_server_cancel_all(&serve->server);
+    drain(serve);
     close_session(serve);
     /* A thread that has not ended yet has all of it: the process ends now, and it with it. */
     if (g_hash_table_size(serve->server.calls) > 0)
         return ok;
-    if (serve->wake_fd >= 0)
-        close(serve->wake_fd);
+    mcp_calls_clear(&serve->calls);
     mcp_server_clear(&serve->server);
-    g_queue_clear_full(&serve->clients, free_client);
-    g_async_queue_unref(serve->done);
     g_byte_array_unref(serve->input);
     g_string_free(serve->output, TRUE);
     g_free(serve);

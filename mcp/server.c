@@ -32,6 +32,7 @@ static void call_free(struct mcp_call *call)
 {
     mcp_message_free(call->message);
     mcp_work_clear(&call->work);
+    g_free(call->key);
     g_free(call->name);
     g_free(call->path);
     g_free(call);
@@ -39,7 +40,8 @@ static void call_free(struct mcp_call *call)
 
 void mcp_server_init(struct mcp_server *server, const struct mcp_setup *setup)
 {
-    *server = (struct mcp_server) {.setup = setup, .calls = g_hash_table_new(g_str_hash, g_str_equal)};
+    *server = (struct mcp_server) {.setup = setup, .calls_max = MCP_CALLS_MAX};
+    server->calls = g_hash_table_new(g_str_hash, g_str_equal);
     server->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_queue_init(&server->kept);
 }
@@ -62,15 +64,34 @@ static void keep(struct mcp_server *server, struct mcp_kept *kept)
     }
 }
 
+/* Takes `data`. */
+static void fail_with(struct mcp_server *server, const struct mcp_message *message, enum mcp_code code,
+                      const char *problem, struct json_object *data)
+{
+    server->send(server->data, message->origin, code == MCP_NO_METHOD ? MCP_SENT_NO_METHOD : MCP_SENT_ERROR,
+                 mcp_write_error(message->id, code, problem, data));
+}
+
 static void fail(struct mcp_server *server, const struct mcp_message *message, enum mcp_code code, const char *problem)
 {
-    server->send(server->data, mcp_write_error(message->id, code, problem, NULL));
+    fail_with(server, message, code, problem, NULL);
+}
+
+/* `uri` NULL: none was named. */
+static void no_resource(struct mcp_server *server, const struct mcp_message *message, enum mcp_code code,
+                        const char *problem, const char *uri)
+{
+    struct json_object *data = uri != NULL ? json_object_new_object() : NULL;
+    if (data != NULL)
+        json_add(data, "uri", uri);
+    fail_with(server, message, code, problem, data);
 }
 
 static void answer(struct mcp_server *server, const struct mcp_message *message, enum mcp_cache cache,
                    struct json_object *result)
 {
-    server->send(server->data, mcp_write_result(message->id, message->modern, cache, result));
+    server->send(server->data, message->origin, MCP_SENT_RESULT,
+                 mcp_write_result(message->id, message->modern, cache, result));
 }
 
 static struct json_object *tool_result(struct mcp_work *work)
@@ -102,34 +123,81 @@ static void learn(struct mcp_server *server, const struct mcp_call *call)
         g_hash_table_add(server->known, g_strdup(work->session));
 }
 
+/* Not every model sees more of a result than its content. */
+static void tell_session(struct mcp_work *work)
+{
+    g_autofree char *text = g_strdup_printf("[session_id: %s]", work->shown);
+    work_text(work, text);
+}
+
 void mcp_server_done(struct mcp_server *server, struct mcp_call *call)
 {
     struct mcp_work *work = &call->work;
     learn(server, call);
+    if (call->is_tool && call->name != NULL)
+        tell_session(work);
     if (work->kept != NULL)
         g_ptr_array_set_free_func(work->kept, NULL);
     for (guint i = 0; work->kept != NULL && i < work->kept->len; i++)
         keep(server, work->kept->pdata[i]);
-    g_hash_table_remove(server->calls, call->message->id);
+    g_hash_table_remove(server->calls, call->key);
     /* Who has cancelled hears no more of it. */
-    if (!call->cancelled && work->code != 0)
-        fail(server, call->message, work->code, work->problem);
-    else if (!call->cancelled && call->is_tool)
+    if (call->cancelled)
+        server->send(server->data, call->message->origin, MCP_SENT_NOTHING, NULL);
+    else if (work->code != 0)
+        no_resource(server, call->message, work->code, work->problem, work_argument(work, "uri"));
+    else if (call->is_tool)
         answer(server, call->message, MCP_NO_CACHE, tool_result(work));
-    else if (!call->cancelled)
+    else
         answer(server, call->message, MCP_CACHE_NOTHING, resource_result(work));
     call_free(call);
+}
+
+/* `bytes`: 1, or 2 where its end is not waited for. */
+static void cancel_call(struct mcp_call *call, gsize bytes)
+{
+    call->cancelled = TRUE;
+    if (call->cancel_write >= 0 && write(call->cancel_write, "\0", bytes) < 0)
+        g_debug("a call could not be cancelled");
+}
+
+/* What is known of a request by its id, which is its peer's own. */
+static char *key_of(const struct mcp_message *message, const char *id)
+{
+    return g_strconcat(message->peer->name, id, NULL);
 }
 
 static void cancel(struct mcp_server *server, const struct mcp_message *message)
 {
     g_autofree char *id = mcp_cancelled_id(message);
-    struct mcp_call *call = id != NULL ? g_hash_table_lookup(server->calls, id) : NULL;
-    if (call == NULL || call->cancelled)
-        return;
-    call->cancelled = TRUE;
-    if (call->cancel_write >= 0 && write(call->cancel_write, "", 1) < 0)
-        g_debug("a call could not be cancelled");
+    g_autofree char *key = id != NULL ? key_of(message, id) : NULL;
+    struct mcp_call *call = key != NULL ? g_hash_table_lookup(server->calls, key) : NULL;
+    if (call != NULL && !call->cancelled)
+        cancel_call(call, 1);
+}
+
+void mcp_server_left(struct mcp_server *server, void *origin, gboolean cancel)
+{
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, server->calls);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        struct mcp_call *call = value;
+        if (call->message->origin != origin)
+            continue;
+        call->message->origin = NULL;
+        if (cancel && !call->cancelled)
+            cancel_call(call, 1);
+    }
+}
+
+void mcp_server_cancel_all(struct mcp_server *server)
+{
+    GHashTableIter iter;
+    void *value;
+    g_hash_table_iter_init(&iter, server->calls);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        cancel_call(value, 2);
 }
 
 /* --- progress --------------------------------------------------------------------- */
@@ -171,7 +239,8 @@ static void tell(struct mcp_server *server, struct mcp_call *call, gint64 now)
     if (text == NULL)
         text = g_strdup_printf("running for %.0f s", seconds);
     call->progress = now;
-    server->send(server->data, mcp_write_progress(call->message->token, seconds, text));
+    server->send(server->data, call->message->origin, MCP_SENT_PROGRESS,
+                 mcp_write_progress(call->message->token, seconds, text));
 }
 
 void mcp_server_progress(struct mcp_server *server, gint64 now)
@@ -186,9 +255,12 @@ void mcp_server_progress(struct mcp_server *server, gint64 now)
 /* --- calls ------------------------------------------------------------------------- */
 
 /* The service's id of a session that a client names. FALSE: it can have none of that name. */
-static gboolean set_session(struct mcp_server *server, struct mcp_work *work, const char *name)
+static gboolean set_session(struct mcp_server *server, struct mcp_call *call, const char *name)
 {
-    work->is_default = name == NULL || strcmp(name, server->setup->shown) == 0;
+    struct mcp_work *work = &call->work;
+    if (name == NULL && server->setup->session == NULL)
+        name = call->name = dsb_random_id("");
+    work->is_default = name == NULL || g_strcmp0(name, server->setup->shown) == 0;
     work->shown = work->is_default ? server->setup->shown : name;
     work->session = work->is_default ? g_strdup(server->setup->session) : g_strconcat(MCP_SESSION_PREFIX, name, NULL);
     work->known = g_hash_table_contains(server->known, work->session);
@@ -201,11 +273,12 @@ static struct mcp_call *call_new(struct mcp_server *server, struct mcp_message *
 {
     struct mcp_call *call = g_new0(struct mcp_call, 1);
     call->message = message;
+    call->key = key_of(message, message->id);
     call->cancel_write = -1;
     call->began = call->progress = g_get_monotonic_time();
     call->work.setup = server->setup;
     call->work.cancel_fd = -1;
-    call->work.links = message->modern || mcp_version_has_links(server->version);
+    call->work.links = message->modern || mcp_version_has_links(message->peer->version);
     g_mutex_init(&call->work.lock);
     return call;
 }
@@ -214,7 +287,8 @@ static void begin(struct mcp_server *server, struct mcp_call *call)
 {
     if (call->message->token != NULL && call->is_tool)
         call->work.fresh = g_string_new(NULL);
-    g_hash_table_insert(server->calls, call->message->id, call);
+    call->message->peer = NULL; /* it may leave */
+    g_hash_table_insert(server->calls, call->key, call);
     server->begin(server->data, call);
 }
 
@@ -247,9 +321,9 @@ static void call_tool(struct mcp_server *server, struct mcp_message *message)
     call->work.arguments = arguments;
     if (problem != NULL)
         refuse_call(server, call, problem);
-    else if (g_hash_table_size(server->calls) >= MCP_CALLS_MAX)
+    else if (g_hash_table_size(server->calls) >= server->calls_max)
         refuse_call(server, call, "too many calls are under way: wait for one to end");
-    else if (!set_session(server, &call->work, json_string(arguments, "session_id")))
+    else if (!set_session(server, call, json_string(arguments, "session_id")))
         refuse_call(server, call, "session_id: this name is too long");
     else
         begin(server, call);
@@ -298,12 +372,12 @@ static void read_resource(struct mcp_server *server, struct mcp_message *message
         return;
     }
     if (uri == NULL || !split_uri(uri, &name, &path) || !g_utf8_validate(name, -1, NULL) ||
-        g_hash_table_size(server->calls) >= MCP_CALLS_MAX) {
+        g_hash_table_size(server->calls) >= server->calls_max) {
         g_autofree char *shown = dsb_quoted(uri != NULL ? uri : "");
         g_autofree char *problem = g_strdup_printf(
             "Resource not found: %s%s", shown,
             uri != NULL && g_str_has_prefix(uri, OUTPUT_URI) ? "; old output is not kept for long" : "");
-        fail(server, message, MCP_INVALID_PARAMS, problem);
+        no_resource(server, message, MCP_INVALID_PARAMS, problem, uri);
         mcp_message_free(message);
         return;
     }
@@ -313,11 +387,11 @@ static void read_resource(struct mcp_server *server, struct mcp_message *message
     call->name = g_steal_pointer(&name);
     call->work.arguments = message->params;
     call->work.path = call->path;
-    if (set_session(server, &call->work, call->name)) {
+    if (set_session(server, call, call->name)) {
         begin(server, call);
         return;
     }
-    fail(server, message, MCP_INVALID_PARAMS, "Resource not found");
+    no_resource(server, message, MCP_INVALID_PARAMS, "Resource not found", uri);
     call_free(call);
 }
 
@@ -333,13 +407,14 @@ static void initialize(struct mcp_server *server, struct mcp_message *message)
 {
     const char *asked = json_string(message->params, "protocolVersion");
     g_autofree char *instructions = mcp_instructions(server->setup);
-    if (asked == NULL || server->version != NULL) {
+    struct mcp_peer *peer = message->peer;
+    if (asked == NULL || peer->version != NULL) {
         fail(server, message, asked == NULL ? MCP_INVALID_PARAMS : MCP_INVALID_REQUEST,
              asked == NULL ? "params.protocolVersion must be a text" : "initialize was done before");
         return;
     }
-    server->version = mcp_legacy_version(asked);
-    answer(server, message, MCP_NO_CACHE, mcp_initialize_result(server->version, instructions));
+    peer->version = mcp_legacy_version(asked);
+    answer(server, message, MCP_NO_CACHE, mcp_initialize_result(peer->version, instructions));
 }
 
 static void ping(struct mcp_server *server, struct mcp_message *message)
@@ -412,9 +487,10 @@ static const struct method *find_method(const struct mcp_message *message)
 static void take_request(struct mcp_server *server, struct mcp_message *message)
 {
     const struct method *method = find_method(message);
-    if (g_hash_table_contains(server->calls, message->id)) {
+    g_autofree char *key = key_of(message, message->id);
+    if (g_hash_table_contains(server->calls, key)) {
         fail(server, message, MCP_INVALID_REQUEST, "a request of this id is under way");
-    } else if (!message->modern && server->version == NULL && (method == NULL || method->era != BEFORE)) {
+    } else if (!message->modern && message->peer->version == NULL && (method == NULL || method->era != BEFORE)) {
         /* A client of either era learns what was missing. */
         fail(server, message, method != NULL ? MCP_INVALID_PARAMS : MCP_NO_METHOD,
              "a request needs params._meta with io.modelcontextprotocol/protocolVersion and clientCapabilities, or "
@@ -432,8 +508,10 @@ static void take_request(struct mcp_server *server, struct mcp_message *message)
     mcp_message_free(message);
 }
 
-void mcp_server_take(struct mcp_server *server, struct mcp_message *message)
+void mcp_server_take(struct mcp_server *server, struct mcp_peer *peer, void *origin, struct mcp_message *message)
 {
+    message->peer = peer;
+    message->origin = origin;
     switch (message->kind) {
     case MCP_REQUEST:
         take_request(server, message);
@@ -445,7 +523,7 @@ void mcp_server_take(struct mcp_server *server, struct mcp_message *message)
     case MCP_BAD:
         /* A notification has no answer; what cannot be read may have been a request. */
         if (message->id != NULL || message->code != MCP_INVALID_PARAMS)
-            server->send(server->data,
+            server->send(server->data, origin, MCP_SENT_BAD,
                          mcp_write_error(message->id, message->code, message->problem, json_object_get(message->data)));
         break;
     case MCP_RESPONSE:

@@ -27,12 +27,17 @@ struct mcp_tool {
     const struct argument *arguments;
     const char *output; /* its schema, as JSON */
     gboolean only_reads;
+    gboolean makes; /* the session, where it is new */
     void (*work)(struct mcp_work *work);
 };
 
 static const char session_words[] =
     "A session to use instead of the default one. execute_python, run_command and write_file make it when it is new. "
     "It outlives this server, until it is closed or has been idle for long; the default one does not.";
+static const char named_words[] =
+    "The session: the session_id of a result, or a name of one's own. execute_python, run_command and write_file make "
+    "it when it is new, and without session_id make one each time, whose id is in the result. It lives until it is "
+    "closed or has been idle for long.";
 static const char *const encodings[] = {"text", "base64", NULL};
 
 #define SESSION {"session_id", NAME, FALSE, session_words, NULL}
@@ -124,6 +129,12 @@ static const char reset_output[] = OBJECT("\"session_id\",\"reset\"", ID ",\"res
 static const char close_output[] =
     OBJECT("\"session_id\",\"closed\",\"files_deleted\"", ID ",\"closed\":" BOOL ",\"files_deleted\":" BOOL);
 
+/* Without a default one, a session has to be named where there must be one. */
+static gboolean is_needed(const struct mcp_tool *tool, const struct argument *argument, const struct mcp_setup *setup)
+{
+    return argument->needed || (argument->kind == NAME && setup->session == NULL && !tool->makes);
+}
+
 /* --- what a model is told -------------------------------------------------------- */
 
 static void append_network(GString *text, const struct mcp_setup *setup)
@@ -132,6 +143,16 @@ static void append_network(GString *text, const struct mcp_setup *setup)
         g_string_append(text, " There is no network, so nothing can be downloaded or installed.");
     else
         g_string_append_printf(text, " Network: %s.", setup->network);
+}
+
+/* Where a session is found again. */
+static void append_sessions(GString *text, const struct mcp_setup *setup)
+{
+    if (setup->session == NULL)
+        g_string_append_printf(text,
+                               " The result has a session_id: give it in later calls, or they are about another, new "
+                               "session. One that is idle for %s ends.",
+                               setup->idle);
 }
 
 static void append_limits(GString *text, const struct mcp_setup *setup)
@@ -152,6 +173,7 @@ static char *describe_execute(const struct mcp_setup *setup)
         g_string_new("Run Python code in a sandbox, which is a container. Variables and imports stay from call to "
                      "call, and so do files in /sandbox, its working directory. "
                      "What it prints, the value of its last expression and every matplotlib figure come back.");
+    append_sessions(text, setup);
     append_limits(text, setup);
     g_string_append_printf(text, " Packages are those of the image %s.", setup->image);
     if (strcmp(setup->preload, "none") != 0)
@@ -209,24 +231,27 @@ static char *describe_close(const struct mcp_setup *setup)
 
 char *mcp_instructions(const struct mcp_setup *setup)
 {
-    GString *text =
-        g_string_new("Runs Python code and shell commands in a sandbox. One session is there by default and keeps "
-                     "variables and files in /sandbox from call to call; session_id names others.");
+    GString *text = g_string_new("Runs Python code and shell commands in a sandbox. ");
+    g_string_append(text, setup->session != NULL
+                              ? "One session is there by default and keeps variables and files in /sandbox from call to "
+                                "call; session_id names others."
+                              : "A session keeps variables and files in /sandbox from call to call.");
+    append_sessions(text, setup);
     append_limits(text, setup);
     return g_string_free(text, FALSE);
 }
 
 /* The order is the one in which clients get them. */
 static const struct mcp_tool tools[] = {
-    {"execute_python", "Run Python", describe_execute, execute_arguments, execute_output, FALSE, tool_execute_python},
-    {"run_command", "Run a command", describe_command, command_arguments, command_output, FALSE, tool_run_command},
-    {"list_files", "List files", describe_list, list_arguments, list_output, TRUE, tool_list_files},
-    {"read_file", "Read a file", describe_read, read_arguments, read_output, TRUE, tool_read_file},
-    {"write_file", "Write a file", describe_write, write_arguments, write_output, FALSE, tool_write_file},
-    {"get_variables", "List variables", describe_variables, session_arguments, variables_output, TRUE,
+    {"execute_python", "Run Python", describe_execute, execute_arguments, execute_output, FALSE, TRUE, tool_execute_python},
+    {"run_command", "Run a command", describe_command, command_arguments, command_output, FALSE, TRUE, tool_run_command},
+    {"list_files", "List files", describe_list, list_arguments, list_output, TRUE, FALSE, tool_list_files},
+    {"read_file", "Read a file", describe_read, read_arguments, read_output, TRUE, FALSE, tool_read_file},
+    {"write_file", "Write a file", describe_write, write_arguments, write_output, FALSE, TRUE, tool_write_file},
+    {"get_variables", "List variables", describe_variables, session_arguments, variables_output, TRUE, FALSE,
      tool_get_variables},
-    {"reset_session", "Reset a session", describe_reset, session_arguments, reset_output, FALSE, tool_reset_session},
-    {"close_session", "Close a session", describe_close, close_arguments, close_output, FALSE, tool_close_session},
+    {"reset_session", "Reset a session", describe_reset, session_arguments, reset_output, FALSE, FALSE, tool_reset_session},
+    {"close_session", "Close a session", describe_close, close_arguments, close_output, FALSE, FALSE, tool_close_session},
 };
 
 const struct mcp_tool *mcp_tool_find(const char *name)
@@ -312,7 +337,7 @@ char *mcp_tool_check(const struct mcp_tool *tool, const struct mcp_setup *setup,
         }
     }
     for (const struct argument *argument = tool->arguments; argument->name != NULL; argument++)
-        if (argument->needed && !json_object_object_get_ex(arguments, argument->name, NULL))
+        if (is_needed(tool, argument, setup) && !json_object_object_get_ex(arguments, argument->name, NULL))
             return g_strdup_printf("%s needs the argument %s", tool->name, argument->name);
     return NULL;
 }
@@ -325,7 +350,8 @@ static struct json_object *schema_of(const struct argument *argument, const stru
                                         [COUNT] = "integer", [FLAG] = "boolean", [CHOICE] = "string"};
     struct json_object *schema = json_object_new_object();
     json_add(schema, "type", types[argument->kind]);
-    json_add(schema, "description", argument->description);
+    gboolean named = argument->kind == NAME && setup->session == NULL;
+    json_add(schema, "description", named ? named_words : argument->description);
     if (argument->kind == NAME)
         json_add(schema, "pattern", NAME_PATTERN);
     if (argument->kind == SECONDS) {
@@ -351,7 +377,7 @@ static struct json_object *input_of(const struct mcp_tool *tool, const struct mc
     struct json_object *needed = json_object_new_array();
     for (const struct argument *argument = tool->arguments; argument->name != NULL; argument++) {
         json_object_object_add(properties, argument->name, schema_of(argument, setup));
-        if (argument->needed)
+        if (is_needed(tool, argument, setup))
             json_object_array_add(needed, json_object_new_string(argument->name));
     }
     json_add(schema, "type", "object");

@@ -137,6 +137,8 @@ gboolean work_connect(struct mcp_work *work)
     g_autoptr(GError) error = NULL;
     if (work->client != NULL)
         dsb_client_set_cancel(work->client, work->cancel_fd);
+    else if (work->setup->socket != NULL)
+        work->client = dsb_client_connect_to(work->setup->socket, work->cancel_fd, &error);
     else
         work->client = dsb_client_connect(DSB_CLIENT_START, work->cancel_fd, &error);
     if (error != NULL)

@@ -10,9 +10,13 @@ static struct mcp_call *calls[MCP_CALLS_MAX];
 static guint n_calls, n_lines;
 
 /* What we say is one message a line, with one of result, error and method. */
-static void on_send(void *data, char *line)
+static void on_send(void *data, void *origin, enum mcp_sent what, char *line)
 {
     (void) data;
+    (void) origin;
+    PROMISE((what == MCP_SENT_NOTHING) == (line == NULL));
+    if (line == NULL)
+        return;
     g_autoptr(dsb_json) said = dsb_json_parse(line, strlen(line), 64, "line", DSB_ERROR_INVALID, NULL);
     PROMISE(said != NULL && strchr(line, '\n') == NULL);
     int kinds = json_object_object_get_ex(said, "result", NULL) + json_object_object_get_ex(said, "error", NULL) +
@@ -48,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .image = (char *) "img",
     };
     struct mcp_server server;
+    struct mcp_peer peer = {.name = ""};
     const char *at = (const char *) data, *end = at + size;
     mcp_server_init(&server, &setup);
     server.send = on_send;
@@ -58,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const char *stop = newline != NULL ? newline : end;
         guint before = n_lines;
         g_autofree char *line = g_strndup(at, (gsize) (stop - at));
-        mcp_server_take(&server, mcp_read(line, (gsize) (stop - at)));
+        mcp_server_take(&server, &peer, NULL, mcp_read(line, (gsize) (stop - at)));
         PROMISE(n_lines - before <= 1);
         at = newline != NULL ? newline + 1 : end;
     }

@@ -129,10 +129,17 @@ static void test_good_messages(void **state)
 
 struct fixture {
     struct mcp_server server;
+    struct mcp_peer peer;
     GPtrArray *lines, *calls;
 };
 
-static void on_send(void *data, char *line) { g_ptr_array_add(((struct fixture *) data)->lines, line); }
+static void on_send(void *data, void *origin, enum mcp_sent what, char *line)
+{
+    (void) origin;
+    assert_int_equal(what == MCP_SENT_NOTHING, line == NULL);
+    if (line != NULL)
+        g_ptr_array_add(((struct fixture *) data)->lines, line);
+}
 static void on_begin(void *data, struct mcp_call *call) { g_ptr_array_add(((struct fixture *) data)->calls, call); }
 
 static int begin(void **state)
@@ -142,6 +149,7 @@ static int begin(void **state)
     fixture->server.send = on_send;
     fixture->server.begin = on_begin;
     fixture->server.data = fixture;
+    fixture->peer.name = "";
     fixture->lines = g_ptr_array_new_with_free_func(g_free);
     fixture->calls = g_ptr_array_new();
     *state = fixture;
@@ -160,7 +168,7 @@ static int end(void **state)
 
 static void take(struct fixture *fixture, const char *text)
 {
-    mcp_server_take(&fixture->server, mcp_read(text, strlen(text)));
+    mcp_server_take(&fixture->server, &fixture->peer, NULL, mcp_read(text, strlen(text)));
 }
 
 /* The one line that the message was answered with, as an object. */
