@@ -522,6 +522,17 @@ GSource *connection_hangup_source(SoupServerMessage *message)
     return g_socket_create_source(connection->socket, condition, NULL);
 }
 
+enum reach connection_reach(SoupServerMessage *message)
+{
+    struct connection *connection = connection_of(message);
+    if (connection != NULL && !connection->tcp)
+        return REACH_UNIX;
+    g_autoptr(GSocketAddress) ours = connection != NULL ? g_socket_get_local_address(connection->socket, NULL) : NULL;
+    GInetSocketAddress *address = ours != NULL && G_IS_INET_SOCKET_ADDRESS(ours) ? G_INET_SOCKET_ADDRESS(ours) : NULL;
+    gboolean network = address != NULL && !g_inet_address_get_is_loopback(g_inet_socket_address_get_address(address));
+    return network ? REACH_NETWORK : REACH_LOOPBACK;
+}
+
 const char *connection_user(SoupServerMessage *message)
 {
     struct connection *connection = connection_of(message);

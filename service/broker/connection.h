@@ -3,6 +3,7 @@
 #define DSB_BROKER_CONNECTION_H
 
 #include "broker/httprequest.h"
+#include "broker/origin.h"
 #include "broker/service.h"
 #include "broker/token.h"
 
@@ -36,6 +37,7 @@ void connection_cut(SoupServerMessage *message);
 
 /** Ready when the peer is gone; NULL when the connection is gone already. */
 GSource *connection_hangup_source(SoupServerMessage *message);
+enum reach connection_reach(SoupServerMessage *message);
 /** Who sends it, for the audit log: "uid 1000", "token". */
 const char *connection_user(SoupServerMessage *message);
 

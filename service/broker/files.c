@@ -169,7 +169,7 @@ static void answer_file(struct file_work *file_work, struct request *request)
     if (file_work->tag != NULL)
         request_set_tag(request, file_work->tag);
     if (file_work->verdict == ETAG_SAME)
-        request_answer_same(request);
+        request_answer_empty(request, 304);
     else if (file_work->size > g_bytes_get_size(file_work->content))
         download_begin(request, file_work->id, g_steal_fd(&file_work->fd), file_work->size, file_work->content);
     else

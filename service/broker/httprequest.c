@@ -45,6 +45,13 @@ void httprequest_free(struct httprequest *request)
     g_free(request->key);
     g_free(request->if_match);
     g_free(request->if_none_match);
+    g_free(request->host);
+    g_free(request->origin);
+    g_free(request->type);
+    g_free(request->mcp_version);
+    g_free(request->mcp_method);
+    g_free(request->mcp_name);
+    g_free(request->mcp_session);
     g_byte_array_unref(request->line);
     g_clear_pointer(&request->body, g_byte_array_unref);
     g_free(request);
@@ -196,11 +203,34 @@ static gboolean take_key(struct httprequest *request, const char *value, GError 
     return TRUE;
 }
 
+static void take_list(struct httprequest *request, const char *name, const char *value)
+{
+    const struct {
+        const char *name;
+        char **list;
+    } fields[] = {
+        {"If-Match", &request->if_match},
+        {"If-None-Match", &request->if_none_match},
+        {"Accept", &request->accept},
+        {"Authorization", &request->authorization},
+        {"Origin", &request->origin},
+        {"Content-Type", &request->type},
+        {"MCP-Protocol-Version", &request->mcp_version},
+        {"Mcp-Method", &request->mcp_method},
+        {"Mcp-Name", &request->mcp_name},
+        {"Mcp-Session-Id", &request->mcp_session},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
+        if (g_ascii_strcasecmp(name, fields[i].name) == 0)
+            add_to(fields[i].list, value);
+}
+
 static gboolean take_known(struct httprequest *request, const char *name, const char *value, GError **error)
 {
     if (g_ascii_strcasecmp(name, "Host") == 0) {
         if (++request->hosts > 1)
             return bad(request, error, "the request has more than one Host");
+        request->host = g_strdup(value);
         return has_only(value, strlen(value), HOST) || bad(request, error, "Host is not the name of a host");
     }
     if (g_ascii_strcasecmp(name, "Content-Length") == 0)
@@ -216,14 +246,7 @@ static gboolean take_known(struct httprequest *request, const char *name, const 
     }
     if (g_ascii_strcasecmp(name, "Idempotency-Key") == 0)
         return take_key(request, value, error);
-    if (g_ascii_strcasecmp(name, "If-Match") == 0)
-        add_to(&request->if_match, value);
-    if (g_ascii_strcasecmp(name, "If-None-Match") == 0)
-        add_to(&request->if_none_match, value);
-    if (g_ascii_strcasecmp(name, "Accept") == 0)
-        add_to(&request->accept, value);
-    if (g_ascii_strcasecmp(name, "Authorization") == 0)
-        add_to(&request->authorization, value);
+    take_list(request, name, value);
     return TRUE;
 }
 

@@ -19,6 +19,8 @@ struct httprequest {
     char *authorization; /**< the same */
     char *key;           /**< Idempotency-Key, the same */
     char *if_match, *if_none_match;
+    char *host, *origin, *type;                                /**< Host, Origin, Content-Type, the same */
+    char *mcp_version, *mcp_method, *mcp_name, *mcp_session; /**< the protocol's own fields, the same */
     gboolean expects;    /**< waits for 100 Continue */
     gboolean head_done, done;
     guint status; /**< of the refusal, when it was one */

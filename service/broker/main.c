@@ -3,6 +3,7 @@
 #include "broker/adopt.h"
 #include "broker/audit.h"
 #include "broker/files.h"
+#include "broker/front.h"
 #include "broker/gc.h"
 #include "broker/idempotency.h"
 #include "broker/listen.h"
@@ -134,6 +135,7 @@ void service_stop(struct service *service, const char *why, gboolean hand_over)
     transfers_end(NULL);
     service->patience = g_get_monotonic_time() + LAST_WORD_MS * INT64_C(1000);
     listener_ending(service->listener);
+    front_stop(service);
     adopt_end(service);
     processes_stop(service);
     warm_pool_stop(service->warm);
@@ -229,7 +231,7 @@ static gboolean parse_seconds(const char *option, const char *text, guint *secon
 
 static gboolean read_options(int *argc, char ***argv, struct options *options, GError **error)
 {
-    g_autofree char *idle = NULL, *pool_idle = NULL;
+    g_autofree char *idle = NULL, *pool_idle = NULL, *mcp = NULL;
     int pool = 0, max_sessions = 64, max_running = (int) g_get_num_processors() * 4;
     const GOptionEntry entries[] = {
         {"socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket, "unix socket ($XDG_RUNTIME_DIR/dsandbox/api.sock)",
@@ -244,6 +246,7 @@ static gboolean read_options(int *argc, char ***argv, struct options *options, G
         {"pool-idle", 0, 0, G_OPTION_ARG_STRING, &pool_idle, "end those that nobody asked for in this time (5m)", "TIME"},
         {"listen", 0, 0, G_OPTION_ARG_STRING, &options->listen, "listen on TCP too; needs --token-file",
          "ADDRESS:PORT"},
+        {"mcp", 0, 0, G_OPTION_ARG_FILENAME, &mcp, "what sessions of /mcp are made with: the JSON of POST /v1/sessions", "FILE"},
         {"token-file", 0, 0, G_OPTION_ARG_FILENAME, &options->token_file, "secret that TCP clients show", "FILE"},
         {"tls-cert", 0, 0, G_OPTION_ARG_FILENAME, &options->tls_cert, "certificate for TLS on TCP, PEM", "FILE"},
         {"tls-key", 0, 0, G_OPTION_ARG_FILENAME, &options->tls_key, "its key, where it is not in the same file",
@@ -259,7 +262,8 @@ static gboolean read_options(int *argc, char ***argv, struct options *options, G
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, error) ||
         (idle != NULL && !parse_seconds("--idle", idle, &options->idle_seconds, error)) ||
-        (pool_idle != NULL && !parse_seconds("--pool-idle", pool_idle, &options->pool_idle_seconds, error)))
+        (pool_idle != NULL && !parse_seconds("--pool-idle", pool_idle, &options->pool_idle_seconds, error)) ||
+        (options->mcp_settings = front_read_settings(mcp, error)) == NULL)
         return FALSE;
     if (*argc > 1) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "unexpected operand '%s'", (*argv)[1]);
@@ -396,6 +400,7 @@ static void clear(struct service *service)
     if (service->server != NULL)
         soup_server_disconnect(service->server);
     adopt_end(service);
+    front_clear(service);
     g_clear_pointer(&service->warm, warm_pool_free);
     processes_clear(service);
     event_source_clear(&service->forget);
@@ -416,6 +421,7 @@ static void clear(struct service *service)
     g_free(service->options.token_file);
     g_free(service->options.tls_cert);
     g_free(service->options.tls_key);
+    g_free(service->options.mcp_settings);
 }
 
 int main(int argc, char **argv)

@@ -263,10 +263,10 @@ void request_set_tag(struct request *request, const char *tag)
     soup_message_headers_replace(soup_server_message_get_response_headers(request->message), "ETag", tag);
 }
 
-void request_answer_same(struct request *request)
+void request_answer_empty(struct request *request, guint status)
 {
     common_headers(request);
-    soup_server_message_set_status(request->message, 304, NULL);
+    soup_server_message_set_status(request->message, status, NULL);
     let_go(request);
 }
 
@@ -458,6 +458,18 @@ void request_event_close(struct request *request)
     request->drained = NULL;
     stream_text(request, g_string_new("\n\n"));
     request_event_end(request);
+}
+
+void request_stream_open(struct request *request, void (*drained)(struct request *))
+{
+    stream_begin(request);
+    soup_message_headers_replace(soup_server_message_get_response_headers(request->message), "X-Accel-Buffering", "no");
+    request->drained = drained;
+}
+
+void request_stream_add(struct request *request, const char *bytes, gsize size)
+{
+    stream_text(request, g_string_new_len(bytes, (gssize) size));
 }
 
 void request_event_end(struct request *request)

@@ -34,6 +34,7 @@ struct request {
     struct upload *upload;     /**< its body, when that is the content of a file */
     struct download *download; /**< its answer's, when that is */
     struct answer *answer;     /**< its answer, when that is large */
+    struct front_answer *front; /**< its answer, when that comes from the process for /mcp */
     void (*drained)(struct request *request); /**< see request_begin_bytes */
 };
 
@@ -59,8 +60,8 @@ void request_answer(struct request *request, guint status, struct json_object *o
 void request_answer_text(struct request *request, guint status, const char *type, const char *text, gsize size);
 /** Of the next answer. */
 void request_set_tag(struct request *request, const char *tag);
-/** 304: the client has what it asked for. */
-void request_answer_same(struct request *request);
+/** Without a body: 304, the client has what it asked for; 202, 204. */
+void request_answer_empty(struct request *request, guint status);
 void request_answer_bytes(struct request *request, const char *type, GBytes *bytes);
 /**
  * An answer of so many bytes that come piece by piece: `drained` is called when all are written that were there, `gone`
@@ -88,6 +89,10 @@ void request_event_open(struct request *request, const char *name, void (*draine
                         void (*gone)(struct request *));
 void request_event_part(struct request *request, const char *json);
 void request_event_close(struct request *request);
+
+/** Events that another process wrote, as they are; request_event_end() ends them. `drained` as above. */
+void request_stream_open(struct request *request, void (*drained)(struct request *));
+void request_stream_add(struct request *request, const char *bytes, gsize size);
 
 /** The usual HTTP status of an error. */
 guint request_status(const GError *error);

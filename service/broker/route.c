@@ -5,6 +5,7 @@
 #include "broker/audit.h"
 #include "broker/connection.h"
 #include "broker/files.h"
+#include "broker/front.h"
 #include "broker/gc.h"
 #include "broker/idempotency.h"
 #include "broker/queue.h"
@@ -434,6 +435,8 @@ static const struct {
 } rows[] = {
     {"GET", {"openapi.json"}, 1, get_document, 0, NULL},
     {"GET", {"result.schema.json"}, 1, get_document, 0, NULL},
+    {"POST", {"mcp"}, 1, front_request, 0, NULL},
+    {"DELETE", {"mcp"}, 1, front_request, 0, NULL},
     {"GET", {"v1", "version"}, 2, get_version, 0, NULL},
     {"GET", {"v1", "pool"}, 2, get_pool, 0, NULL},
     {"GET", {"v1", "sessions"}, 2, list_sessions, PARAMETER_TEXT, "label"},
@@ -523,6 +526,8 @@ static gboolean loads_files(const struct request *request)
 {
     static const char *const by_itself[] = {"sessions", "run", "gc", NULL};
     guint n = g_strv_length(request->path);
+    if (n == 1 && strcmp(request->path[0], "mcp") == 0)
+        return TRUE;
     if (n < 2 || strcmp(request->path[0], "v1") != 0)
         return FALSE;
     gboolean in_session = strcmp(request->path[1], "sessions") == 0 && n > 3;

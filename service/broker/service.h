@@ -22,6 +22,7 @@ struct options {
     char *state_dir; /**< records and the audit log */
     char *listen;    /**< HOST:PORT, or NULL */
     char *token_file, *tls_cert, *tls_key;
+    char *mcp_settings; /**< what sessions of /mcp are made with: the body of POST /v1/sessions */
     guint idle_seconds; /**< leave after this long without a session and a request */
     guint max_sessions, max_running;
     guint pool, pool_idle_seconds; /**< sandboxes that wait at most, 0: none; and how long one that nobody asks for */
@@ -34,6 +35,7 @@ struct audit;
 struct job;
 struct process;
 struct warm_pool;
+struct front_process;
 
 struct service {
     struct options options;
@@ -54,6 +56,7 @@ struct service {
     GQueue processes;      /**< all of them */
     GQueue adoptions;      /**< adopt.c: processes of a former service that have not answered yet */
     struct process *spare; /**< one that waits for an order */
+    struct front_process *front; /**< the one for /mcp, or NULL */
     struct warm_pool *warm; /**< those that wait with a sandbox */
     char *owner;      /**< of this process, common/owner.h */
     char *started;    /**< ISO time */

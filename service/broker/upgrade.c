@@ -12,7 +12,7 @@
 static struct {
     char *path;
     struct stat st;
-} files[2];
+} files[3];
 static char *mark;
 
 static void remember(int i, char *path)
@@ -26,6 +26,7 @@ gboolean upgrade_begin(GError **error)
 {
     remember(0, g_file_read_link("/proc/self/exe", NULL));
     remember(1, dsb_client_helper("service", "dsandbox-session"));
+    remember(2, dsb_client_helper("service", "dsandbox-mcp"));
     mark = dsb_installation_mark();
     if (mark == NULL)
         g_set_error(error, DSB_ERROR, DSB_ERROR_FAILED, "the files of this installation cannot be looked at: %s",

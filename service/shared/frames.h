@@ -35,6 +35,7 @@ enum frame_type {
     FRAME_TAKEN,     /**< keep this of its state, and of what ran; the outcome has arrived, where it says so */
     FRAME_HELD,      /**< from the process, to a service that comes: what it has kept, and the order under way */
     FRAME_LEAVING,   /**< from the process, its last: why it ends */
+    FRAME_ASK,       /**< ask.h */
 };
 
 struct frame {

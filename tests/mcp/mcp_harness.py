@@ -18,6 +18,10 @@ from speed import setting  # noqa: E402
 VERSION = "2026-07-28"
 META = {"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
 PYTHON, TYPESCRIPT = "mcp==2.3.0", "@modelcontextprotocol/sdk@1.32.2"
+TOOLS = ["execute_python", "run_command", "list_files", "read_file", "write_file", "get_variables", "reset_session", "close_session"]
+PARSE, INVALID, NO_METHOD, PARAMS, NO_VERSION, HEADERS = -32700, -32600, -32601, -32602, -32022, -32020
+FOREVER = "import time\nprint('begun', flush=True)\nwhile True: time.sleep(0.01)"
+UNTIL = "import os, time\ndef until(name):\n    while not os.path.exists(name): time.sleep(0.01)\n"  # until(name) waits for a file
 LIMIT = 60  # seconds, of one answer
 
 
@@ -161,11 +165,14 @@ def text(result):
     return "\n".join(item["text"] for item in result["content"] if item["type"] == "text")
 
 
-def official(mode, steps, *more):
-    """What an official client gets for these steps, see official.py; `mode` is its way to the era, or "typescript"."""
+def official(mode, steps, *more, **where):
+    """
+    What an official client gets for these steps, see official.py; `mode` is its way to the era, or "typescript". It starts a
+    server, or with `where` (url and token) goes to one.
+    """
     import tools  # which wants an engine's harness
     argv, env = session_harness.command(["mcp", *more])
-    order = {"mode": mode, "command": argv[0], "args": argv[1:], "env": env, "steps": steps}
+    order = {"mode": mode, "steps": steps, **(where or {"command": argv[0], "args": argv[1:], "env": env})}
     if mode == "typescript":
         order["packages"] = tools.node("mcp-client-ts", TYPESCRIPT)
         client = ["node", os.path.join(HERE, "official.mjs")]
@@ -176,3 +183,37 @@ def official(mode, steps, *more):
     if done.returncode != 0:
         raise AssertionError(f"the official client: {done.stderr.decode(errors='replace')[-3000:]}")
     return json.loads(done.stdout)
+
+
+def official_steps(**session):
+    """Steps of an official client, and check(case, report) of what came of them; `session` says which one they are about."""
+    orders = [
+        ("execute_python", {"code": "x = 20\nprint('hi')\nx + 1"}),
+        ("execute_python", {"code": "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nx"}),
+        ("execute_python", {"code": UNTIL + "print('begun', flush=True)\nuntil('go')"}),
+        ("execute_python", {"code": "1 / 0"}),
+        ("execute_python", {"code": "while True: pass", "timeout_s": 1}),
+        ("write_file", {"path": "a.txt", "content": "text"}),
+        ("run_command", {"command": "cat a.txt; exit 1"}),
+        ("list_files", {}),
+        ("read_file", {"path": "a.txt"}),
+        ("get_variables", {}),
+        ("reset_session", {}),
+        ("close_session", {"delete_files": True}),
+    ]
+    steps = [{"tool": name, "arguments": {**arguments, **session}} for name, arguments in orders]
+    steps[2].update(progress=True, then={"tool": "write_file", "arguments": {"path": "go", "content": "", **session}})
+    steps.append({"tool": "get_variables", "arguments": {"session_id": "nobody"}})
+
+    def check(case, report):
+        done = report["steps"]
+        case.assertEqual(report["tools"], TOOLS)
+        case.assertEqual(done[0]["structuredContent"]["results"], ["21"])
+        case.assertEqual([item["type"] for item in done[1]["content"]], ["image", "text"])
+        values = [value for value, _ in done[2]["progress"]]
+        case.assertTrue(values and values == sorted(set(values)), done[2])
+        case.assertEqual([step["isError"] for step in done], [False, False, False, True, True] + 7 * [False] + [True])
+        case.assertEqual(done[6]["structuredContent"]["exit_code"], 1)
+        case.assertEqual(done[8]["structuredContent"]["text"], "text")
+
+    return steps, check

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The official TypeScript client (npm: @modelcontextprotocol/sdk, its first line, which most hosts have) over stdio. Order and
+// The official TypeScript client (npm: @modelcontextprotocol/sdk, its first line, which most hosts have) over stdio or HTTP. Order and
 // report as in official.py; it, too, checks structured results against their schema.
 import fs from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -8,9 +8,12 @@ const order = JSON.parse(fs.readFileSync(0, "utf8"));
 const load = (name) => import(pathToFileURL(`${order.packages}/node_modules/@modelcontextprotocol/sdk/dist/esm/${name}`).href);
 const { Client } = await load("client/index.js");
 const { StdioClientTransport } = await load("client/stdio.js");
+const { StreamableHTTPClientTransport } = await load("client/streamableHttp.js");
 
 const client = new Client({ name: "test", version: "1" });
-const transport = new StdioClientTransport({ command: order.command, args: order.args, env: order.env });
+const transport = order.url
+    ? new StreamableHTTPClientTransport(new URL(order.url), { requestInit: { headers: { Authorization: `Bearer ${order.token}` } } })
+    : new StdioClientTransport({ command: order.command, args: order.args, env: order.env });
 await client.connect(transport);
 const report = { version: null, steps: [] };
 report.tools = (await client.listTools()).tools.map((tool) => tool.name);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """
-The official Python client (PyPI: mcp) over stdio, as a host uses it. Reads an order on standard input and prints what it
+The official Python client (PyPI: mcp) over stdio or HTTP, as a host uses it. Reads an order on standard input and prints what it
 got; the client itself checks every structured result against the tool's schema, and fails where they differ.
 """
 import asyncio
@@ -8,8 +8,10 @@ import json
 import sys
 import time
 
+import httpx2
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
 
 
 async def step(client, order):
@@ -29,11 +31,17 @@ async def step(client, order):
     return {**result.model_dump(mode="json", by_alias=True, exclude_none=True), "progress": progress}
 
 
+def transport(order):
+    if "url" in order:
+        patient = httpx2.AsyncClient(headers={"Authorization": f"Bearer {order['token']}"}, timeout=600)
+        return streamable_http_client(order["url"], http_client=patient)
+    return stdio_client(StdioServerParameters(command=order["command"], args=order["args"], env=order["env"]))
+
+
 async def main():
     order = json.load(sys.stdin)
     begin = time.monotonic()
-    server = StdioServerParameters(command=order["command"], args=order["args"], env=order["env"])
-    async with Client(stdio_client(server), mode=order["mode"]) as client:
+    async with Client(transport(order), mode=order["mode"]) as client:
         tools = (await client.list_tools()).tools
         report = {"version": client.protocol_version, "tools": [tool.name for tool in tools], "steps": [],
                   "instructions": client.instructions}

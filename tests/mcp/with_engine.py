@@ -8,13 +8,9 @@ import time
 
 import cli_harness
 from cli_harness import containers, scaled, wait_until
-from mcp_harness import Server, official, options, text
+from mcp_harness import FOREVER, UNTIL, Server, official, official_steps, options, text
 from session_harness import SessionCase, dsb, end_service, service_facts
 from speed import set_seconds, setting
-
-FOREVER = "import time\nprint('begun', flush=True)\nwhile True: time.sleep(0.01)"
-UNTIL = "import os, time\ndef until(name):\n    while not os.path.exists(name): time.sleep(0.01)\n"  # until(name) waits for a file
-
 
 class McpCase(SessionCase):
     def server(self, *more, **how):
@@ -352,32 +348,10 @@ class Official(McpCase):
     """Clients as hosts have them: they check each message, and each structured result against its schema."""
 
     def check(self, mode, version):
-        report = official(mode, [
-            {"tool": "execute_python", "arguments": {"code": "x = 20\nprint('hi')\nx + 1"}},
-            {"tool": "execute_python", "arguments": {"code": "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nx"}},
-            {"tool": "execute_python", "arguments": {"code": UNTIL + "print('begun', flush=True)\nuntil('go')"}, "progress": True,
-             "then": {"tool": "write_file", "arguments": {"path": "go", "content": ""}}},
-            {"tool": "execute_python", "arguments": {"code": "1 / 0"}},
-            {"tool": "execute_python", "arguments": {"code": "while True: pass", "timeout_s": 1}},
-            {"tool": "write_file", "arguments": {"path": "a.txt", "content": "text"}},
-            {"tool": "run_command", "arguments": {"command": "cat a.txt; exit 1"}},
-            {"tool": "list_files"},
-            {"tool": "read_file", "arguments": {"path": "a.txt"}},
-            {"tool": "get_variables"},
-            {"tool": "reset_session"},
-            {"tool": "close_session", "arguments": {"delete_files": True}},
-            {"tool": "get_variables", "arguments": {"session_id": "nobody"}},
-        ], *options(self.allow))
-        steps = report["steps"]
+        steps, check = official_steps()
+        report = official(mode, steps, *options(self.allow))
         self.assertIn(report["version"], (version, None))  # one does not say
-        self.assertEqual(len(report["tools"]), 8)
-        self.assertEqual(steps[0]["structuredContent"]["results"], ["21"])
-        self.assertEqual([item["type"] for item in steps[1]["content"]], ["image", "text"])
-        values = [value for value, _ in steps[2]["progress"]]
-        self.assertTrue(values and values == sorted(set(values)), steps[2])
-        self.assertEqual([step["isError"] for step in steps], [False, False, False, True, True] + 7 * [False] + [True])
-        self.assertEqual(steps[6]["structuredContent"]["exit_code"], 1)
-        self.assertEqual(steps[8]["structuredContent"]["text"], "text")
+        check(self, report)
         self.assertLess(report["close_seconds"], scaled(2.5))  # else it would have been killed
 
     def test_modern(self):

@@ -6,11 +6,9 @@ import time
 
 import cli_harness
 from cli_harness import Case, dsandbox, scaled
-from mcp_harness import META, Server, text
+from mcp_harness import INVALID, META, NO_METHOD, NO_VERSION, PARAMS, PARSE, TOOLS, Server, text
 
-TOOLS = ["execute_python", "run_command", "list_files", "read_file", "write_file", "get_variables", "reset_session", "close_session"]
 SANITIZED = any(name.startswith(("ASAN_", "TSAN_")) for name in os.environ)  # memory sizes say nothing then
-PARSE, INVALID, NO_METHOD, PARAMS, NO_VERSION = -32700, -32600, -32601, -32602, -32022
 
 
 class Eras(Case):

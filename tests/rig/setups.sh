@@ -130,6 +130,22 @@ all_of() { # directory set-up
 	DSB_TEST_ONCE=$once suite "$1-$2" 1800 python3 tests/rig/all.py "tests/$1"
 }
 
+# What goes on between our own processes, on one of two; the official clients on both. They come from registries the first time.
+mcp_steps() { # set-up
+	stdio='' http=''
+	case $1 in docker-api | podman) ;; *) return ;; esac
+	if [ -z "${DSB_TEST_EVERYWHERE:-}" ] && has docker-api "$together" && has podman "$together"; then
+		case $1 in
+		docker-api) http='-k HttpOfficial' ;;
+		*) stdio='-k Official' ;;
+		esac
+	fi
+	# shellcheck disable=SC2086
+	suite "mcp-$1" 1800 python3 tests/mcp/test_mcp.py $stdio
+	# shellcheck disable=SC2086
+	suite "mcp-http-$1" 1800 python3 tests/mcp/test_mcp_http.py $http
+}
+
 setup_steps() { # set-up
 	if has cli "$only"; then
 		suite "cli-$1" 1800 python3 tests/cli/test_cli.py
@@ -139,8 +155,7 @@ setup_steps() { # set-up
 			suite "limits-$1" 600 python3 tests/cli/test_probes_limits.py
 			suite "runs-$1" 900 sh tests/long/runs.sh "${DSB_TEST_LONG:-100}" 2 10
 		fi
-		# Its clients come from registries the first time.
-		case $1 in docker-api | podman) suite "mcp-$1" 1800 python3 tests/mcp/test_mcp.py ;; esac
+		mcp_steps "$1"
 		if asks once "$1"; then suite "faults-$1" 900 python3 tests/cli/test_faults.py; fi
 	fi
 	if has service "$only"; then

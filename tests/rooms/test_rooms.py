@@ -16,7 +16,7 @@ PARTS = {
     "core": {"include", "common"},
     "backends": {"include", "common"},
     "client": {"include", "common"},
-    "service": {"include", "common", "client"},
+    "service": {"include", "common", "client", "mcp"},
     "mcp": {"include", "common", "client"},
     "cli": {"include", "common", "client", "mcp"},
     "conformance": {"include", "common"},
@@ -36,7 +36,7 @@ ROOMS = {
     },
     "backends": {"engine": set(), "docker-api": {"engine"}, "docker-cli": {"engine"}, "podman": {"engine"},
                  "oci": {"engine"}},
-    "service": {"shared": set(), "broker": {"shared"}, "session": {"shared"}},
+    "service": {"shared": set(), "broker": {"shared"}, "session": {"shared"}, "front": {"shared"}},
     "guest": {"init": set(), "python": set()},
 }
 # Included with the name of the part, by others and by themselves.

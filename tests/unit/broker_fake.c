@@ -6,6 +6,7 @@
 #include "broker/connection.h"
 #include "broker/dispatch.h"
 #include "broker/files.h"
+#include "broker/front.h"
 #include "broker/gc.h"
 #include "broker/record.h"
 #include "broker/route.h"
@@ -287,6 +288,12 @@ void files_request(struct request *request)
 void gc_request(struct request *request)
 {
     fake.called = "gc";
+    request_answer(request, 200, NULL);
+}
+
+void front_request(struct request *request)
+{
+    fake.called = "/mcp";
     request_answer(request, 200, NULL);
 }
 
