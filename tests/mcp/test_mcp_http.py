@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-Black-box tests of /mcp in the service: its messages, clients that do not behave, and with an engine the official clients.
-Environment and last line as in tests/cli/cli_harness.py.
+Black-box tests of /mcp in the service: its messages, clients that do not behave, and with an engine the official clients and
+the official conformance suite. Environment and last line as in tests/cli/cli_harness.py.
 """
 import os
 import sys
