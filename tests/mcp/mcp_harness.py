@@ -17,7 +17,8 @@ from speed import setting  # noqa: E402
 
 VERSION = "2026-07-28"
 META = {"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
-PYTHON, TYPESCRIPT = "mcp==2.3.0", "@modelcontextprotocol/sdk@1.32.2"
+PYTHON = "mcp==2.3.0"
+TYPESCRIPT = {"typescript": "@modelcontextprotocol/sdk@1.32.2", "typescript2": "@modelcontextprotocol/client@2.4.0"}
 TOOLS = ["execute_python", "run_command", "list_files", "read_file", "write_file", "get_variables", "reset_session", "close_session"]
 PARSE, INVALID, NO_METHOD, PARAMS, NO_VERSION, HEADERS = -32700, -32600, -32601, -32602, -32022, -32020
 FOREVER = "import time\nprint('begun', flush=True)\nwhile True: time.sleep(0.01)"
@@ -167,14 +168,14 @@ def text(result):
 
 def official(mode, steps, *more, **where):
     """
-    What an official client gets for these steps, see official.py; `mode` is its way to the era, or "typescript". It starts a
+    What an official client gets for these steps, see official.py; `mode` is its way to the era, or one of TYPESCRIPT. It starts a
     server, or with `where` (url and token) goes to one.
     """
     import tools  # which wants an engine's harness
     argv, env = session_harness.command(["mcp", *more])
     order = {"mode": mode, "steps": steps, **(where or {"command": argv[0], "args": argv[1:], "env": env})}
-    if mode == "typescript":
-        order["packages"] = tools.node("mcp-client-ts", TYPESCRIPT)
+    if mode in TYPESCRIPT:
+        order["packages"] = tools.node("mcp-client-" + mode, TYPESCRIPT[mode])
         client = ["node", os.path.join(HERE, "official.mjs")]
     else:
         client = [os.path.join(tools.python("mcp-client", PYTHON), "python3"), os.path.join(HERE, "official.py")]
