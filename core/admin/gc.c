@@ -40,7 +40,7 @@ static gboolean collect(struct dsb_leftovers_round *round, GError **error)
         dsb_engine_close(engine);
     }
     /* Without a daemon nothing answers, or does not: it may have left something all the same. */
-    struct dsb_engine *daemonless = one[0] == NULL ? dsb_engine_open_one("oci", options, NULL) : NULL;
+    struct dsb_engine *daemonless = one[0] == NULL ? dsb_engine_open_one(dsb_engine_named_only(), options, NULL) : NULL;
     if (daemonless != NULL)
         dsb_leftovers_collect(round, daemonless, first == NULL ? &first : NULL);
     dsb_engine_close(daemonless);

@@ -136,6 +136,8 @@ const char *const *dsb_engine_names(void)
     return geteuid() == 0 ? for_root : for_users;
 }
 
+const char *dsb_engine_named_only(void) { return "oci"; }
+
 gboolean dsb_engine_is_named(const struct dsb_run_options *options)
 {
     return options->plugin_path != NULL || (options->backend != NULL && strcmp(options->backend, "auto") != 0);

@@ -28,6 +28,8 @@ struct dsb_engine *dsb_engine_open(const struct dsb_run_options *options, GError
 struct dsb_engine *dsb_engine_open_one(const char *name, const struct dsb_run_options *options, GError **error);
 /** The names that "auto" tries, in order. */
 const char *const *dsb_engine_names(void);
+/** One that is taken only where it is named, and may have left something all the same. */
+const char *dsb_engine_named_only(void);
 /** The options ask for one backend, not for "auto". */
 gboolean dsb_engine_is_named(const struct dsb_run_options *options);
 

@@ -3,8 +3,7 @@
 
 #include "broker/connection.h"
 #include "broker/origin.h"
-#include "client/client.h"
-#include "common/child.h"
+#include "broker/process.h"
 #include "common/strictjson.h"
 #include "shared/ask.h"
 #include "shared/settings.h"
@@ -72,20 +71,6 @@ static gboolean on_death(gint fd, GIOCondition condition, gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-static int start(int their_end, pid_t *pid)
-{
-    g_autofree char *program = dsb_client_helper("service", "dsandbox-mcp");
-    char *const argv[] = {program, NULL};
-    const struct child child = {.program = program,
-                                .argv = argv,
-                                .in = -1,
-                                .out = STDERR_FILENO,
-                                .err = STDERR_FILENO,
-                                .link = their_end,
-                                .session = TRUE};
-    return child_start(&child, pid);
-}
-
 static gboolean tell_settings(const struct service *service, int fd)
 {
     const int room = BUFFER;
@@ -104,7 +89,7 @@ static int process_new(struct service *service)
     pid_t pid = -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
         return errno;
-    code = start(fds[1], &pid);
+    code = process_start("dsandbox-mcp", fds[1], &pid);
     close(fds[1]);
     if (code == 0 && ((pidfd = (int) syscall(SYS_pidfd_open, pid, 0)) < 0 || !tell_settings(service, fds[0]))) {
         code = errno;

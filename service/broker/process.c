@@ -333,10 +333,9 @@ void process_hurry(struct process *process, guint64 ms)
 
 /* --- its start ---------------------------------------------------------------- */
 
-/* In a session of its own: what a terminal sends to the service is for the service to pass on. */
-static int start(int their_end, pid_t *pid)
+int process_start(const char *name, int their_end, pid_t *pid)
 {
-    g_autofree char *program = dsb_client_helper("service", "dsandbox-session");
+    g_autofree char *program = dsb_client_helper("service", name);
     char *const argv[] = {program, NULL};
     const struct child child = {.program = program,
                                 .argv = argv,
@@ -363,7 +362,7 @@ static struct process *process_new(struct service *service, GError **error)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
         code = errno;
     else
-        code = start(fds[1], &pid);
+        code = process_start("dsandbox-session", fds[1], &pid);
     if (fds[1] >= 0)
         close(fds[1]);
     int pidfd = code == 0 ? (int) syscall(SYS_pidfd_open, pid, 0) : -1;

@@ -24,6 +24,12 @@ struct process_user {
     void (*gone)(gpointer owner, const char *why);
 };
 
+/**
+ * Start a program of ours, with `their_end` as its descriptor 3, in a session of its own: what a terminal sends to the
+ * service is for the service to pass on. 0, or an errno.
+ */
+int process_start(const char *name, int their_end, pid_t *pid);
+
 /** NULL: this one cannot be started; the reason says what the machine is short of. */
 struct process *process_take(struct service *service, const struct process_user *user, gpointer owner, GError **error);
 /**
