@@ -380,6 +380,8 @@ class Witness(EngineCase):
         self.assertEqual([pid for pid in seen if self.lives(pid)], [])
         self.assertEqual(self.cgroups(ids), [])
         after = self.snapshot()
+        etc, now = before.pop("etc"), after.pop("etc")
+        self.assertEqual({path: (etc.get(path), now.get(path)) for path in etc.keys() | now.keys() if etc.get(path) != now.get(path)}, {}, "/etc")
         for what, value in before.items():
             self.assertEqual(after[what], value, what)
 
