@@ -449,7 +449,7 @@ static gboolean read_side(struct json_object *body, const char *name, guint16 *s
     struct json_object *value = json_member(body, name);
     gboolean is = json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double);
     double n = is ? json_object_get_double(value) : 0;
-    if (!(n >= 1 && n <= G_MAXUINT16) || floor(n) < n)
+    if (!(n >= 1 && n <= G_MAXUINT16) || n > (guint16) n)
         return invalid(error, "'%s' of a terminal must be a whole number from 1 to 65535", name);
     *side = (guint16) n;
     return TRUE;
