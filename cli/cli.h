@@ -13,6 +13,7 @@ struct cli {
         *engine_timeout;
     char **set; /**< policy keys given as options: "key", "text", "origin" triples, NULL-terminated */
     char **env;
+    char **in, *out, *figures; /**< files of a run */
     char **labels;
     char *tag, *file; /**< image build */
     char *format;     /**< -o */

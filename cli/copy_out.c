@@ -41,8 +41,7 @@ static int open_parent(int fd, const char *path, const char **name)
 
 static int open_root(int root) { return fcntl(root, F_DUPFD_CLOEXEC, 3); }
 
-/* Another file of that name is replaced, a link too. */
-static int create_below(int root, const char *path)
+int files_create_below(int root, const char *path)
 {
     const char *name = NULL;
     int parent = open_parent(open_root(root), path, &name);
@@ -80,7 +79,7 @@ static gboolean open_target(void *data, guint64 size, GError **error)
     struct target *target = data;
     (void) size;
     if (target->root >= 0)
-        target->fd = create_below(target->root, target->path);
+        target->fd = files_create_below(target->root, target->path);
     else if (strcmp(target->path, "-") == 0)
         target->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     else
@@ -129,20 +128,9 @@ static gboolean is_fatal(const GError *error)
            g_error_matches(error, DSB_ERROR, DSB_ERROR_PROTOCOL);
 }
 
-static gboolean out_row(struct transfer *transfer, int root, struct json_object *row, gsize skip, GError **error)
+static gboolean out_file(struct transfer *transfer, int root, const char *name, const char *below, GError **error)
 {
     g_autoptr(GError) unread = NULL;
-    const char *type = json_string(row, "type");
-    g_autofree char *name = files_name(row);
-    if (name == NULL || !files_path_is_good(name) || strlen(name) <= skip)
-        return TRUE;
-    const char *below = name + skip;
-    if (g_strcmp0(type, "directory") == 0)
-        return make_below(root, below) || cannot("make the directory", below, error);
-    if (g_strcmp0(type, "file") != 0) {
-        files_leave_out(transfer, name, g_strcmp0(type, "link") == 0 ? "a symbolic link" : "not a regular file", FALSE);
-        return TRUE;
-    }
     struct target target = {.root = root, .path = below, .fd = -1};
     if (get_file(transfer, name, &target, &unread))
         return TRUE;
@@ -152,6 +140,32 @@ static gboolean out_row(struct transfer *transfer, int root, struct json_object 
     }
     files_leave_out(transfer, name, unread->message, TRUE);
     return TRUE;
+}
+
+static gboolean out_row(struct transfer *transfer, int root, struct json_object *row, gsize skip, GError **error)
+{
+    const char *type = json_string(row, "type");
+    g_autofree char *name = files_name(row);
+    if (name == NULL || !files_path_is_good(name) || strlen(name) <= skip)
+        return TRUE;
+    const char *below = name + skip;
+    if (g_strcmp0(type, "directory") == 0)
+        return make_below(root, below) || cannot("make the directory", below, error);
+    if (g_strcmp0(type, "file") == 0)
+        return out_file(transfer, root, name, below, error);
+    files_leave_out(transfer, name, g_strcmp0(type, "link") == 0 ? "a symbolic link" : "not a regular file", FALSE);
+    return TRUE;
+}
+
+void copy_out_below(struct transfer *transfer, int root, const char *path)
+{
+    g_autoptr(GError) why = NULL;
+    if (!files_path_is_good(path))
+        return;
+    if (files_is_link_here(transfer->files_here, path))
+        files_leave_out(transfer, path, "a symbolic link", FALSE);
+    else if (!out_file(transfer, root, path, path, &why))
+        files_leave_out(transfer, path, why->message, TRUE);
 }
 
 static gboolean out_tree(struct transfer *transfer, const char *path, const char *to, GError **error)

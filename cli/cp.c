@@ -18,27 +18,6 @@ static gboolean is_remote(const char *operand, char **id, const char **path)
     return TRUE;
 }
 
-/* Below the session's directory, which the code knows as /sandbox. "" is the directory itself; a last "/" stays. */
-static char *session_path(const char *path, GError **error)
-{
-    const char *below = path;
-    if (strcmp(below, "/sandbox") == 0 || g_str_has_prefix(below, "/sandbox/"))
-        below += strlen("/sandbox") + (below[strlen("/sandbox")] == '/' ? 1 : 0);
-    while (g_str_has_prefix(below, "./"))
-        below += 2;
-    if (strcmp(below, ".") == 0)
-        below++;
-    g_autofree char *plain = g_strdup(below);
-    gsize size = strlen(plain);
-    if (size > 1 && plain[size - 1] == '/')
-        plain[size - 1] = '\0';
-    if (plain[0] == '\0' || files_path_is_good(plain))
-        return g_strdup(below);
-    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "'%s': a path in a session is below /sandbox, without . and ..",
-                path);
-    return NULL;
-}
-
 static gboolean last_is_slash(const char *path) { return path[0] == '\0' || g_str_has_suffix(path, "/"); }
 
 static char *join(const char *directory, const char *name)
@@ -147,7 +126,7 @@ static int copy(const struct cli *cli, const char *session, const char *path, co
 {
     g_autoptr(GError) error = NULL;
     struct transfer transfer = {.cli = cli};
-    g_autofree char *below = session_path(path, &error);
+    g_autofree char *below = files_path(path, &error);
     if (below != NULL && transfer_begin(&transfer, cli, session, &error)) {
         if (in)
             copy_in(&transfer, ours, below, &error);

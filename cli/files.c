@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The files of a session, through the service or on this machine. */
 #include "files.h"
+#include "input.h"
 #include "common/tar.h"
 #include "common/words.h"
 
@@ -12,6 +13,7 @@
 
 /* A directory exists when something is in it; this is there for a moment. */
 #define PLACEHOLDER ".dsandbox-new"
+#define PIECE (64u << 10)
 
 gboolean transfer_begin(struct transfer *transfer, const struct cli *cli, const char *session, GError **error)
 {
@@ -48,6 +50,26 @@ gboolean files_path_is_good(const char *path)
     for (char **part = parts; *part != NULL; part++)
         good = good && (*part)[0] != '\0' && strcmp(*part, ".") != 0 && strcmp(*part, "..") != 0;
     return good;
+}
+
+char *files_path(const char *path, GError **error)
+{
+    const char *below = path;
+    if (strcmp(below, "/sandbox") == 0 || g_str_has_prefix(below, "/sandbox/"))
+        below += strlen("/sandbox") + (below[strlen("/sandbox")] == '/' ? 1 : 0);
+    while (g_str_has_prefix(below, "./"))
+        below += 2;
+    if (strcmp(below, ".") == 0)
+        below++;
+    g_autofree char *plain = g_strdup(below);
+    gsize size = strlen(plain);
+    if (size > 1 && plain[size - 1] == '/')
+        plain[size - 1] = '\0';
+    if (plain[0] == '\0' || files_path_is_good(plain))
+        return g_strdup(below);
+    g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "'%s': a path in a sandbox is below /sandbox, without . and ..",
+                path);
+    return NULL;
 }
 
 char *files_name(struct json_object *row)
@@ -117,10 +139,50 @@ static gboolean took(struct transfer *transfer, const struct counted *counted)
     return TRUE;
 }
 
+/* --- of a run of ours, without the service --- */
+
+static gboolean get_here(dsb_files *files, const char *path, const struct dsb_client_sink *sink, GError **error)
+{
+    guint64 size = 0;
+    gssize n;
+    int fd = dsb_files_open_read(files, path, &size, error);
+    if (fd < 0)
+        return FALSE;
+    g_autofree char *piece = g_malloc(PIECE);
+    gboolean ok = sink->begin(sink->data, size, error);
+    while (ok && (n = cli_read_piece(fd, path, piece, PIECE, error)) != 0)
+        ok = n > 0 && sink->write(sink->data, piece, (gsize) n, error);
+    close(fd);
+    return ok;
+}
+
+static gboolean put_here(struct transfer *transfer, const char *path, const struct dsb_client_source *source, GError **error)
+{
+    gssize n = 0;
+    g_autofree char *piece = g_malloc(PIECE);
+    g_autoptr(dsb_file_put) put = dsb_files_put_begin(transfer->files_here, path, error);
+    gboolean ok = put != NULL;
+    while (ok && (n = source->read(source->data, piece, PIECE, error)) != 0)
+        ok = n > 0 && dsb_files_put_add(put, piece, (gsize) n, error);
+    return ok && dsb_files_put_end(put, transfer->mode, error);
+}
+
+static gboolean is_here(dsb_files *files, const char *path, enum dsb_file_type type)
+{
+    struct dsb_file_info *info = dsb_files_stat(files, path, NULL);
+    gboolean is = info != NULL && info->type == type;
+    dsb_file_info_free(info);
+    return is;
+}
+
+/* --- of either --- */
+
 gboolean files_get(struct transfer *transfer, const char *path, const struct dsb_client_sink *sink, GError **error)
 {
     struct counted counted = {.sink = sink};
     const struct dsb_client_sink ours = {begin, write_piece, &counted};
+    if (transfer->files_here != NULL)
+        return get_here(transfer->files_here, path, &ours, error) && took(transfer, &counted);
     g_autofree char *from = url(transfer, path);
     return dsb_client_download(transfer->client, from, &ours, error) ? took(transfer, &counted) : remote_advise(error);
 }
@@ -129,12 +191,16 @@ gboolean files_put(struct transfer *transfer, const char *path, const struct dsb
 {
     struct counted counted = {.source = source};
     const struct dsb_client_source ours = {read_piece, &counted};
+    if (transfer->files_here != NULL)
+        return put_here(transfer, path, &ours, error) && took(transfer, &counted);
     g_autofree char *to = url(transfer, path);
     return dsb_client_upload(transfer->client, to, &ours, error) ? took(transfer, &counted) : remote_advise(error);
 }
 
 gboolean files_mkdir(struct transfer *transfer, const char *path, GError **error)
 {
+    if (transfer->files_here != NULL)
+        return dsb_files_mkdir(transfer->files_here, path, error);
     g_autofree char *name = g_strconcat(path, "/" PLACEHOLDER, NULL);
     g_autofree char *file = url(transfer, name);
     return dsb_client_bytes(transfer->client, "PUT", file, "", 0, 0, NULL, error) &&
@@ -143,9 +209,13 @@ gboolean files_mkdir(struct transfer *transfer, const char *path, GError **error
 
 gboolean files_is_directory(struct transfer *transfer, const char *path)
 {
+    if (transfer->files_here != NULL)
+        return path[0] == '\0' || is_here(transfer->files_here, path, DSB_FILE_DIRECTORY);
     g_autofree char *list = dsb_client_path("/v1/sessions/%s/files?path=%s", transfer->session, path);
     return dsb_client_call(transfer->client, "GET", list, NULL, 0, NULL, NULL);
 }
+
+gboolean files_is_link_here(dsb_files *files, const char *path) { return is_here(files, path, DSB_FILE_LINK); }
 
 void files_leave_out(struct transfer *transfer, const char *path, const char *why, gboolean failed)
 {

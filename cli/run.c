@@ -3,6 +3,7 @@
 #include "guard.h"
 #include "input.h"
 #include "remote.h"
+#include "run_files.h"
 #include "terminal.h"
 
 #include <stdio.h>
@@ -14,6 +15,7 @@ struct work {
     GByteArray *code; /* with a NUL behind it; NULL: it is a command */
     const char *filename;
     int stdin_fd;
+    struct run_files *files;
 };
 
 static int stopped(const struct cli *cli, const GError *error)
@@ -22,7 +24,7 @@ static int stopped(const struct cli *cli, const GError *error)
     return cli_cancel_signal() != 0 ? cli_cancel_status() : status;
 }
 
-static int finish(const struct cli *cli, struct json_object *result, const char *timeout)
+static int finish(const struct cli *cli, struct run_files *files, struct json_object *result, const char *timeout)
 {
     struct outcome outcome = outcome_of(result, timeout);
     if (cli->json)
@@ -31,7 +33,8 @@ static int finish(const struct cli *cli, struct json_object *result, const char 
         outcome_explain(&outcome, cli->verbose);
     if (outcome.status == DSB_STATUS_CANCELLED && outcome.failure == NULL && cli_cancel_signal() == 0)
         g_printerr("dsandbox: stopped by somebody else: with 'session interrupt' or 'session rm', or the service ended\n");
-    return outcome_exit(&outcome);
+    run_files_figures_of(files, result);
+    return run_files_status(files, outcome_exit(&outcome));
 }
 
 /* Bytes that the code wrote beyond the limit. */
@@ -48,6 +51,7 @@ struct own_run {
     const dsb_policy *policy;
     const struct dsb_run_options *options;
     const struct dsb_request *request;
+    struct run_files *files;
 };
 
 static void say_missing(const dsb_result *result)
@@ -83,7 +87,8 @@ static int run_watched(const struct cli *cli, void *data)
         outcome_explain(&outcome, FALSE);
         say_missing(result);
     }
-    return outcome_exit(&outcome);
+    run_files_figures(own->files, result);
+    return run_files_status(own->files, outcome_exit(&outcome));
 }
 
 /* By ourselves, without the service. */
@@ -110,7 +115,8 @@ static int run_here(const struct cli *cli, const struct work *work)
         .columns = terminal_columns(),
         .window_fd = terminal_window_fd(),
     };
-    struct own_run own = {policy, &options, &request};
+    struct own_run own = {policy, &options, &request, work->files};
+    run_files_hook(work->files, &options);
     options.cancel_fd = cli_cancel_fd();
     options.output = cli->json ? NULL : cli_write_output;
     int status = cli_guard(cli, run_watched, &own, &options);
@@ -138,7 +144,7 @@ static int run_there(const struct cli *cli, dsb_client *client, const struct wor
         /* A service that ends is needed for sessions only. */
         return cli->session == NULL && dsb_client_not_done(error) ? run_here(cli, work) : stopped(cli, error);
     }
-    int status = finish(cli, result, json_string(body, "timeout"));
+    int status = finish(cli, work->files, result, json_string(body, "timeout"));
     json_object_put(result);
     json_object_put(body);
     return status;
@@ -149,7 +155,7 @@ static int run(const struct cli *cli, const struct work *work)
     g_autoptr(GError) error = NULL;
     g_autoptr(dsb_client) client = NULL;
     /* Once, and a service is there: its limits on what runs at once hold for this run, too. */
-    if (remote_can_run(cli))
+    if (remote_can_run(cli) && !run_files_are_asked(cli))
         client = dsb_client_connect(DSB_CLIENT_TRY, cli_cancel_fd(), &error);
     if (g_error_matches(error, DSB_ERROR, DSB_ERROR_BUSY))
         g_printerr("dsandbox: running without the service: %s\n", error->message);
@@ -207,7 +213,8 @@ int cli_run(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GByteArray) code = g_byte_array_new();
-    struct work work = {.code = code, .stdin_fd = -1};
+    struct run_files files;
+    struct work work = {.code = code, .stdin_fd = -1, .files = &files};
     const char *operand = cli->args != NULL && cli->args[0] != NULL ? cli->args[1] : NULL;
     if (!check(cli, &error) || !cli_catch_signals(&error))
         return stopped(cli, error);
@@ -217,9 +224,10 @@ int cli_run(const struct cli *cli)
         return stopped(cli, error);
     g_byte_array_append(code, (const guint8 *) "", 1);
     work.stdin_fd = cli_open_stdin(cli, &error);
-    if (error != NULL)
-        return cli_fail(cli, error);
-    int status = run(cli, &work);
+    gboolean ready = error == NULL && run_files_begin(&files, cli, &error);
+    int status = ready ? run(cli, &work) : cli_fail(cli, error);
+    if (ready)
+        run_files_clear(&files);
     if (work.stdin_fd >= 0)
         close(work.stdin_fd);
     return status;

@@ -106,9 +106,18 @@ gboolean dsb_files_check(const struct dsb_files *files, const char *path, GError
     return dsb_given(files, "the session's files", error) && check_path(path, error);
 }
 
-struct dsb_files *dsb_files_open(const char *base_dir, const char *session, GError **error)
+gboolean dsb_files_of(int fd, struct dsb_files *files)
 {
     struct stat st;
+    if (fstat(fd, &st) < 0)
+        return FALSE;
+    *files = (struct dsb_files){fd, st.st_uid, st.st_gid};
+    return TRUE;
+}
+
+struct dsb_files *dsb_files_open(const char *base_dir, const char *session, GError **error)
+{
+    struct dsb_files found;
     g_autofree char *name = NULL;
     if (session == NULL)
         session = "";
@@ -117,7 +126,7 @@ struct dsb_files *dsb_files_open(const char *base_dir, const char *session, GErr
     if (base < 0)
         return NULL;
     int fd = dsb_open_dir(base, name, true);
-    int problem = fd < 0 || fstat(fd, &st) < 0 ? errno : 0;
+    int problem = fd < 0 || !dsb_files_of(fd, &found) ? errno : 0;
     close(base);
     if (problem != 0) {
         if (fd >= 0)
@@ -125,9 +134,7 @@ struct dsb_files *dsb_files_open(const char *base_dir, const char *session, GErr
         dsb_files_fail(problem, "open session", session, error);
         return NULL;
     }
-    struct dsb_files *files = g_new(struct dsb_files, 1);
-    *files = (struct dsb_files){fd, st.st_uid, st.st_gid};
-    return files;
+    return g_memdup2(&found, sizeof found);
 }
 
 void dsb_files_close(struct dsb_files *files)

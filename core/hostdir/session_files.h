@@ -13,6 +13,9 @@ struct dsb_files {
     gid_t gid;
 };
 
+/** The files of an opened directory, which stays the caller's. FALSE: errno. */
+gboolean dsb_files_of(int fd, struct dsb_files *files);
+
 /** There is a session, and the path is as files.h wants it; INVALID. */
 gboolean dsb_files_check(const struct dsb_files *files, const char *path, GError **error);
 

@@ -8,6 +8,7 @@
 #include "run/stepping.h"
 #include "run/warm.h"
 #include "hostdir/scan.h"
+#include "hostdir/session_files.h"
 
 #define ONLY_EXECUTION 1
 
@@ -35,6 +36,14 @@ static void note_files(const struct once *once, struct dsb_result *result)
     dsb_scan_clear(&after);
 }
 
+static void give_files(const struct once *once)
+{
+    const struct dsb_execution *base = &once->base;
+    struct dsb_files files;
+    if (base->options.files_out != NULL && base->started && dsb_files_of(once->box.dir->fd, &files))
+        base->options.files_out(base->options.data, &files, base->result);
+}
+
 /* Up to an interpreter that waits for the code; a program has none. */
 static gboolean open_box(struct once *once, GError **error)
 {
@@ -57,7 +66,7 @@ static gboolean begin(struct dsb_execution *base, GError **error)
     struct once *once = (struct once *) base;
     if (once->policy == NULL) /* `error` says why */
         return FALSE;
-    if (!open_box(once, error))
+    if (!open_box(once, error) )
         return FALSE;
     const struct dsb_resolved *limits = once->box.resolved;
     base->exec = (struct dsb_exec){
@@ -96,6 +105,7 @@ static void end(struct dsb_execution *base)
     if (error != NULL)
         dsb_result_fail(result, error);
     note_files(once, result);
+    give_files(once);
     dsb_scan_clear(&once->files);
     dsb_sandbox_collect(box, &base->options);
     gint64 began = box->began;

@@ -11,6 +11,8 @@
 #include "common/owner.h"
 #include "hostdir/basedir.h"
 #include "hostdir/disk_watch.h"
+#include "hostdir/scan.h"
+#include "hostdir/session_files.h"
 #include "hostdir/unfinished.h"
 #include "plugin/installation.h"
 #include "policy/fields.h"
@@ -132,6 +134,31 @@ static gboolean remove_stale(const struct opening *job, GError **error)
     return TRUE;
 }
 
+/* Files of the caller for the code: no clock of the sandbox's runs yet. */
+static gboolean take_files(const struct opening *job, GError **error)
+{
+    const struct dsb_run_options *options = job->options;
+    const struct dsb_resolved *limits = job->box->resolved;
+    struct dsb_files files;
+    struct dsb_scan scan;
+    g_autoptr(GError) why = NULL;
+    if (options->files_in == NULL)
+        return TRUE;
+    if (!dsb_files_of(job->box->dir->fd, &files))
+        return dsb_files_fail(errno, "look at", NULL, error);
+    if (!options->files_in(options->data, &files, &why)) {
+        g_propagate_error(error, why != NULL ? g_steal_pointer(&why)
+                                             : g_error_new_literal(DSB_ERROR, DSB_ERROR_FAILED, "files_in failed without an error"));
+        return FALSE;
+    }
+    dsb_scan_run(files.fd, FALSE, limits->disk_inodes + 1, &scan);
+    g_autofree char *over = dsb_scan_over(&scan, limits->disk_bytes, limits->disk_inodes);
+    dsb_scan_clear(&scan);
+    if (over != NULL)
+        g_set_error(error, DSB_ERROR, DSB_ERROR_LIMIT, "the files for the code do not fit: %s", over);
+    return over == NULL;
+}
+
 /* Who owns the files on the host: the invoker, or a user of the sandbox's own when root drives a rootful engine. */
 static gboolean open_workdir(const struct opening *job, GError **error)
 {
@@ -150,7 +177,7 @@ static gboolean open_workdir(const struct opening *job, GError **error)
                     reason, base);
         return FALSE;
     }
-    return TRUE;
+    return job->use != DSB_FOR_RUN || take_files(job, error);
 }
 
 static struct dsb_host_facts host_facts(const struct opening *job)

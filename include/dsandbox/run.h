@@ -2,6 +2,7 @@
 #ifndef DSANDBOX_RUN_H
 #define DSANDBOX_RUN_H
 
+#include <dsandbox/files.h>
 #include <dsandbox/policy.h>
 #include <dsandbox/result.h>
 
@@ -61,12 +62,25 @@ struct dsb_run_options {
     enum dsb_checkpoint checkpoint; /**< dsb_session_open */
     const char *lost_reason; /**< dsb_session_open: why the session's former interpreter is gone. The first execution's
                                   state is then `lost` with this reason; NULL: there was none */
+    /* one-shot runs; sessions have the interface of dsandbox/files.h at any time */
+    /**
+     * Files for the code: called when the sandbox is there and before the code starts, with its directory, for the time of
+     * the call. What is put there counts against the policy's `disk`, and is not among the files that the code made. FALSE
+     * and *error: nothing runs, and it is the result's failure. dsb_run_start: in a thread of the library's. May be NULL.
+     */
+    gboolean (*files_in)(void *data, dsb_files *files, GError **error);
+    /**
+     * Files of the code: called with what the run left, before the directory goes, when the code has ended in any way;
+     * not where it never started. `result` is whole but for the removal of the sandbox. What is in the directory is
+     * hostile, as all that dsandbox/files.h reads. Thread as above. May be NULL.
+     */
+    void (*files_out)(void *data, dsb_files *files, const dsb_result *result);
 };
 
 #define DSB_RUN_OPTIONS_INIT                                                                                           \
     {                                                                                                                  \
         sizeof(struct dsb_run_options), DSB_INIT, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, DSB_FD_NONE, NULL, NULL,   \
-            NULL, DSB_CHECKPOINT_IDLE, NULL                                                                            \
+            NULL, DSB_CHECKPOINT_IDLE, NULL, NULL, NULL                                                                \
     }
 
 /** What to run: code, or a command. It begins as DSB_REQUEST_INIT; one of the two has to be set. */

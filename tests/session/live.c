@@ -546,6 +546,7 @@ int main(int argc, char **argv)
     cancel(session);
     control_operations(session);
     commands(session);
+    run_files();
     dsb_session_close(session);
     disk_limit();
     killed_while_idle();

@@ -16,5 +16,7 @@ const char *at(json_object *object, const char *path);
 
 /** Programs in the place of code, in this session and once. It has the variable x, of 12. */
 void commands(dsb_session *session);
+/** Files into runs and out of them. */
+void run_files(void);
 
 #endif
