@@ -102,7 +102,23 @@ def engine():
     """The variable that leads to the engine."""
     if BACKEND == "oci":  # its images are in dsandbox/images below that
         return {"XDG_DATA_HOME": os.path.dirname(os.path.dirname(ENDPOINT))}
-    return {"CONTAINER_HOST" if BACKEND == "podman" else "DOCKER_HOST": ENDPOINT}
+    if BACKEND == "podman":
+        return {"CONTAINER_HOST": ENDPOINT}
+    return {"DOCKER_HOST": ENDPOINT, **empty_podman()}
+
+
+def empty_podman():
+    """Where Docker has not got what is asked for, the program looks whether Podman has it: not the machine's own."""
+    place = os.path.join(WORK.path, "podman")
+    files = {"storage.conf": f'[storage]\ndriver = "vfs"\ngraphroot = "{place}/graph"\nrunroot = "{place}/run"\n',
+             "containers.conf": f'[engine]\ntmp_dir = "{place}/tmp"\nlock_type = "file"\nevents_logger = "file"\n'
+                                f'[network]\nnetwork_config_dir = "{place}/networks"\n'}
+    os.makedirs(place, exist_ok=True)
+    for name, text in files.items():
+        if not os.path.exists(os.path.join(place, name)):
+            with open(os.path.join(place, name), "w", encoding="utf-8") as out:
+                out.write(text)
+    return {"CONTAINERS_STORAGE_CONF": os.path.join(place, "storage.conf"), "CONTAINERS_CONF": os.path.join(place, "containers.conf")}
 
 
 def environment(**more):
