@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `session export` and `import`: the files and variables of a session in one archive. */
+#include "archive.h"
 #include "files.h"
 #include "input.h"
 #include "session.h"
@@ -77,7 +78,7 @@ static gboolean export_row(struct transfer *transfer, int fd, struct json_object
     return TRUE;
 }
 
-static gboolean export_all(struct transfer *transfer, int fd, GError **error)
+gboolean archive_export(struct transfer *transfer, int fd, GError **error)
 {
     struct json_object *answer = files_list(transfer, "", error);
     struct json_object *rows = json_member(answer, "files");
@@ -120,7 +121,7 @@ int session_export(const struct cli *cli)
     const char *path = cli->args[3] != NULL ? cli->args[3] : "-";
     int fd = -1;
     if (transfer_begin(&transfer, cli, cli->args[2], &error) && (fd = open_archive(cli, path, &error)) >= 0 &&
-        !export_all(&transfer, fd, &error))
+        !archive_export(&transfer, fd, &error))
         take_back(path, fd);
     if (fd >= 0 && close(fd) < 0 && error == NULL)
         g_set_error(&error, DSB_ERROR, DSB_ERROR_FAILED, "cannot write %s: %s", path, g_strerror(errno));
@@ -224,7 +225,7 @@ static gboolean make_directories(struct transfer *transfer, GTree *directories, 
     return TRUE;
 }
 
-static gboolean import_all(struct transfer *transfer, int fd, const char *origin, GError **error)
+gboolean archive_import(struct transfer *transfer, int fd, const char *origin, GError **error)
 {
     g_autoptr(GTree) directories = g_tree_new_full(by_text, NULL, g_free, NULL); /* strangers' names collide nowhere */
     struct tar_reader reader = {.fd = fd, .origin = origin};
@@ -279,7 +280,7 @@ int session_import(const struct cli *cli)
         g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID,
                             "the tar file would come from the terminal: name a file");
     else if (ok && make_session(&transfer, &error) &&
-             !import_all(&transfer, fd, ours ? "standard input" : path, &error) && transfer.files > 0)
+             !archive_import(&transfer, fd, ours ? "standard input" : path, &error) && transfer.files > 0)
         g_prefix_error(&error, "stopped after %" G_GINT64_FORMAT " files: ", transfer.files);
     close(fd);
     return transfer_end(&transfer, error);

@@ -38,9 +38,14 @@ int transfer_end(struct transfer *transfer, const GError *error)
         json_print(report);
         json_object_put(report);
     }
+    transfer_clear(transfer);
+    return status;
+}
+
+void transfer_clear(struct transfer *transfer)
+{
     json_object_put(transfer->left_out);
     dsb_client_free(transfer->client);
-    return status;
 }
 
 gboolean files_path_is_good(const char *path)

@@ -20,6 +20,7 @@ struct transfer {
 gboolean transfer_begin(struct transfer *transfer, const struct cli *cli, const char *session, GError **error);
 /** Prints what --json wants, frees, and gives the exit status. `error`: why it stopped early, or NULL. */
 int transfer_end(struct transfer *transfer, const GError *error);
+void transfer_clear(struct transfer *transfer);
 
 /** Below the directory that the code knows as /sandbox (g_free). "" is the directory itself; a last "/" stays. */
 char *files_path(const char *path, GError **error);

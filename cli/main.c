@@ -28,6 +28,7 @@ static const char usage_text[] =
     "  session vars | files | history ID    what is in it and what ran in it (history -o py, -o ipynb: as a program)\n"
     "  session interrupt | reset ID         stop what runs; a fresh interpreter\n"
     "  session save | restore ID            variables to a file in the session and back\n"
+    "  session branch ID NEW                another session with its settings, files and variables\n"
     "  session export | import ID [FILE]    its files as a tar file and back\n"
     "  session rm ID...                     end sessions (--files: delete their files, too)\n"
     "  cp SRC SESSION:PATH                  copy files into a session; the other way round: out of it\n"

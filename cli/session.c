@@ -144,7 +144,7 @@ static int bad_verb(const struct cli *cli, const char *verb)
     g_autoptr(GError) error = NULL;
     g_set_error(
         &error, DSB_ERROR, DSB_ERROR_INVALID,
-        "session: use new, ls, show, vars, files, history, interrupt, reset, save, restore, export, import or rm%s%s%s",
+        "session: use new, ls, show, vars, files, history, interrupt, reset, save, restore, branch, export, import or rm%s%s%s",
         verb != NULL ? ", not '" : "", verb != NULL ? verb : "", verb != NULL ? "'" : "");
     return cli_fail(cli, error);
 }
@@ -159,7 +159,8 @@ int cli_session(const struct cli *cli)
                  {"ls", session_ls, 2, 2},
                  {"rm", session_rm, 2, 1000},
                  {"export", session_export, 3, 4},
-                 {"import", session_import, 3, 4}};
+                 {"import", session_import, 3, 4},
+                 {"branch", session_branch, 4, 4}};
     g_autoptr(GError) error = NULL;
     const char *verb = cli->args[1];
     for (gsize i = 0; verb != NULL && i < G_N_ELEMENTS(verbs); i++)

@@ -23,5 +23,6 @@ void print_notebook(struct json_object *history);
 int session_rm(const struct cli *cli);
 int session_export(const struct cli *cli);
 int session_import(const struct cli *cli);
+int session_branch(const struct cli *cli);
 
 #endif

@@ -145,6 +145,19 @@ static struct json_object *merge(struct json_object *had, struct json_object *na
     return body;
 }
 
+struct json_object *settings_like(struct json_object *had, struct json_object *named)
+{
+    static const char *const own[] = {"id", "exist_ok", NULL};
+    struct json_object *body = merge(had, named);
+    json_object_object_del(body, "like");
+    for (const char *const *name = own; *name != NULL; name++) {
+        json_object_object_del(body, *name);
+        if (json_member(named, *name) != NULL)
+            put(body, *name, json_member(named, *name));
+    }
+    return body;
+}
+
 /* --- what is other than it was --------------------------------------------------- */
 
 static void say(struct json_object *changes, const char *name, const char *now, const char *before)

@@ -12,6 +12,8 @@ G_BEGIN_DECLS
  */
 struct settings *settings_revive(struct json_object *had, struct json_object *named, const char *id,
                                  struct json_object **changes, GError **error);
+/** The body of another session with the same settings, but for what is named: `like` in `named` says whose they are. */
+struct json_object *settings_like(struct json_object *had, struct json_object *named);
 
 G_END_DECLS
 #endif

@@ -163,10 +163,29 @@ static void make_session(struct request *request, struct settings *settings)
         submit(request, session, job_new(request->service, JOB_OPEN, session, request));
 }
 
+/* The body as it would be without `like`, the session whose settings hold where nothing is named. Takes it; NULL: *error. */
+static struct json_object *resolve_like(struct service *service, struct json_object *body, GError **error)
+{
+    const char *id = NULL;
+    struct json_object *had = NULL;
+    if (body != NULL && body_text(body, "like", &id, error)) {
+        if (id == NULL)
+            return body;
+        const struct session *session = session_find(service, id);
+        const struct record *past = session == NULL ? g_hash_table_lookup(service->past, id) : NULL;
+        had = session != NULL ? session->settings->body : past != NULL ? past->create : NULL;
+        if (had == NULL)
+            g_set_error(error, DSB_ERROR, DSB_ERROR_NOT_FOUND, "there is no session '%.64s'", id);
+    }
+    struct json_object *whole = had != NULL ? settings_like(had, body) : NULL;
+    json_object_put(body);
+    return whole;
+}
+
 static void create_session(struct request *request)
 {
     GError *error = NULL;
-    struct json_object *body = request_json(request, &error);
+    struct json_object *body = resolve_like(request->service, request_json(request, &error), &error);
     struct settings *settings = body != NULL ? settings_read(body, NULL, &error) : NULL;
     json_object_put(body);
     if (settings == NULL) {

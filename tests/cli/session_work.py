@@ -460,6 +460,32 @@ class Files(SessionCase):
         self.assertEqual(result["results"][-1]["text/plain"], "['bin', 'empty']")
         self.text("session", "import", copy, "-", data=piped)
 
+    def test_branch(self):
+        self.run_("import threading\nkept, lock = {'k': [1]}, threading.Lock()\ndef double(n): return 2 * n\n"
+                  "import os\nos.makedirs('d/empty')\nopen('d/bin', 'wb').write(bytes(range(256)))\nos.symlink('x', 'link')", "--memory", "300MiB")
+        other = self.s[-50:].lstrip("-.") + "-other"
+        done = self.text("session", "branch", self.s, other)
+        self.assertRegex(done.stdout, rf"^{other}: \d+ variables, \d+ files from {re.escape(self.s)} in \d+ ms\n$")
+        self.assertIn("did not come along: lock: TypeError", done.stderr)
+        self.assertIn("left out: link: a symbolic link", done.stderr)
+        look = "print(double(kept['k'][0]), open('d/bin', 'rb').read() == bytes(range(256)), os.path.isdir('d/empty'), 'lock' in globals())"
+        self.assertEqual(dsb("exec", other, "-c", look).stdout, "2 True True False\n")
+        # From then on each has its own.
+        dsb("exec", self.s, "-c", "kept['k'] = [5]; open('d/bin', 'w').close()")
+        self.assertEqual(dsb("exec", other, "-c", look).stdout, "2 True True False\n")
+        report = self.json("session", "branch", other, other + "2")
+        self.assertEqual((report["from"], report["session"]["id"], report["not_saved"]), (other, other + "2", []))
+        self.assertLessEqual({"kept", "double"}, set(report["variables"]))
+        self.assertGreater(report["ms"], 0)
+        asked = {row["name"]: row["asked"] for row in report["session"]["policy"]["controls"]}
+        self.assertEqual(asked["memory"], "300MiB")
+        for args, words in (((other, self.s), "exists"), (("no-such-one", "n"), "no session"), ((other, "../n"), "an id has 1 to 64")):
+            with self.subTest(args):
+                self.assertIn(words, self.text("session", "branch", *args, status=125).stderr)
+        self.assertNotIn("n", [row["id"] for row in self.json("session", "ls")["sessions"]])
+        for name in (other, other + "2"):
+            self.text("session", "rm", name, "--files")
+
     def test_import_of_other_formats(self):
         self.new()
         place = self.place("formats")

@@ -76,6 +76,28 @@ class Basics(SessionCase):
             self.refused(409, "conflict", self.api.run, self.id, "1", create={**self.create, **other})
         self.api.run(self.id, "1", create={})
 
+    def test_with_the_settings_of_another(self):
+        shape = {"set": {"memory": "200MiB"}, "labels": {"team": "red"}, "checkpoint": "off"}
+        first = self.api.post("/v1/sessions", {"id": self.id, **self.create, **shape}, status=201)
+        second = self.api.post("/v1/sessions", {"like": self.id}, status=201)
+        self.assertNotEqual(second["id"], self.id)
+        for member in ("labels", "base_dir", "backend"):
+            self.assertEqual(second[member], first[member])
+        self.assertEqual(second["policy"]["sha256"], first["policy"]["sha256"])
+        # A copy of a copy, with something of its own; as in the first one's place when it is asked for again.
+        third = {"id": self.id[:40] + "-3", "like": second["id"], "set": {"pids": 20}}
+        made = self.api.post("/v1/sessions", third, status=201)
+        asked = {row["name"]: row["asked"] for row in made["policy"]["controls"]}
+        self.assertEqual((asked["memory"], asked["pids"]), ("200MiB", "20"))
+        self.api.post("/v1/sessions", {**third, "exist_ok": True}, status=200)
+        self.refused(409, "conflict", self.api.post, "/v1/sessions", {**third, "exist_ok": True, "set": {"pids": 30}})
+        for body, status, code in (({"like": "no-such-one"}, 404, "not_found"), ({"like": 5}, 400, "invalid"), ({"like": "../" + self.id}, 404, "not_found"),
+                                   ({"like": self.id, "sett": {}}, 400, "invalid")):
+            with self.subTest(body):
+                self.refused(status, code, self.api.post, "/v1/sessions", body)
+        for name in (second["id"], third["id"]):
+            self.api.delete(f"/v1/sessions/{name}?files=1")
+
     def test_what_is_no_policy_must_be_the_same_too(self):
         body = {"id": self.id, **self.create, "labels": {"team": "red"}}
         self.api.post("/v1/sessions", body, status=201)
