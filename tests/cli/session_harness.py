@@ -45,7 +45,7 @@ def service_facts():
     """What the service that answers at our socket says of itself, or None."""
     path = os.path.join(cli_harness.WORK.run, "dsandbox/api.sock")
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
-        sock.settimeout(10)
+        sock.settimeout(cli_harness.scaled(10))
         try:
             sock.connect(path)
             sock.sendall(b"GET /v1/version HTTP/1.1\r\nHost: dsandbox\r\nConnection: close\r\n\r\n")
