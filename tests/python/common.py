@@ -4,6 +4,7 @@ What the tests of the Python package share. The environment is that of tests/cli
 also DSB_TEST_BACKEND, DSB_TEST_ENDPOINT, DSB_TEST_AS (the tests then run as that user), DSB_TEST_WORK, DSB_TEST_IMAGE.
 """
 import contextlib
+import fcntl
 import logging
 import os
 import shutil
@@ -126,6 +127,17 @@ def usable(base):
     return info.st_uid == os.geteuid() and not info.st_mode & 0o022
 
 
+@contextlib.contextmanager
+def readme_base():
+    """It is one for all set-ups that run at the moment."""
+    place = os.open(os.path.dirname(README_BASE), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
 def forget_empty_base():
     """The README's base directory is its maker's; while it is empty, it can be somebody else's."""
     with contextlib.suppress(OSError):
@@ -152,7 +164,8 @@ def become_user():
     os.chown(work, uid, -1)
     keep = {key: value for key, value in os.environ.items() if key.startswith("DSB_TEST_")}
     keep.update(DSB_TEST_WORK=work, DSB_TEST_BECAME="1", PYTHONDONTWRITEBYTECODE="1")
-    forget_empty_base()
+    with readme_base():
+        forget_empty_base()
     argv = [AS, "env", *(f"{key}={value}" for key, value in keep.items()), "python3", os.path.abspath(sys.argv[0]), *sys.argv[1:]]
     try:
         sys.exit(subprocess.run(argv, timeout=1800).returncode)

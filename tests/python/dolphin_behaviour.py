@@ -2,7 +2,6 @@
 """dsandbox.dolphin: what executors do, on a fake service and on a real engine."""
 import contextlib
 import datetime
-import fcntl
 import io
 import json
 import os
@@ -14,10 +13,11 @@ import time
 from pathlib import Path
 
 from common import (HERE, PACKAGE, PROGRAM, README_BASE, EngineCase, FakeCase, Work, environment,
-                    forget_empty_base, scaled, usable)
+                    forget_empty_base, readme_base, scaled, usable)
 
 import dsandbox
 from dsandbox.dolphin import DockerSandboxExecutor, python_interpreter
+from speed import set_seconds
 from dolphin_interface import fake_base
 
 
@@ -203,7 +203,7 @@ class Behaviour:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(scaled(60))
         self.assertEqual(wrong, [])
 
 
@@ -372,17 +372,17 @@ class OnEngine(Behaviour, EngineCase):
     # --- README: timeout
 
     def test_timeout(self):
-        executor = self.executor(timeout=1)
+        executor = self.executor(timeout=set_seconds(1), settings={"grace": "60s"})
         executor.execute_code("x = 5")
         begin = time.monotonic()
-        output = executor.execute_code("y = 6\nprint('partial', flush=True)\nimport time\ntime.sleep(60)")
+        output = executor.execute_code("y = 6\nprint('partial', flush=True)\nimport time\ntime.sleep(600)")
         self.assertLess(time.monotonic() - begin, scaled(20))
-        self.assertRegex(output, r"\AERROR:\nExecution timed out: the code was stopped after 1 seconds\.\n")
+        self.assertRegex(output, rf"\AERROR:\nExecution timed out: the code was stopped after {executor.timeout} seconds\.\n")
         self.assertTrue(output.endswith("Output until then:\npartial\n" + output.rpartition("partial\n")[2]), output)
         self.assertEqual(executor.execute_code("print(x, y)"), "5 6\n")
 
     def test_timeout_of_code_that_ignores_interrupts(self):
-        executor = self.executor(timeout=1)
+        executor = self.executor(timeout=set_seconds(1))
         executor.execute_code("x = 5")
         output = executor.execute_code("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('partial')\nwhile True: pass")
         self.assertRegex(output, r"\AERROR:\nExecution timed out")
@@ -511,10 +511,9 @@ class OnEngine(Behaviour, EngineCase):
 
     def test_documented_usage(self):
         """The text of documented_usage.py with another import, and the README's own base directory."""
-        # It is one for all set-ups that run at the moment.
-        place = os.open("/tmp", os.O_RDONLY | os.O_DIRECTORY)
-        self.addCleanup(os.close, place)
-        fcntl.flock(place, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(readme_base())
+            self.addCleanup(stack.pop_all().close)
         if not usable(README_BASE):
             self.skipTest(f"{README_BASE} is somebody else's")
         with open(os.path.join(HERE, "documented_usage.py"), encoding="utf-8") as file:
