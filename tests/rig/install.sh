@@ -78,7 +78,7 @@ install_quietly() {
 			printf "#!/bin/sh\nexit 101\n" >"$hook"
 			chmod 0755 "$hook"
 		fi
-		apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@"' sh "$@"
+		apt-get install -y -qq -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 --no-install-recommends "$@"' sh "$@"
 }
 
 [ $# -gt 0 ] || die "usage: install.sh GROUP... (build, check, engine, image, engines, vm)"
@@ -115,7 +115,7 @@ if [ -z "$missing" ]; then
 	exit
 fi
 
-as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq -o Acquire::Retries=5
 get=
 for p in $missing; do
 	if available "$p"; then
@@ -131,5 +131,5 @@ if [ $quiet = yes ]; then
 	install_quietly $get
 else
 	as_root env DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends $get
+		apt-get install -y -qq -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 --no-install-recommends $get
 fi
