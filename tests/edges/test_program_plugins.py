@@ -12,7 +12,8 @@ import subprocess
 import time
 
 import cli_harness
-from speed import scaled
+from signals import send
+from speed import scaled, set_seconds
 from cli_harness import BACKEND, Done, containers, wait_until
 
 ONCE = "the program is asked what it makes of a plugin around any backend"
@@ -23,7 +24,7 @@ WAYS = {"crash": "crashed in {}: signal 11", "abort": "crashed in {}: signal 6",
         "hang": "did not answer in time in {}", "quiet": "did not answer in time in {}"}
 HANGS = ("hang", "quiet")
 LOUD_WAYS = [how for how in WAYS if how != "quiet"]
-ENGINE_TIMEOUT = 4
+ENGINE_TIMEOUT = set_seconds(4)
 DEADLINE = 3 * ENGINE_TIMEOUT + 10  # of one operation
 STREAM = 10  # of one of the stream, which does not wait for anything
 CANCELLED = 10  # of one operation after a signal
@@ -189,9 +190,7 @@ class ProgramPlugins(cli_harness.EngineCase):
         """For whom one is not quick enough."""
         process = self.begin("create:1:hang", *PLAIN, engine_timeout=300)
         self.until_it_hangs(process)
-        for _ in range(3):
-            time.sleep(0.3)  # signals are not counted while the one before waits
-            process.send_signal(signal.SIGINT)
+        send(process, signal.SIGINT, 3)
         begin = time.monotonic()
         self.assertEqual(self.finish(process, REST).status, -signal.SIGINT)
         self.assertLess(time.monotonic() - begin, CANCELLED - 2)

@@ -112,7 +112,7 @@ class Cases:
     def test_a_time_limit_right_after_a_burst(self):
         session = self.at_rest()
         self.burst(session, 5)
-        result = session.run("n = 'wrong'\n" + IGNORES, timeout_ms=300, grace_ms=200)
+        result = session.run("n = 'wrong'\n" + IGNORES, timeout_ms=int(1000 * scaled(.15)), grace_ms=200)
         newest = [number for number in self.asked() if number < session.number][-1]
         self.rolled_back(result, newest, session.number)
         self.assertEqual(result.status, "timeout")

@@ -98,7 +98,7 @@ class Cases(Base):
 
     def behind(self, s, word):
         """What earlier executions wrote, once WORD is in it; it is in no execution's own output."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + scaled(60)
         while time.monotonic() < until:
             r = self.kept(s.run("print('own')"))
             self.assertEqual((r.out, r.err), ("own\n", ""))

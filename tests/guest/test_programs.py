@@ -52,6 +52,13 @@ class Programs(GuestCase):
             time.sleep(.02)
         self.assertEqual(running(mark), [])
 
+    def there(self, mark):
+        """What was to begin has begun, and is not ended."""
+        until = time.monotonic() + scaled(5)
+        while not running(mark) and time.monotonic() < until:
+            time.sleep(.02)
+        self.assertTrue(running(mark))
+
 
 class Once(Programs):
     """One program in a sandbox of its own, which has no interpreter."""
@@ -349,15 +356,17 @@ class InSession(Base, Programs):
         r = self.kept(s.program(*python(LEAVES.replace("sleep(.3)", "sleep(1)") + " #" + mark)))
         self.assertTrue(r.out.strip().isdigit(), r.out)
         self.gone(mark)
-        self.assertTrue(running(other))
-        self.assertTrue(running(orphans))
+        self.there(other)
+        self.there(orphans)
         self.assertEqual(s.run("t.join()\n[old.poll(), new.poll()]").value, "[None, None]")
         s.run("old.kill()\nnew.kill()\nold.wait(), new.wait()")
 
     def test_output_of_the_code_is_not_the_programs(self):
         s = self.start()
-        s.run("import threading, time\ndef f():\n for i in range(10):\n  print('thread', i, flush=True); time.sleep(.1)\nthreading.Thread(target=f).start()")
-        r = s.program("sh", "-c", "sleep .5; echo mine")
+        said = os.path.join(self.directory(), "said")
+        s.run("import threading, time\ndef f():\n for i in range(10):\n  print('thread', i, flush=True); time.sleep(.1)\n"
+              "  if i == 2: open(%r, 'w').close()\nthreading.Thread(target=f).start()" % said)
+        r = s.program("sh", "-c", "until test -e %s; do sleep .05; done; sleep .2; echo mine" % said)
         self.assertEqual(r.out, "mine\n")
         self.assertIn("thread 2\n", r.background["stdout"])
 
@@ -379,10 +388,12 @@ class InSession(Base, Programs):
     def test_operations_wait(self):
         s = self.start()
         s.run("x = 1")
-        s.send_program(["sh", "-c", "echo on; sleep .5"])
+        go = os.path.join(self.directory(), "go")
+        s.send_program(["sh", "-c", "echo on; until test -e %s; do sleep .05; done" % go])
         s.guest.until(STDOUT)
         self.assertEqual(s.control("vars"), {"error": "busy"})
-        self.kept(s.finish())
+        with open(go, "w", encoding="ascii"):
+            self.kept(s.finish())
         self.assertEqual([v["name"] for v in s.control("vars")["vars"]], ["x"])
 
 

@@ -4,6 +4,7 @@
 The `podman system service` that the backend starts, with a program of that name that only pretends. DSB_TEST_PROGRAM is the
 program. Arguments are those of unittest.
 """
+import contextlib
 import fcntl
 import json
 import os
@@ -12,6 +13,16 @@ import time
 import unittest
 
 from test_program import SLACK, Case, runner, scaled
+
+
+def has_open(path, pid):
+    """Whether the process, or one that it started, has this file open."""
+    with contextlib.suppress(OSError):
+        if path in [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]:
+            return True
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return any(has_open(path, child) for child in file.read().split())
+    return False
 
 
 @unittest.skipIf(os.geteuid() == 0 and os.path.exists("/run/podman/podman.sock"), "a Podman service is running here")
@@ -25,6 +36,12 @@ class PodmanService(Case):
         with open(path, "w", encoding="ascii") as out:
             out.write(f"#!/bin/sh\n{script}\n")
         os.chmod(path, 0o755)
+
+    def wait_for(self, condition):
+        until = time.monotonic() + scaled(30) * SLACK
+        while not condition():
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.02)
 
     def test_another_environment(self):
         """One that a session started has none of the shell's proxies, and a build would not get out with it."""
@@ -40,10 +57,12 @@ class PodmanService(Case):
 
     def test_lock(self):
         """Somebody holds the lock of the service's start for ever."""
-        self.program("exec sleep 60")
+        began = os.path.join(self.dir, "began")
+        self.program(f"touch {began}; exec sleep 600")
         runtime = os.path.join(self.dir, "run", "dsandbox")
         os.mkdir(runtime, 0o700)
-        lock = os.open(os.path.join(runtime, "podman.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        lock_path = os.path.join(runtime, "podman.lock")
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
         self.addCleanup(os.close, lock)
         fcntl.flock(lock, fcntl.LOCK_EX)
         begin = time.monotonic()
@@ -55,7 +74,8 @@ class PodmanService(Case):
                 if not locked:
                     fcntl.flock(lock, fcntl.LOCK_UN)
                 process = self.start(*self.run_args("podman"), env=self.env)
-                time.sleep(0.7 * SLACK)
+                # It waits for the lock, or for the program that it started.
+                self.wait_for(lambda: has_open(os.path.realpath(lock_path), process.pid) if locked else os.path.exists(began))
                 process.send_signal(signal.SIGINT)
                 begin = time.monotonic()
                 done = self.end(process)

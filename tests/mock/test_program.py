@@ -23,6 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../rig"))
 import runner  # noqa: E402
 from fake_engine import INFO, Engine  # noqa: E402
+from signals import send  # noqa: E402
 from speed import scaled, set_seconds, setting  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -153,9 +154,7 @@ class Cancel(Case):
                 process = self.start(*self.run_args())
                 self.assertTrue(engine.hung.wait(scaled(20)))
                 begin = time.monotonic()
-                for _ in range(signals):
-                    process.send_signal(signal.SIGINT)
-                    time.sleep(0.2)
+                send(process, signal.SIGINT, signals)
                 done = self.end(process)
                 seconds = time.monotonic() - begin
                 if signals == 1:

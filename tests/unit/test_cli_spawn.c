@@ -109,8 +109,8 @@ static void keeps_the_deadline(void **state)
     assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_TIMEOUT));
     g_clear_error(&error);
     /* A background process that keeps the pipes open does not keep us. */
-    assert_true(run_shell("sleep 5 & echo done", 5000, &output, &error));
-    assert_true(g_get_monotonic_time() - before < 5 * G_USEC_PER_SEC);
+    assert_true(run_shell("sleep 60 & echo done", 60000, &output, &error));
+    assert_true(g_get_monotonic_time() - before < 25 * G_USEC_PER_SEC); /* the first sleeps for longer, the second too */
 }
 
 static gpointer write_later(gpointer data)
@@ -131,9 +131,9 @@ static void can_be_cancelled(void **state)
     g_autoptr(GError) error = NULL;
     gint64 before = g_get_monotonic_time();
     GThread *thread = g_thread_new("cancel", write_later, GINT_TO_POINTER(ends[1]));
-    assert_false(dsbe_capture(command, environment, 20000, ends[0], &output, &error));
+    assert_false(dsbe_capture(command, environment, 60000, ends[0], &output, &error));
     assert_true(g_error_matches(error, DSB_ERROR, DSB_ERROR_CANCELLED));
-    assert_true(g_get_monotonic_time() - before < 2 * G_USEC_PER_SEC);
+    assert_true(g_get_monotonic_time() - before < 25 * G_USEC_PER_SEC); /* less than the command takes */
     g_thread_join(thread);
     /* Still readable: nothing is begun. Once nobody can cancel any more, the descriptor does not matter. */
     g_clear_error(&error);

@@ -238,7 +238,7 @@ static void the_disk_is_watched_while_idle(void **state)
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_int_equal(posix_fallocate(fd, 0, 80 << 20), 0);
     close(fd);
-    for (int i = 0; i < 30 && dsb_session_alive(session); i++)
+    for (int i = 0; i < 600 && dsb_session_alive(session); i++)
         g_usleep(100000);
     assert_false(dsb_session_alive(session));
     json_object *result = execute(session, "out hi");
