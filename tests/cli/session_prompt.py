@@ -8,6 +8,7 @@ import termios
 import cli_harness
 from cli_harness import AS
 from session_harness import SessionCase, Terminal, end_service
+from speed import setting
 
 
 class Prompt(SessionCase):
@@ -71,10 +72,11 @@ class Prompt(SessionCase):
         self.assertEqual(terminal.end(), 0)
 
     def test_it_survives(self):
-        terminal = self.prompt("--timeout", "2s", "--checkpoint=always")
+        limit = setting(2)
+        terminal = self.prompt("--timeout", limit, "--checkpoint=always")
         terminal.line("x = 'still' + ' here'")
         terminal.line("import time; time.sleep(60)")
-        terminal.expect("time limit of 2s")
+        terminal.expect(f"time limit of {limit}")
         terminal.line("x")
         terminal.expect("'still here'")
         terminal.line("import ctypes; ctypes.string_at(0)")

@@ -12,6 +12,7 @@ import unittest
 import cli_harness
 from cli_harness import AS, dsandbox, scaled, wait_until
 from session_harness import SessionCase, Terminal, dsb, end_service, service_pid
+from speed import setting
 
 SHELL = ("--", "sh", "-c", "PS1='$ ' exec sh -i")
 # Nothing but SIGKILL ends it, and its keys are its own.
@@ -135,8 +136,9 @@ class Terminals(SessionCase):
     def test_limits(self):
         for more in self.WAYS:
             run = ["run", *self.settings(), *more, "-it"]
-            terminal = self.forever(*run, "--timeout", "2s")
-            terminal.expect("dsandbox: stopped after the time limit of 2s", 60)
+            limit = setting(2)
+            terminal = self.forever(*run, "--timeout", limit)
+            terminal.expect(f"dsandbox: stopped after the time limit of {limit}", 60)
             self.ended(terminal, 124)
             terminal = self.terminal(*run, "--output-limit", "1KiB", "--", "yes")
             terminal.expect("more output than --output-limit", 60)

@@ -13,6 +13,7 @@ import cli_harness
 from cli_harness import AS, BACKEND
 from rest import rest
 from session_harness import SessionCase, command, dsb, end_service, popen
+from speed import setting
 
 
 class Variables(SessionCase):
@@ -29,7 +30,7 @@ class Variables(SessionCase):
         self.assertEqual(self.text("-o", "json", "session", "vars", self.s).stdout.count("\n"), 1)
 
     def test_ten_executions_then_all_that_can_happen(self):
-        self.run_("n = 0")
+        self.run_("n = 0", *self.patient())
         for _ in range(9):
             self.run_("n += 1")
         self.run_("import time\ntime.sleep(30)", "--timeout", "1s", status="timeout")
@@ -50,7 +51,7 @@ class Variables(SessionCase):
         """In text mode, on standard error, and nothing of it gets at the terminal."""
         script = "until [ -e go ]; do sleep .05; done; printf 'of the \\033[2Jchild\\n'; echo behind >&2; touch said"
         self.run_(f"import os, subprocess\nsubprocess.Popen(['sh', '-c', {script!r}])")
-        done = self.text("exec", self.s, "-c", "open('go', 'w')\nwhile not os.path.exists('said'): pass\nprint('mine')")
+        done = self.text("exec", self.s, "--timeout", "10m", "-c", "open('go', 'w')\nwhile not os.path.exists('said'): pass\nprint('mine')", limit=120)
         self.assertEqual(done.stdout, "mine\n")
         self.assertEqual(done.stderr, "dsandbox: from the background of earlier executions (stdout):\nof the \\x1b[2Jchild\n"
                                       "dsandbox: from the background of earlier executions (stderr):\nbehind\n")
@@ -59,7 +60,7 @@ class Variables(SessionCase):
         return rest(lambda code: self.run_(code)["state"])
 
     def test_statuses_and_what_is_said(self):
-        self.run_("x = 1")
+        self.run_("x = 1", *self.patient())
         self.rest()
         rows = (("1/0", [], 1, "ZeroDivisionError", None),
                 ("raise SystemExit(7)", [], 7, "", None),
@@ -161,7 +162,7 @@ class Commands(SessionCase):
 
     def test_time_limit_and_interrupt(self):
         self.run_("x = 1")
-        result = self.command("sh", "-c", "echo part; sleep 600", status="timeout", options=["--timeout", "2s"])
+        result = self.command("sh", "-c", "echo part; sleep 600", status="timeout", options=["--timeout", setting(2)])
         self.assertEqual(result["stdout"], "part\n")
         with popen("exec", self.s, "--", "sh", "-c", "echo on; sleep 600") as process:
             self.assertEqual(process.stdout.readline(), b"on\n")

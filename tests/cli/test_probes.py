@@ -19,7 +19,8 @@ import time
 import unittest
 
 import cli_harness
-from cli_harness import BACKEND, EngineCase, command, dsandbox, environment, gate, let_go, read, wait_until
+from cli_harness import BACKEND, EngineCase, command, dsandbox, environment, gate, let_go, read, scaled, wait_until
+from speed import set_seconds, setting
 
 MIB = 1 << 20
 
@@ -159,12 +160,12 @@ class Input(EngineCase):
 
 class Signals(EngineCase):
     def test_sg02_every_handler(self):
-        done = self.dsb("--timeout", "1s", "-c",
+        done = self.dsb("--timeout", setting(1), "-c",
                         "import signal, time\nfor n in signal.valid_signals() - {9, 19}: signal.signal(n, signal.SIG_IGN)\n"
                         "print('up', flush=True)\nwhile True: time.sleep(9)")
         result = self.result(done)
         self.assertEqual((done.status, result["status"], result["stdout"]), (124, "timeout", "up\n"), done)
-        self.assertLess(result["usage"]["wall_ms"], 4000)
+        self.assertLess(result["usage"]["wall_ms"], 1000 * (set_seconds(1) + scaled(1.5)))
 
     def test_sg03_each_signal(self):
         for number in (1, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 31):
@@ -174,10 +175,10 @@ class Signals(EngineCase):
                 self.assertEqual((done.status, result["status"], result["signal"]), (128 + number, "signal", number), done)
 
     def test_sg06_program_stopped(self):
-        process = self.popen("--timeout", "1s", "-c", "import time\nprint('up', flush=True)\ntime.sleep(60)", json_=False)
+        process = self.popen("--timeout", setting(1), "-c", "import time\nprint('up', flush=True)\ntime.sleep(600)", json_=False)
         self.assertEqual(process.stdout.readline(), b"up\n")
         process.send_signal(signal.SIGSTOP)
-        time.sleep(3)
+        time.sleep(set_seconds(1) + 2)
         process.send_signal(signal.SIGCONT)
         out, err = process.communicate(timeout=30)
         self.assertEqual(process.returncode, 124, err)
@@ -208,10 +209,11 @@ class Time(EngineCase):
         for code in ("while True: pass", "import select\nselect.select([], [], [])", "import signal\nsignal.pause()",
                      "import os\nos.kill(os.getpid(), 19)", "import threading\nthreading.Event().wait()"):
             with self.subTest(code):
-                done = self.dsb("--timeout", "1s", "-c", "print('kept', flush=True)\n" + code)
+                done = self.dsb("--timeout", setting(1), "-c", "print('kept', flush=True)\n" + code)
                 result = self.result(done)
                 self.assertEqual((done.status, result["status"], result["stdout"]), (124, "timeout", "kept\n"), done)
-                self.assertTrue(900 <= result["usage"]["wall_ms"] <= 3500, result["usage"])
+                limit = 1000 * set_seconds(1)
+                self.assertTrue(limit - 100 <= result["usage"]["wall_ms"] <= limit + 1000 * scaled(1.25), result["usage"])
 
     def test_tm03_children_in_sessions_of_their_own(self):
         mark = f"97.{os.getpid()}"
@@ -384,16 +386,15 @@ class Concurrent(EngineCase):
     @unittest.skipIf(BACKEND == "oci", "a container without an engine has no monitor: we hold its streams")
     def test_cc05_monitor_killed(self):
         """Whoever holds the container's streams dies in the middle: an honest end, never success, and nothing stays."""
-        process = self.popen("--timeout", "6s", "-c", "import time\nprint('up', flush=True)\ntime.sleep(3)\nprint('end')")
-        self.assertTrue(wait_until(lambda: cli_harness.containers() and helpers_of(cli_harness.containers()[0]), 20))
-        time.sleep(1)
+        process = self.popen("--timeout", setting(6), "--session", "monitor", "-c", "import time\nopen('/sandbox/up', 'w').close()\ntime.sleep(600)\nprint('end')")
+        self.assertTrue(wait_until(lambda: os.path.exists(os.path.join(cli_harness.WORK.base, "monitor", "up")), 30))
         for pid in helpers_of(cli_harness.containers()[0]):
             os.kill(pid, signal.SIGKILL)
         out, err = process.communicate(timeout=60)
         result = json.loads(out)
         self.assertNotEqual((process.returncode, result["status"]), (0, "ok"), result)
         self.assertIsNotNone(result["failure"], result)
-        if not wait_until(lambda: not cli_harness.containers(), 15):
+        if not wait_until(lambda: not cli_harness.containers(), set_seconds(6) + 9):
             dsandbox("--backend", BACKEND, "gc", "--base-dir", cli_harness.WORK.base)
         self.assert_clean(20)
 

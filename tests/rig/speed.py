@@ -5,7 +5,7 @@ How much slower the machine is now than the one that the deadlines of the tests 
 
 A deadline of a test only ends what hangs; on a busy machine it must not end what is slow. `scaled(seconds)` is such a
 deadline. `setting(seconds)` is one that a test gives to the product, shorter than its default: text for an option, the same
-each time, since it is in what a session is made with. `slowness()` is for a promise of the product that a slow machine alone
+each time, since it is in what a session is made with, so that it counts on others as well. `slowness()` is for a promise of the product that a slow machine alone
 may break: 1 on an idle core. Importing this scales the time limits of subprocess as well. As a program it prints the factor
 of `scaled`.
 """
@@ -55,7 +55,7 @@ def setting(seconds):
 @functools.lru_cache(maxsize=None)
 def set_seconds(seconds):
     """What `setting` says, as a number."""
-    return math.ceil(seconds * slowness())
+    return math.ceil(seconds * max(LEAST, slowness()))
 
 
 _Popen = subprocess.Popen
