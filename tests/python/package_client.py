@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from common import FAKE, HERE, PACKAGE, TOP, Case, FakeCase, environment, wait_until
+from common import FAKE, HERE, PACKAGE, TOP, Case, FakeCase, environment, scaled, wait_until
 
 import dsandbox
 from dsandbox import Client, Sandbox, Session, _service
@@ -75,7 +75,7 @@ class Finding(Case):
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join(60)
+                thread.join(scaled(60))
             pids += [int(process.communicate(timeout=60)[0]) for process in processes]
         self.assertEqual(len(pids), 10)
         self.assertEqual(set(pids), set(self.starts()))
@@ -161,7 +161,7 @@ class Finding(Case):
             thread.start()
             with self.env(), self.assertRaisesRegex(dsandbox.ProtocolError, "is not the service"):
                 Client().version()
-            thread.join(10)
+            thread.join(scaled(10))
 
 
 class Running(FakeCase):
@@ -227,7 +227,7 @@ class Running(FakeCase):
 
         def slow(emit):
             emit("stdout", "first\n")
-            seen.append(release.wait(10))
+            seen.append(release.wait(scaled(10)))
             emit("stderr", "second\n")
             return {}
 
@@ -287,7 +287,7 @@ class Running(FakeCase):
         self.service.answers = [run]
         with self.assertRaises(ZeroDivisionError):
             Sandbox().run("…", on_stdout=lambda text: 1 / 0)
-        self.assertTrue(gone.wait(15), "the execution was not told that nobody listens")
+        self.assertTrue(gone.wait(scaled(15)), "the execution was not told that nobody listens")
 
     def test_service_dies(self):
         def run(emit):
@@ -384,7 +384,7 @@ class Sessions(FakeCase):
 
     def test_busy(self):
         session, release = Session("a"), threading.Event()
-        self.service.answers = [lambda emit: release.wait(10) and {}]
+        self.service.answers = [lambda emit: release.wait(scaled(10)) and {}]
         thread = threading.Thread(target=session.run, args=("…",))
         thread.start()
         self.assertTrue(wait_until(lambda: session.info().state == "busy"))
@@ -393,7 +393,7 @@ class Sessions(FakeCase):
         self.assertTrue(session.interrupt())
         self.assertTrue(self.service.interrupted.is_set())
         release.set()
-        thread.join(10)
+        thread.join(scaled(10))
         self.assertFalse(session.interrupt())
 
     def test_state(self):
@@ -453,5 +453,5 @@ class Sessions(FakeCase):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(scaled(30))
         self.assertEqual(wrong, [])

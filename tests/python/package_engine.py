@@ -11,13 +11,14 @@ import threading
 import time
 from unittest import mock
 
-from common import PACKAGE, PROGRAM, TOP, Case, EngineCase, environment, scaled
+from common import PACKAGE, PROGRAM, TOP, Case, EngineCase, environment, scaled, wait_until
 
 import dsandbox
 from dsandbox import Client, Sandbox, Session
 from dsandbox.sandbox import default_base_dir
 from package_client import content
 from rest import rest
+from speed import set_seconds
 
 # For code that ends when it is interrupted: on a busy machine within its grace, too, or its variables would go back.
 PATIENT = {"grace": "60s"}
@@ -118,7 +119,7 @@ class Engine(EngineCase):
         self.assertEqual(session.exec(["no-such-program"]).exit_code, 127)
         result = session.exec("setsid sleep 600 & printf 'on\\377'; cat")
         self.assertEqual((result.status, result.stdout, result.stdout_data), ("ok", "on\ufffd", b"on\xff"), result.raw)
-        result = session.exec("echo part; setsid sleep 600", timeout=2)
+        result = session.exec("echo part; setsid sleep 600", timeout=set_seconds(2))
         self.assertEqual((result.status, result.stdout), ("timeout", "part\n"), result.raw)
         self.assertEqual((session.exec(["/etc/passwd"]).exit_code, session.exec("exit 3").exit_code), (126, 3))
         self.assertEqual(session.run("x").value, "1")
@@ -126,7 +127,7 @@ class Engine(EngineCase):
                          [("/bin/sh -c 'pwd; echo a > made'", True), ("no-such-program", True)])
 
     def test_timeout(self):
-        result = self.sandbox().run("print('before', flush=True)\nwhile True: pass", timeout=1)
+        result = self.sandbox().run("print('before', flush=True)\nwhile True: pass", timeout=set_seconds(1))
         self.assertEqual((result.status, result.stdout), ("timeout", "before\n"), result.raw)
 
     def test_session(self):
@@ -164,19 +165,35 @@ class Engine(EngineCase):
                 result = session.run("x")
                 self.assertEqual((result.value, result.status), ("41", "ok"), result.raw)
 
+    @staticmethod
+    def gate(name="go"):
+        """Code that waits until let_go()."""
+        return f"import os, time\nwhile not os.path.exists('/sandbox/{name}'): time.sleep(0.02)\n"
+
+    @staticmethod
+    def let_go(session, name="go"):
+        with open(os.path.join(session.workdir, name), "w", encoding="ascii"):
+            pass
+
     def test_streaming(self):
-        session, times = self.session(), []
-        session.run("import time\nfor i in range(3): print(i); time.sleep(0.4)", on_stdout=lambda text: times.append(time.monotonic()))
-        self.assertGreater(times[-1] - times[0], 0.5, "output came at the end only")
+        """Each line is here before the next one can be printed."""
+        session, came = self.session(), []
+
+        def take(text):
+            came.append(text)
+            self.let_go(session, f"go{len(came) - 1}")
+
+        result = session.run("".join(f"print({i})\n{self.gate(f'go{i}')}" for i in range(3)), on_stdout=take, timeout=600)
+        self.assertEqual((came, result.status), (["0\n", "1\n", "2\n"], "ok"), result.raw)
 
     def test_interrupt(self):
         session, results, started = self.session(settings=PATIENT), [], threading.Event()
         code = "x = 7\nprint('up')\nimport time\ntime.sleep(60)"
         thread = threading.Thread(target=lambda: results.append(session.run(code, on_stdout=lambda text: started.set())))
         thread.start()
-        self.assertTrue(started.wait(30))
+        self.assertTrue(started.wait(scaled(30)))
         self.assertTrue(session.interrupt())
-        thread.join(30)
+        thread.join(scaled(30))
         self.assertEqual(results[0].status, "cancelled")
         self.assertEqual(session.run("x").value, "7")
 
@@ -186,21 +203,22 @@ class Engine(EngineCase):
         thread = threading.Thread(target=lambda: results.append(
             session.run(code, stdin_open=True, on_stdout=lambda text: started.set())))
         thread.start()
-        self.assertTrue(started.wait(30))
+        self.assertTrue(started.wait(scaled(30)))
         session.send_stdin("one\n")
         session.send_stdin("two\n", end=True)
-        thread.join(30)
+        thread.join(scaled(30))
         self.assertEqual(results[0].stdout, "up\ngot one two\n", results[0].raw)
 
     def test_busy(self):
         session, started = self.session(), threading.Event()
-        thread = threading.Thread(target=lambda: session.run("print(1)\nimport time\ntime.sleep(3)", on_stdout=lambda t: started.set()))
+        thread = threading.Thread(target=lambda: session.run(f"print(1)\n{self.gate()}order = [1]", on_stdout=lambda t: started.set(), timeout=600))
         thread.start()
-        self.assertTrue(started.wait(30))
+        self.assertTrue(started.wait(scaled(30)))
         with self.assertRaises(dsandbox.BusyError):
             session.run("1", wait=False)
-        self.assertEqual(session.run("2").value, "2", "the second waits its turn")
-        thread.join(30)
+        threading.Thread(target=lambda: wait_until(lambda: session.info().queued == 1, 30) and self.let_go(session)).start()
+        self.assertEqual(session.run("order + [2]").value, "[1, 2]", "the second waits its turn")
+        thread.join(scaled(30))
 
     def test_hang_up_stops_the_code(self):
         session = self.session(settings=PATIENT)

@@ -71,9 +71,14 @@ class Fake(FakeCase):
         self.assertTrue(asyncio.run(work()).startswith("s-"))
 
 
+# Code that waits for a file; what is asked meanwhile is asked meanwhile, on a machine of any speed.
+UNTIL_GO = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
+
+
 class Engine(EngineCase):
     def make(self, id=None):
-        return AsyncSession(id, client=self.client, base_dir=self.base, **self.options())
+        """Who is interrupted on a busy machine keeps his variables."""
+        return AsyncSession(id, client=self.client, base_dir=self.base, settings={"grace": "60s"}, **self.options())
 
     def test_cancel_stops_the_code(self):
         async def work():
@@ -120,24 +125,37 @@ class Engine(EngineCase):
         """What waits behind other code is given up alone."""
         async def work():
             async with self.make() as session:
-                first = asyncio.ensure_future(session.run("import time\ntime.sleep(3)\nz = 1"))
-                await asyncio.sleep(0.5)
+                began = asyncio.Event()
+                first = asyncio.ensure_future(session.run(f"print('up')\n{UNTIL_GO}z = 1", on_stdout=lambda _: began.set(), timeout=600))
+                await asyncio.wait_for(began.wait(), scaled(30))
                 second = asyncio.ensure_future(session.run("z = 2"))
-                await asyncio.sleep(0.5)
+                await self.until_queued(session, 1)
                 second.cancel()
+                await self.until_queued(session, 0)
+                await session.files.write("go", "")
                 self.assertEqual((await first).status, "ok")
                 return (await session.run("z")).value
         self.assertEqual(asyncio.run(work()), "1")
 
+    async def until_queued(self, session, number):
+        until = time.monotonic() + scaled(30)
+        while (await session.info()).queued != number:
+            self.assertLess(time.monotonic(), until)
+            await asyncio.sleep(0.02)
+
     def test_the_loop_goes_on(self):
+        """While code runs, which it lets go itself."""
         async def work():
             async with self.make() as session:
                 ticks = 0
-                task = asyncio.ensure_future(session.run("import time\ntime.sleep(2)"))
+                task = asyncio.ensure_future(session.run(UNTIL_GO, timeout=scaled(60)))
                 while not task.done():
                     await asyncio.sleep(0.05)
                     ticks += 1
-                await task
+                    if ticks == 5:
+                        await session.files.write("go", "")
+                self.assertEqual((await task).status, "ok")
+                await session.files.delete("go")
                 await session.files.write("a.txt", "x")
                 self.assertEqual(await session.files.read_text("a.txt"), "x")
                 listing = await session.files.list()
