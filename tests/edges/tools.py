@@ -24,8 +24,10 @@ def call(*argv, **more):
 
 
 def get(*argv, **more):
-    """The same, from a registry."""
-    return patiently(lambda: call(*argv, **more), AssertionError, subprocess.TimeoutExpired)
+    """The same, from a registry; one at a time, since all have one cache."""
+    with open(os.path.join(PLACE, "registries.lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return patiently(lambda: call(*argv, **more), AssertionError, subprocess.TimeoutExpired)
 
 
 def once(name, packages, make):
