@@ -53,8 +53,8 @@ class RedCase(SessionCase):
     def one_shot_attacker(self, code, *args):
         """A one-shot run that has executed CODE, and keeps what it holds until the block ends."""
         code += _READY + "import sys; sys.stdin.read()"
-        process = cli_harness.start(*self.options(), *args, "--timeout", f"{LIMIT}s", "--stdin", "-", "-c", code, stdin=subprocess.PIPE)
-        watch = threading.Timer(LIMIT, process.kill)
+        process = cli_harness.start(*self.options(), *args, "--timeout", "1h", "--stdin", "-", "-c", code, stdin=subprocess.PIPE)
+        watch = threading.Timer(cli_harness.scaled(LIMIT), process.kill)
         watch.start()
         try:
             lines = []

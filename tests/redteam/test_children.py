@@ -6,6 +6,7 @@ Environment and last line as in tests/cli/cli_harness.py.
 """
 from common import RedCase, cli_harness
 from rest import rest
+from speed import setting
 
 
 class Streams(RedCase):
@@ -33,12 +34,12 @@ class Streams(RedCase):
                  "    try: found += [p] if open('/proc/%s/stat' % p).read().rpartition(')')[2].split()[0] not in 'ZX' else []\n"
                  "    except (OSError, IndexError): pass\n"
                  "print(len([p for p in found if p.isdigit() and b'sleep' in open('/proc/%s/cmdline' % p, 'rb').read()]))")
-        self.run_("import subprocess\nearlier = subprocess.Popen(['sleep', '3000'])\nx = 1")
+        self.run_("import subprocess\nearlier = subprocess.Popen(['sleep', '3000'])\nx = 1", *self.patient())
         result = self.run_("import os, time, signal\nsubprocess.Popen(['sleep', '3001'], start_new_session=True)\n"
                            "subprocess.Popen('(sleep 3002 &) ; sleep 3003', shell=True)\n"
                            "subprocess.Popen(['sleep', '3004']).send_signal(signal.SIGSTOP)\n"
                            "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: os.execvp('sleep', ['sleep', '3005'])\n    os._exit(0)\n"
-                           "subprocess.run('sleep 3006; true', shell=True)", "--timeout", "5s", status="timeout")
+                           "subprocess.run('sleep 3006; true', shell=True)", "--timeout", setting(5), status="timeout")
         self.assertEqual(result["state"]["outcome"], "kept")
         self.assertEqual(self.run_(count)["stdout"], "1\n")
         self.assertEqual(self.run_("print(x, earlier.poll())")["stdout"], "1 None\n")

@@ -6,7 +6,7 @@ import time
 
 import harness
 from fake_pid1 import FakePid1
-from harness import Case, Service, UnixConnection, in_threads, wait_for
+from harness import Case, Service, UnixConnection, in_threads, scaled, wait_for
 from schedule import PLUGIN
 from speed import set_seconds
 
@@ -71,7 +71,7 @@ class Again(Keyed):
     def test_a_client_that_goes_away(self):
         """The execution goes on, and its result is there for whoever asks again."""
         before = self.runs()
-        body = json.dumps({"code": json.dumps({"wait": 2, "out": "a"}), "create": self.create})
+        body = json.dumps({"code": json.dumps({"wait": scaled(1), "out": "a"}), "create": self.create})
         stream = self.api.stream(self.path(), json.loads(body), headers=self.key)
         id = stream.until("accepted")["id"]
         stream.until("started")
@@ -90,7 +90,7 @@ class Again(Keyed):
     def test_what_did_not_run(self):
         """An error is no result: the key is as new."""
         connection = UnixConnection(self.service.socket)
-        connection.request("POST", self.path(), json.dumps({"code": json.dumps({"wait": 2})}))
+        connection.request("POST", self.path(), json.dumps({"code": json.dumps({"wait": scaled(1)})}))
         wait_for(lambda: self.api.get(self.path(""))["state"] == "busy")
         self.assertEqual(self.execute({"out": "a"}, self.key, wait=False)[1]["error"]["code"], "busy")
         connection.getresponse().read()

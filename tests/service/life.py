@@ -19,6 +19,7 @@ class Queues(SessionCase):
     options = ("--max-sessions", "4", "--max-running", "2")
 
     def test_first_come_first_served(self):
+        self.be_patient()
         self.ok("order = []")
         first = self.api.stream(self.path("/execute"), {"code": FOREVER})
         first.until("started")
@@ -209,7 +210,7 @@ class Recovery(SessionCase):
         self.create = {**self.create, "life_time": f"{life}s"}
         begin = time.monotonic()
         self.ok("x = 1")
-        while time.monotonic() - begin < 0.8 * life:
+        while time.monotonic() - begin < 0.5 * life:
             self.assertEqual(self.ok("x")["state"]["outcome"], "kept")
             time.sleep(0.2)
         wait_for(lambda: not self.api.get("/v1/sessions")["sessions"])
@@ -246,7 +247,7 @@ class Restart(unittest.TestCase):
         pids = service.pids
         self.assertEqual(len(Engine().ours(pids)), 2)
         service.kill()
-        wait_for(lambda: not Engine().ours(pids), 10)
+        wait_for(lambda: not Engine().ours(pids))
         records = os.listdir(os.path.join(service.state, "dsandbox/sessions"))
         self.assertEqual(len(records), 2)
         for name in records:
@@ -271,7 +272,7 @@ class Restart(unittest.TestCase):
         one.until("stdout")
         pids = service.pids
         service.kill()
-        wait_for(lambda: not Engine().ours(pids), 10)
+        wait_for(lambda: not Engine().ours(pids))
         stream.close()
         one.close()
 
@@ -284,7 +285,7 @@ class Restart(unittest.TestCase):
         one.until("stdout")
         pids = service.pids
         self.assertEqual(service.stop(), 0, service.said())
-        wait_for(lambda: not Engine().ours(pids), 10)
+        wait_for(lambda: not Engine().ours(pids))
         result = stream.all().result
         self.assertEqual((result["status"], result["state"]["outcome"]), ("cancelled", "lost"))
         self.assertEqual(one.all().result["status"], "cancelled")
@@ -363,13 +364,13 @@ class Load(Case):
             result = self.api.run("grow", "x += 1; print(x)")
             self.assertEqual(result["stdout"], f"{i + 21}\n", result)
         after = process_size(pid)
-        self.assertLessEqual(after[0], before[0] + 2)
+        wait_for(lambda: process_size(pid)[0] <= before[0] + 2)
         self.assertTrue(harness.SANITIZED or after[1] < before[1] + 4 * 1024, (before, after))
         self.api.delete("/v1/sessions/grow?files=1")
         for _ in range(5):
             self.api.run("grow", "1", create=where)
             self.api.delete("/v1/sessions/grow?files=1")
-        self.assertLessEqual(process_size(pid)[0], before[0] + 2)
+        wait_for(lambda: process_size(pid)[0] <= before[0] + 2)
 
     def test_sessions_at_once(self):
         """Each has its own nonce, and finds it again every time."""

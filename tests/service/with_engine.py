@@ -169,6 +169,7 @@ class Basics(SessionCase):
         self.refused(409, "conflict", self.api.post, self.path("/save"))
 
     def test_timeout_of_an_execution(self):
+        self.be_patient()
         self.ok("x = 5")
         result = self.run_code(FOREVER, timeout="300ms")
         self.assertEqual((result["status"], result["state"]["outcome"]), ("timeout", "kept"))
@@ -247,7 +248,7 @@ class Basics(SessionCase):
         result = self.command(shell="cat; setsid sleep 600 & sleep 600 & printf 'on\\377'")
         self.assertEqual((result["status"], result["stdout"], base64.b64decode(result["stdout_base64"])), ("ok", "on\ufffd", b"on\xff"))
         self.assertGreater(result["usage"]["memory_peak_bytes"], 0)
-        result = self.command(shell="echo part; setsid sleep 600", timeout="2s")
+        result = self.command(shell="echo part; setsid sleep 600", timeout=setting(2))
         self.assertEqual((result["status"], result["stdout"]), ("timeout", "part\n"))
         result = self.command(shell="yes | head -c 5000")
         self.assertEqual((len(result["stdout"]), result["stdout_bytes"], result["stdout_truncated"]), (1024, 5000, True))
@@ -263,8 +264,7 @@ class Basics(SessionCase):
 class Streams(SessionCase):
     def setUp(self):
         super().setUp()
-        # Code that ends when it is interrupted does so within its grace on a busy machine, too, or its variables would go back.
-        self.create = {**self.create, "set": {"grace": "60s"}}
+        self.be_patient()
 
     def test_output_as_it_comes(self):
         stream = self.api.stream(self.path("/execute"), {
@@ -388,7 +388,7 @@ class Streams(SessionCase):
         waiting = self.api.stream(self.path("/execute"), {"code": "x = 8"})
         waiting.until("accepted")
         waiting.close()
-        time.sleep(0.2)
+        wait_for(lambda: self.api.get(self.path())["queued"] == 0)
         stream.close()
         wait_for(lambda: self.state() == "idle")
         self.assertEqual(self.api.get(self.path("/history"))["executions"][-1]["status"], "cancelled")
