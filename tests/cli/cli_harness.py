@@ -39,6 +39,7 @@ ENDPOINT = os.environ.get("DSB_TEST_ENDPOINT", "")
 AS = os.environ.get("DSB_TEST_AS", "")
 RUNS = int(os.environ.get("DSB_TEST_RUNS", "30"))
 HARD_LIMIT = 120  # seconds, of one run of the program
+LONG = ("--timeout", "10m")  # code that is not about its time limit is not to meet it where others have the processors and the disk
 RESULT_SCHEMA = json.load(open(os.path.join(TOP, "doc/result.schema.json"), encoding="utf-8"))
 
 
@@ -355,7 +356,7 @@ class EngineCase(Case):
         return dsandbox(*options, *args, **how)
 
     def run_ok(self, code, *args, **how):
-        done = self.dsb(*args, "-c", code, **how)
+        done = self.dsb(*LONG, *args, "-c", code, **how)
         result = self.result(done)
         self.assertEqual((done.status, result["status"]), (0, "ok"), done)
         self.assertIsNone(result["failure"], done)

@@ -7,7 +7,7 @@ import random
 import signal
 import socket
 
-from cli_harness import AS, BACKEND, SETUP, WORK, EngineCase, dsandbox, scaled
+from cli_harness import AS, BACKEND, LONG, SETUP, WORK, EngineCase, dsandbox, scaled
 from speed import set_seconds, setting
 
 
@@ -47,7 +47,7 @@ class Results(EngineCase):
                 self.assertTrue(control["measured"], control)
 
     def test_the_same_hash_on_every_backend(self):
-        sha256 = self.run_ok("pass")["policy"]["sha256"]
+        sha256 = self.run_ok("pass", "--timeout", "30s")["policy"]["sha256"]  # as it is by default
         done = dsandbox("policy", "show", "--json")
         if done.status == 0:
             self.assertIn(sha256, done.stdout)
@@ -209,7 +209,7 @@ class Statuses(EngineCase):
     def test_oom(self):
         if "memory" in self.allow:
             self.skipTest("this engine cannot limit memory here")
-        done = self.dsb("--memory", "128MiB", "-c", "print('before', flush=True)\nx = []\nwhile True: x.append(b'x' * (1 << 20))")
+        done = self.dsb(*LONG, "--memory", "128MiB", "-c", "print('before', flush=True)\nx = []\nwhile True: x.append(b'x' * (1 << 20))")
         result = self.result(done)
         self.assertEqual((done.status, result["status"]), (137, "oom"), done)
         self.assertEqual(result["stdout"], "before\n")

@@ -126,7 +126,7 @@ class SessionCase(EngineCase):
 
     def run_(self, code, *args, session=None, status="ok"):
         """run --session ID, as JSON."""
-        done = dsb("run", "--json", "--session", session or self.s, *self.settings(), *args, "-c", code)
+        done = dsb("run", "--json", "--session", session or self.s, *self.settings(), *cli_harness.LONG, *args, "-c", code)
         result = self.result(done)
         self.assertEqual(result["status"], status, done)
         return result

@@ -316,7 +316,7 @@ class Disk(EngineCase):
         """Podman takes no bound on the inodes of a tmpfs; files without content are charged to the memory limit."""
         if "memory" in self.allow:
             self.skipTest("this engine holds no memory limit here")
-        done = self.dsb("--memory", "128MiB", "-c", "import errno\ntry:\n  for n in range(1000000):\n    open(f'/tmp/{n}', 'x').close()\n"
+        done = self.dsb(*cli_harness.LONG, "--memory", "128MiB", "-c", "import errno\ntry:\n  for n in range(1000000):\n    open(f'/tmp/{n}', 'x').close()\n"
                         "    if n % 10000 == 0: print(n, flush=True)\n  print('all')\nexcept OSError as e: print(errno.errorcode[e.errno])")
         result = self.result(done)
         words = result["stdout"].split()

@@ -29,7 +29,7 @@ def asked(answer):
 
 class EverySetUp(RedCase):
     def test_result_says_which(self):
-        one, other = self.run_ok(IDS), self.run_(IDS)
+        one, other = self.run_ok(IDS, "--timeout", "30s"), self.run_(IDS)  # that of the session, as it is by default
         for result in (one, other):
             uid = result["stdout"].split()[0]
             self.assertEqual(set(result["stdout"].split()), {uid}, "one user and group, no others")

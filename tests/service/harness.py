@@ -182,7 +182,8 @@ class Api:
         return self.call("DELETE", path)
 
     def run(self, session, code, **more):
-        return self.post(f"/v1/sessions/{session}/execute", {"code": code, **more})
+        """With time enough where others have the processors, unless it is about that."""
+        return self.post(f"/v1/sessions/{session}/execute", {"code": code, "timeout": "10m", **more})
 
     def close(self):
         if getattr(self.local, "connection", None) is not None:
