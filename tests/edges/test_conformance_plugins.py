@@ -13,7 +13,7 @@ import subprocess
 import urllib.parse
 
 import cli_harness
-from speed import scaled
+from speed import scaled, set_seconds
 from cli_harness import BACKEND, ENDPOINT, Done, UnixConnection, containers, engine_get, wait_until
 
 ONCE = "the suite is asked what it makes of a plugin around any backend"
@@ -22,7 +22,7 @@ FAULT = os.path.join(BUILD, "tests/plugins/libdsandbox-fault.so")
 INNER = os.path.join(BUILD, "backends", BACKEND, f"libdsandbox-{BACKEND}.so")
 CASES = os.path.join(cli_harness.TOP, "conformance/cases")
 WAYS = {"crash": "crashed in create: signal 11", "success": "ended in create with exit status", "hang": "did not answer in time in create"}
-ENGINE_TIMEOUT = 4
+ENGINE_TIMEOUT = set_seconds(2)
 LIMIT = 120  # seconds, of a suite that waits for a few deadlines
 WAITING = '''
 #: case AA-01 low waits for the host

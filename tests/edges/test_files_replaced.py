@@ -79,7 +79,7 @@ class Replaced(SessionCase):
     def test_a_busy_one_refuses(self):
         where = self.settings()
         self.dsb("session", "new", self.s, *where)
-        busy = self.popen("exec", self.s, "-c", "print('on', flush=True); import time; time.sleep(100000)")
+        busy = self.popen("exec", self.s, "--timeout", "1h", "-c", "print('on', flush=True); import time; time.sleep(100000)")
         self.assertEqual(busy.stdout.readline(), "on\n")
         pid = service_pid()
         self.replace()

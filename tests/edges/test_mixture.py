@@ -49,7 +49,7 @@ class Mixture(SessionCase):
         self.counts = dict.fromkeys(NAMES)  # what n may be in each: a set; None: it may be lost, too
         self.log = []
         for name in NAMES:
-            self.assertEqual(dsb("session", "new", name, *self.settings()).status, 0)
+            self.assertEqual(dsb("session", "new", name, *self.settings(), *self.patient()).status, 0)
             self.counts[name] = {0}
 
     def tearDown(self):

@@ -28,7 +28,7 @@ INNER = os.path.join(BUILD, "backends", harness.BACKEND, f"libdsandbox-{harness.
 WAYS = {"crash": "crashed in {}: signal 11", "abort": "crashed in {}: signal 6", "exit": "ended in {} with exit status",
         "hang": "did not answer in time in {}", "quiet": "did not answer in time in {}"}
 DEADLINE = 40  # seconds, of a hang: the times below, and the service's patience
-TIMES = {"engine_timeout": "4s", "set": {"start_timeout": setting(2), "grace": "100ms"}}
+TIMES = {"engine_timeout": setting(2), "set": {"start_timeout": setting(2), "grace": "100ms"}}
 
 
 def plugins_in(pid):

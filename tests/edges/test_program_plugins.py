@@ -24,7 +24,7 @@ WAYS = {"crash": "crashed in {}: signal 11", "abort": "crashed in {}: signal 6",
         "hang": "did not answer in time in {}", "quiet": "did not answer in time in {}"}
 HANGS = ("hang", "quiet")
 LOUD_WAYS = [how for how in WAYS if how != "quiet"]
-ENGINE_TIMEOUT = set_seconds(4)
+ENGINE_TIMEOUT = set_seconds(2)
 DEADLINE = 3 * ENGINE_TIMEOUT + 10  # of one operation
 STREAM = 10  # of one of the stream, which does not wait for anything
 CANCELLED = 10  # of one operation after a signal

@@ -109,23 +109,31 @@ class FilesRemoved(SessionCase):
 
 
 class Ending(SessionCase):
-    SLOW = "import atexit, time; atexit.register(time.sleep, 1.8); x = 1"
-
     def end_slowly(self):
-        """The service is on its way out for a while: the session's exit handler sees to that."""
+        """The service is on its way out until go_on(): it waits for the session's process, which is stopped."""
         self.new()
-        self.assertEqual(dsb("exec", self.s, "-c", self.SLOW).status, 0)
+        self.assertEqual(dsb("exec", self.s, "-c", "x = 1").status, 0)
         pid = service_pid()
+        sockets = os.listdir(os.path.join(place(), "api.sessions"))
+        (self.session_pid,) = [int(name.rpartition("@")[2]) for name in sockets if name.rpartition("@")[0] == self.s]
+        os.kill(self.session_pid, signal.SIGSTOP)
+        self.addCleanup(self.go_on)
         os.kill(pid, signal.SIGINT)
-        wait_until(lambda: not os.path.exists(sock()), 20)
+        self.assertTrue(wait_until(lambda: not os.path.exists(sock()), 20))
         self.assertFalse(is_gone(pid))
         return pid
+
+    def go_on(self):
+        if not is_gone(self.session_pid):
+            os.kill(self.session_pid, signal.SIGCONT)
 
     def test_who_comes_waits_for_the_next(self):
         pid = self.end_slowly()
         options = self.settings()
         programs = [popen("run", "-c", "print(1)", *options), popen("exec", self.s, "-c", "print(2)"),
                     popen("session", "new", self.s[:50] + "-b", *options), popen("session", "show", "nowhere")]
+        time.sleep(1)  # they have come, most of them
+        self.go_on()
         run, execute, new, show = all_of(programs)
         self.assertEqual(run, (0, "1\n", ""))
         self.assertEqual(execute[:2], (0, "2\n"), execute)
@@ -137,9 +145,12 @@ class Ending(SessionCase):
 
     def test_list(self):
         self.end_slowly()
-        done = dsb("session", "ls")
-        self.assertEqual((done.status, done.stderr), (0, ""), done)
-        self.assertIn("no sessions", done.stdout)
+        process = popen("session", "ls")
+        time.sleep(1)  # it has come
+        self.go_on()
+        ((status, out, err),) = all_of([process])
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("no sessions", out)
 
     def test_just_before_the_end(self):
         """Nobody who has not begun is told that somebody cancelled: not by us, and not by the service."""

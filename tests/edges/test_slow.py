@@ -25,8 +25,8 @@ def served():
 class Slow(SessionCase):
     def read_slowly(self, *args):
         """How many bytes come, what is said, and the exit status. Pipes and the service's own buffers are full at first."""
-        process = cli_harness.start(*args, "--timeout", "120s", "-c", CODE)
-        watch = threading.Timer(300, process.kill)
+        process = cli_harness.start(*args, "--timeout", "10m", "-c", CODE)
+        watch = threading.Timer(cli_harness.scaled(300), process.kill)
         watch.start()
         try:
             self.assertEqual(process.stdout.read(1), b"x")

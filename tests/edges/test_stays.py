@@ -71,7 +71,9 @@ class Stays(cli_harness.EngineCase):
         wait_for(lambda: "waiting for the end of another service" in self.service.said())
 
     def make(self, code="x = 41"):
-        self.assertEqual(self.api.run("a", code, create=self.service.where)["status"], "ok")
+        """Who is interrupted on a busy machine keeps his variables."""
+        create = {**self.service.where, "set": {"grace": "60s", "timeout": "10m"}}
+        self.assertEqual(self.api.run("a", code, create=create)["status"], "ok")
 
     def value(self):
         result = self.api.run("a", "x")
