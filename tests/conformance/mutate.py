@@ -30,7 +30,9 @@ import tempfile
 import threading
 import time
 
-import mutate_bundle
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../rig"))
+import mutate_bundle  # noqa: E402
+from speed import scaled  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.abspath(os.environ.get("DSB_TEST_PROGRAM", os.path.join(TOP, "build/cli/dsandbox")))
@@ -397,7 +399,7 @@ class Options(ctypes.Structure):
 
 
 def idle_timeout(work, value):
-    """A session that nobody uses for two seconds and a half: is it gone? True: the limit held."""
+    """A session that nobody uses for longer: is it gone? True: the limit held."""
     code = ("import ctypes, sys, time; sys.path.insert(0, %r); import mutate; sys.exit(mutate.idle_child(%r, %r))"
             % (os.path.dirname(os.path.abspath(__file__)), work.base, value))
     env = work.environment(**{name: os.environ[name] for name in os.environ if name.startswith("DSB_TEST_")},
@@ -422,8 +424,9 @@ def idle_child(base, value):
     session = library.dsb_session_open(policy, ctypes.byref(options), ctypes.byref(failure))
     if not session:
         return 1
-    time.sleep(2.5)
-    alive = library.dsb_session_alive(ctypes.c_void_p(session))
+    until = time.monotonic() + scaled(5)
+    while (alive := library.dsb_session_alive(ctypes.c_void_p(session))) and time.monotonic() < until:
+        time.sleep(0.1)
     library.dsb_session_close(ctypes.c_void_p(session))
     return 11 if alive else 10
 

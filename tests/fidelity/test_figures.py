@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(HERE, "../cli"))
 import cli_harness  # noqa: E402
 from cli_harness import SETUP  # noqa: E402
 from session_harness import SessionCase, dsb  # noqa: E402
-from speed import setting  # noqa: E402
+from speed import scaled, setting  # noqa: E402
 
 LIMIT = 240  # seconds, of one run; a machine may be slow
 PLT = "import matplotlib.pyplot as plt\n"
@@ -240,7 +240,7 @@ class Budget(Case):
     def check_asks(self, result):
         """Code that says that it draws has no more time than drawing may take."""
         self.assertEqual(result["status"], "timeout")
-        self.assertLess(result["usage"]["wall_ms"], 60000)
+        self.assertLess(result["usage"]["wall_ms"], 1000 * scaled(30))
 
 
 class Values(Case):
