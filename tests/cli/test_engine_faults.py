@@ -115,13 +115,18 @@ def identity_of(name):
 class FaultCase(EngineCase):
     def setUp(self):
         self.addCleanup(restart)
+        self.before = {line.split()[0] for line in held()}  # of sessions that others left
+
+    def held(self):
+        return [line for line in held() if line.split()[0] not in self.before]
 
     def begin(self, session, seconds, *options, code="pass"):
-        """A run that is in the middle of its code: the process and the container's id."""
-        process = self.popen("--session", session, *options, "-c", f"{UP}time.sleep({seconds})\n{code}")
+        """A run that is in the middle of its code, for so long or, without seconds, until it is let go: the process and the container's id."""
+        middle = f"time.sleep({seconds})\n" if seconds else cli_harness.gate()
+        process = self.popen("--session", session, *options, "-c", UP + middle + code)
         marker = os.path.join(cli_harness.WORK.base, session, "up")
         self.assertTrue(wait_until(lambda: os.path.exists(marker), 60))
-        time.sleep(0.3)
+        time.sleep(cli_harness.scaled(0.5))  # what was printed is on its way through the engine
         (name,) = cli_harness.containers()
         return process, identity_of(name)
 
@@ -147,7 +152,7 @@ class FaultCase(EngineCase):
         """After gc."""
         self.gc()
         self.assert_clean(20)
-        self.assertTrue(wait_until(lambda: not held(), 45), held())  # pid 1 waits 30 s for its first word
+        self.assertTrue(wait_until(lambda: not self.held(), 45), self.held())  # pid 1 waits 30 s for its first word
         for identity in identities:
             self.assertTrue(wait_until(lambda: not traces(identity), 20), traces(identity))
 
@@ -156,9 +161,9 @@ class Killed(FaultCase):
     """CC-03"""
 
     def test_in_the_middle_of_a_run(self):
-        process, identity = self.begin("killed", 60)
+        process, identity = self.begin("killed", 600, "--timeout", "10m")
         self.assertNotEqual(traces(identity), [], "the search finds what is there")
-        self.assertEqual(len(held()), 1, "and this one, too")
+        self.assertEqual(len(self.held()), 1, "and this one, too")
         rig("kill", ENGINE)
         done = self.end(process, 5)
         result = self.result(done)
@@ -202,10 +207,11 @@ class KilledSession(session_harness.SessionCase, FaultCase):
     def begin_execution(self):
         self.run_("x = 1\nopen('/sandbox/f', 'w').write('file')")
         (name,) = cli_harness.containers()
-        process = session_harness.popen("exec", self.s, "--json", "-c", "import time\nprint('up', flush=True)\nopen('/sandbox/up', 'w').close()\ntime.sleep(60)")
+        process = session_harness.popen("exec", self.s, "--json", "--timeout", "10m", "-c",
+                                        "import time\nprint('up', flush=True)\nopen('/sandbox/up', 'w').close()\ntime.sleep(600)")
         marker = os.path.join(cli_harness.WORK.base, self.s, "up")
         self.assertTrue(wait_until(lambda: os.path.exists(marker), 30))
-        time.sleep(0.3)
+        time.sleep(cli_harness.scaled(0.5))  # what was printed is on its way through the engine
         return process, identity_of(name)
 
     def finish(self, *identities):
@@ -275,7 +281,7 @@ class Phases(FaultCase):
         if phase != "remove":
             process = self.run_through(proxy, number, "-c", "print('whole')")
         else:
-            process = self.run_through(proxy, number, "--session", number, "--timeout", "3s", "-c", UP + "time.sleep(60)")
+            process = self.run_through(proxy, number, "--session", number, "--timeout", setting(2), "-c", UP + "time.sleep(600)")
             self.stop_first_process(number)
         done = self.end(process, limit)
         with proxy.lock:  # the action is over
@@ -305,8 +311,9 @@ class Phases(FaultCase):
 
     def test_stopped_while_code_runs(self):
         """Nothing gets through any more: the time limit of the code and what pid 1 may take are the end."""
-        process, identity = self.begin("stopped", int(setting(1)[:-1]), "--timeout", setting(3), code="print('end')")
+        process, identity = self.begin("stopped", None, "--timeout", setting(3), code="print('end')")
         rig("kill", ENGINE, "STOP")
+        cli_harness.let_go("stopped")
         done = self.end(process, 25)
         result = self.result(done)
         self.assertEqual((done.status, result["status"], result["stdout"]), (124, "timeout", "up\n"), done)
@@ -317,9 +324,10 @@ class Phases(FaultCase):
 class Room(FaultCase):
     def test_socket_gone(self):
         """What runs goes on over the connection that it has; nothing new begins."""
-        process, identity = self.begin("socket", 2, code="print('end')")
+        process, identity = self.begin("socket", None, "--timeout", "10m", code="print('end')")
         os.rename(SOCKET, SOCKET + ".away")
         try:
+            cli_harness.let_go("socket")
             done = self.end(process, 20)
             self.assertEqual((done.status, self.result(done)["stdout"]), (0, "up\nend\n"), done)
             self.assert_failure(self.dsb("-c", "pass", limit=30), "unavailable", "start it")
