@@ -28,7 +28,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 top=$PWD
 build=${DSB_TEST_BUILD:-build-test}
-only=${DSB_TEST_ONLY:-unit install cli service python conformance power redteam edges fidelity faults compilers vm fuzz}
+only=${DSB_TEST_ONLY:-unit install cli service python frameworks conformance power redteam edges fidelity faults compilers vm fuzz}
 must=${DSB_TEST_MUST_RUN:-}
 schedule=${DSB_TEST_SCHEDULE:-90}
 rig=tests/rig/rig.sh

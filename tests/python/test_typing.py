@@ -4,6 +4,7 @@
 The package as type checkers and installers see it: mypy --strict, pyright and its --verifytypes, and the wheel. The tools
 come from PyPI, pinned, into the build's directory. Environment and last line as in test_package.py.
 """
+import fcntl
 import os
 import shutil
 import subprocess
@@ -27,10 +28,12 @@ WRONG = {
     "Session('a').exec(['ls'], cwdd='/tmp')": "cwdd",
     "AsyncSession('a').exec('ls', cwdd='/tmp')": "cwdd",
     "Sandbox().exec(1)": "(exec|command)",
+    "Workspace(memroy='1GiB')": "memroy",
 }
 RIGHT = """
 from typing import Optional
 from dsandbox import AsyncSession, Result, Sandbox, Session
+from dsandbox.workspace import Workspace
 result: Result = Sandbox(memory="1GiB", cpus=1.5, timeout=3).run("1", env={"A": "b"})
 name: Optional[bytes] = result.files.created[0].name if result.files.created else None
 reason: Optional[str] = result.reason
@@ -44,6 +47,7 @@ with Sandbox(pids=64).session("x", keep=False) as session:
         size: int = session.files.download("name", copy)
 async def main() -> str:
     async with AsyncSession("a", memory=1 << 28, timeout=3) as one:
+        await Workspace(memory="1GiB", env={"A": "b"}).write_bytes("name", b"")
         return (await one.run("1", timeout=3)).stdout + (await one.exec(["ls"], timeout=3)).stdout
 """
 
@@ -51,8 +55,14 @@ async def main() -> str:
 class Typing(Case):
     @classmethod
     def setUpClass(cls):
-        """What is there already, of these versions, is used again."""
+        """What is there already, of these versions, is used again; test_frameworks.py may be here at the same time."""
         cls.python = os.path.join(TOOLS, "bin", "python3")
+        with open(TOOLS + ".lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            cls.make()
+
+    @classmethod
+    def make(cls):
         note = os.path.join(TOOLS, "pinned")
         try:
             with open(note, encoding="utf-8") as file:
@@ -87,6 +97,11 @@ class Typing(Case):
         self.run_([self.python, "-m", "pip", "--quiet", "install", "--no-index", "--no-deps", "--force-reinstall", wheel], 120)
         return wheel
 
+    def without_adapters(self):
+        """Pyright wants their frameworks, which are beside them in test_frameworks.py."""
+        at = self.run_([self.python, "-c", "import dsandbox; print(dsandbox.__path__[0])"], 60).strip()
+        shutil.rmtree(os.path.join(at, "adapters"))
+
     def test_all(self):
         wheel = self.install()
         with self.subTest("wheel"), zipfile.ZipFile(wheel) as file:
@@ -94,12 +109,17 @@ class Typing(Case):
             metadata = file.read(next(name for name in names if name.endswith("METADATA"))).decode()
             self.assertTrue([name for name in names if name.endswith("LICENSE")], names)
             self.assertIn("dsandbox/py.typed", names)
+            self.assertIn("dsandbox/adapters/__init__.py", names)
             self.assertIn("License-File: LICENSE", metadata)
             self.assertIn("License :: OSI Approved :: MIT License", metadata)
         with self.subTest("mypy"):
-            self.run_([self.python, "-m", "mypy", "--strict", "--cache-dir", self.path("cache"), "-p", "dsandbox"], 300, cwd=self.dir)
+            self.run_([self.python, "-m", "mypy", "--strict", "--config-file", os.path.join(PACKAGE, "pyproject.toml"), "--cache-dir", self.path("cache"),
+                       "-p", "dsandbox"], 300, cwd=self.dir)
+        self.without_adapters()
         with self.subTest("pyright"):
-            self.run_([self.python, "-m", "pyright", "--pythonpath", self.python, os.path.join(PACKAGE, "dsandbox")], 300, cwd=self.dir)
+            source = os.path.join(PACKAGE, "dsandbox")
+            modules = [os.path.join(source, name) for name in sorted(os.listdir(source)) if name.endswith(".py")]
+            self.run_([self.python, "-m", "pyright", "--pythonpath", self.python, *modules], 300, cwd=self.dir)
         with self.subTest("verifytypes"):
             text = self.run_([self.python, "-m", "pyright", "--verifytypes", "dsandbox", "--ignoreexternal"], 300, cwd=self.dir)
             self.assertIn("Type completeness score: 100%", text)
@@ -110,7 +130,7 @@ class Typing(Case):
         with open(self.path("right.py"), "w", encoding="utf-8") as file:
             file.write(RIGHT)
         with open(self.path("wrong.py"), "w", encoding="utf-8") as file:
-            file.write("from dsandbox import AsyncSession, Sandbox, Session\n" + "\n".join(WRONG) + "\n")
+            file.write("from dsandbox import AsyncSession, Sandbox, Session; from dsandbox.workspace import Workspace\n" + "\n".join(WRONG) + "\n")
         checkers = {"mypy": [self.python, "-m", "mypy", "--strict", "--cache-dir", self.path("cache")],
                     "pyright": [self.python, "-m", "pyright", "--pythonpath", self.python]}
         for name, argv in checkers.items():

@@ -146,6 +146,14 @@ mcp_steps() { # set-up
 	suite "mcp-http-$1" 1800 python3 tests/mcp/test_mcp_http.py $http
 }
 
+# The suites of agent frameworks, whose packages come from PyPI the first time.
+frameworks_steps() { # set-up
+	case $1 in docker-api | podman)
+		if has frameworks "$only"; then suite "frameworks-$1" 1800 python3 "$copy/tests/python/test_frameworks.py"; fi
+		;;
+	esac
+}
+
 setup_steps() { # set-up
 	if has cli "$only"; then
 		suite "cli-$1" 1800 python3 tests/cli/test_cli.py
@@ -170,6 +178,7 @@ setup_steps() { # set-up
 			done
 		fi
 	fi
+	frameworks_steps "$1"
 	if has conformance "$only"; then
 		conformance "$1"
 		suite "posture-$1" 600 python3 tests/conformance/test_posture.py
