@@ -40,7 +40,7 @@ def make(wanted):
 
 
 def install(work):
-    """What users get, beside the frameworks; these are there already, if the requirements are the same."""
+    """What users get, for this run alone, and the frameworks; these are there already, if the requirements are the same."""
     with open(os.path.join(SUITES, "requirements.txt"), encoding="utf-8") as file:
         wanted = file.read()
     os.makedirs(os.path.dirname(PLACE), exist_ok=True)
@@ -53,20 +53,27 @@ def install(work):
             ready = False
         if not ready:
             make(wanted)
-        source, wheels = os.path.join(work, "source"), os.path.join(work, "wheels")
-        shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
-        call([*PIP, "wheel", "--no-index", "--no-build-isolation", "--no-deps", "-w", wheels, source], 120)
-        call([*PIP, "install", "--no-index", "--no-deps", "--force-reinstall", os.path.join(wheels, os.listdir(wheels)[0])], 120)
+    source, wheels = os.path.join(work, "source"), os.path.join(work, "wheels")
+    shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    call([*PIP, "wheel", "--no-index", "--no-build-isolation", "--no-deps", "-w", wheels, source], 120)
+    call([*PIP, "install", "--no-index", "--no-deps", "--target", site(work), os.path.join(wheels, os.listdir(wheels)[0])], 120)
+
+
+def site(work):
+    return os.path.join(work, "site")
 
 
 class Suite(EngineCase):
     """One foreign suite, as a test."""
+
+    scratch = ""
 
     def suite(self, name, least, *more):
         """Nothing fails, nothing that is left out passes, and `least` pass: a suite that shrinks is noticed."""
         report = self.path("report.xml")
         options = {**self.options(), "base_dir": self.base}
         env = {"PATH": BIN + ":/usr/bin:/bin", "HOME": self.dir, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": self.dir,
+               "PYTHONPATH": site(self.scratch),
                "DSB_TEST_SOCKET": self.client.socket_path, "DSB_TEST_OPTIONS": json.dumps(options)}
         argv = [os.path.join(BIN, "python3"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rsx", "--durations", "5", "--junit-xml", report,
                 "--rootdir", SUITES, *more, os.path.join(SUITES, f"suite_{name}.py")]
@@ -124,8 +131,8 @@ class Adapters(Case):
 
 
 if __name__ == "__main__":
-    if BACKEND:
-        with tempfile.TemporaryDirectory(prefix="dsb-frameworks.") as scratch:
-            install(scratch)
-        os.environ.setdefault("DSB_TEST_BESIDE", "4")  # they wait most of the time
-    main()
+    with tempfile.TemporaryDirectory(prefix="dsb-frameworks.") as Suite.scratch:
+        if BACKEND:
+            install(Suite.scratch)
+            os.environ.setdefault("DSB_TEST_BESIDE", "4")  # they wait most of the time
+        main()
