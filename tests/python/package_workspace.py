@@ -2,8 +2,8 @@
 """Workspace on an engine, where the suites of frameworks do not look (test_frameworks.py)."""
 import asyncio
 
-from common import EngineCase
-from dsandbox import NotFoundError
+from common import EngineCase, wait_until
+from dsandbox import NotFoundError, Session
 from dsandbox.workspace import (FileEntry, Workspace, WorkspaceOutputLimitError, WorkspaceRef, WorkspaceTimeoutError,
                                 WorkspaceUnavailableError)
 
@@ -87,3 +87,10 @@ class Workspaces(EngineCase):
             with self.assertRaises(NotFoundError):
                 self.client.session(workspace.ref.id)
         self.use(work)
+
+    def test_one_that_was_idle_goes_on_with_its_files(self):
+        session = Session(client=self.client, base_dir=self.base, idle_timeout="1s", **self.options())
+        self.addCleanup(session.close, True)
+        session.files.write("file", b"content")
+        self.assertTrue(wait_until(lambda: session.id not in [one.id for one in self.client.sessions()]))
+        self.assertEqual(asyncio.run(Workspace(session.id, client=self.client).read_bytes("file")), b"content")

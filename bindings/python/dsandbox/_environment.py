@@ -87,7 +87,8 @@ def made():
     return b"ok\n"
 
 work = {"read": read, "write": write, "list": listed, "remove": removed, "make": made,
-        "stat": lambda: b"ok\n" + row(os.path.basename(path.rstrip(b"/")), path), "realpath": lambda: b"ok\n" + os.path.realpath(path)}
+        "stat": lambda: b"ok\n" + row(os.path.basename(path.rstrip(b"/")), path),
+        "realpath": lambda: b"ok\n" + os.path.realpath(path)}
 try:
     answer = work[operation]()
 except OSError as error:
@@ -124,7 +125,9 @@ class WorkspaceOutputLimitError(WorkspaceError):
 
     code: str = "limit"
 
-    def __init__(self, message: str, code: Optional[str] = None, *, limit: int = 0, stdout: str = "", stderr: str = "") -> None:
+    def __init__(
+        self, message: str, code: Optional[str] = None, *, limit: int = 0, stdout: str = "", stderr: str = ""
+    ) -> None:
         super().__init__(message, code)
         self.limit = limit
         self.stdout = stdout
@@ -140,9 +143,14 @@ class Entry(NamedTuple):
 
 
 class Environment:
-    """One session, made by the first use, or the one that `id` names: that is never made anew."""
+    """One session, made by the first use, or the one that `id` names.
 
-    def __init__(self, id: Optional[str], client: Optional[Client], timeout: Optional[Time], **options: "Unpack[OptionValues]") -> None:
+    One that was closed is gone. One that ended by its own times goes on in a new sandbox, with its files.
+    """
+
+    def __init__(
+        self, id: Optional[str], client: Optional[Client], timeout: Optional[Time], **options: "Unpack[OptionValues]"
+    ) -> None:
         self.id = id
         self.client: Client = client or Client()
         self.timeout = timeout
@@ -163,7 +171,10 @@ class Environment:
 
     def _look_for(self, id: str) -> None:
         with self.there():
-            self.client.session(id)
+            try:
+                self.client.session(id)
+            except NotFoundError:
+                self.client.execute(id, {"argv": ["true"]})  # which brings back one that ended by its own times
 
     @contextlib.contextmanager
     def there(self) -> Iterator[None]:
@@ -228,13 +239,16 @@ class Environment:
             raise WorkspaceTimeoutError(f"the command was stopped {said}", stdout=result.stdout, stderr=result.stderr)
         if result.stdout_truncated or result.stderr_truncated or result.status == "output_limit":
             kept = max(len(result.stdout_data), len(result.stderr_data))
-            message = f"the command wrote {result.stdout_bytes} and {result.stderr_bytes} bytes, of which the first {kept} are kept"
+            wrote = f"{result.stdout_bytes} and {result.stderr_bytes} bytes, of which the first {kept} are kept"
+            message = f"the command wrote {wrote}"
             raise WorkspaceOutputLimitError(message, limit=kept, stdout=result.stdout, stderr=result.stderr)
         return exit_code(result), result.stdout, stderr_of(result)
 
     # --- files ---------------------------------------------------------------------------------
 
-    def _inside(self, operation: str, path: str, *more: str, data: Optional[bytes] = None, wait: bool = True) -> Tuple[List[str], bytes]:
+    def _inside(
+        self, operation: str, path: str, *more: str, data: Optional[bytes] = None, wait: bool = True
+    ) -> Tuple[List[str], bytes]:
         """The words of the answer's first line, and the rest."""
         argv = ["python3", "-I", "-S", "-c", _INSIDE, operation, os.fsencode(path).hex(), *more]
         result = self.run(argv, stdin=data, wait=wait, timeout=FILE_SECONDS if self.timeout is None else None)
@@ -251,7 +265,8 @@ class Environment:
             said = result.stderr.strip().splitlines()[-1:] or [result.summary()]
             raise WorkspaceError(f"cannot {operation} {path!r}: {said[0]}")
         if result.stdout_truncated and operation != "read":
-            raise WorkspaceOutputLimitError(f"cannot {operation} {path!r}: the answer is too long", limit=len(result.stdout_data))
+            kept = len(result.stdout_data)
+            raise WorkspaceOutputLimitError(f"cannot {operation} {path!r}: the answer is too long", limit=kept)
         return words[1:], rest
 
     def _beside(self, path: str) -> Optional[FileInfo]:

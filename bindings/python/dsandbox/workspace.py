@@ -82,8 +82,8 @@ class FileEntry:
 class Workspace:
     """A session's commands and files, for asyncio.
 
-    id: an existing session, which is never made anew: WorkspaceUnavailableError when it is gone. None: a new one, made by the
-        first use, which nothing but close() and the session's own times ends.
+    id: an existing session; WorkspaceUnavailableError when it was closed. None: a new one, made by the first use, which only
+        close() ends for good: one that was idle for too long goes on in a new sandbox, with its files.
     env: for each command. timeout: seconds (or "5s") for each command, None: the policy's.
     The other keyword arguments are those of Options.
 

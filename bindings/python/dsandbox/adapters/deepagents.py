@@ -24,7 +24,7 @@ TIMED_OUT = 124  # as of timeout(1)
 
 
 class DsandboxBackend(BaseSandbox):
-    """A session. id: an existing one, which is never made anew; None: a new one, made by the first use.
+    """A session. id: an existing one, which must be there; None: a new one, made by the first use.
 
     timeout: seconds (or "5s") for each command that has none of its own, None: the policy's. The other keyword arguments are
     those of dsandbox.Options. The session lives until close(), or until its own times end it.

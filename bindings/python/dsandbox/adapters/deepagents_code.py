@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The sandbox provider `dsandbox` of Deep Agents Code: `dcode --sandbox dsandbox`. It finds this by the entry point of the package."""
+"""The sandbox provider `dsandbox` of Deep Agents Code: `dcode --sandbox dsandbox`. The package's entry point tells of it."""
 from typing import Any, Optional
 
-from deepagents_code.integrations.sandbox_provider import SandboxInstallHint, SandboxNotFoundError, SandboxProvider, SandboxProviderMetadata
+from deepagents_code.integrations.sandbox_provider import (
+    SandboxInstallHint,
+    SandboxNotFoundError,
+    SandboxProvider,
+    SandboxProviderMetadata,
+)
 
 from .._environment import WORKING_DIR, WorkspaceUnavailableError
 from ..client import Client

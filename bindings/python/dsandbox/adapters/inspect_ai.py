@@ -5,6 +5,7 @@
     Task(…, sandbox=SandboxEnvironmentSpec("dsandbox", DsandboxConfig(memory="1GiB")))
 """
 import json
+import os
 from typing import Any, Dict, List, Literal, Optional, Union, overload
 
 from inspect_ai.util import (
@@ -57,7 +58,8 @@ def _config_of(config: Optional[SandboxEnvironmentConfigType]) -> DsandboxConfig
         with open(config, encoding="utf-8") as file:
             return DsandboxConfig(policy=json.load(file))
     if config is not None:
-        raise TypeError(f"the configuration of a dsandbox is a DsandboxConfig or the path of a policy file, not {type(config).__name__}")
+        kind = type(config).__name__
+        raise TypeError(f"the configuration of a dsandbox is a DsandboxConfig or the path of a policy file, not {kind}")
     return DsandboxConfig()
 
 
@@ -71,6 +73,11 @@ class DsandboxSandboxEnvironment(SandboxEnvironment):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
+
+    @classmethod
+    def default_concurrency(cls) -> Optional[int]:
+        """Samples at once: each has a sandbox."""
+        return 2 * (os.cpu_count() or 1)
 
     @classmethod
     async def sample_init(

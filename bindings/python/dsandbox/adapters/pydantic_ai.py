@@ -28,7 +28,9 @@ def _as_theirs() -> Iterator[None]:
     except ours.WorkspaceTimeoutError as error:
         raise theirs.WorkspaceTimeoutError(error.message, stdout=error.stdout, stderr=error.stderr) from error
     except ours.WorkspaceOutputLimitError as error:
-        raise theirs.WorkspaceOutputLimitError(error.message, limit=error.limit, stdout=error.stdout, stderr=error.stderr) from error
+        raise theirs.WorkspaceOutputLimitError(
+            error.message, limit=error.limit, stdout=error.stdout, stderr=error.stderr
+        ) from error
     except ours.WorkspaceUnavailableError as error:
         raise theirs.WorkspaceUnavailableError(error.message) from error
     except ours.WorkspaceError as error:
@@ -42,7 +44,7 @@ def _entry(entry: ours.FileEntry) -> theirs.FileEntry:
 class DsandboxWorkspace(theirs.WorkspaceBackend, theirs.SupportsCommands, theirs.SupportsFilesystem, theirs.SupportsRealpath):
     """A session, as dsandbox.workspace.Workspace has it; see there for the arguments.
 
-    ref: the one that a former `ref` named, which is never made anew; None: a new one, made by the first use.
+    ref: the one that a former `ref` named, which must be there; None: a new one, made by the first use.
     """
 
     def __init__(
