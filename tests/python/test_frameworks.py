@@ -16,13 +16,13 @@ import tempfile
 import xml.etree.ElementTree
 
 from common import BACKEND, HERE, PACKAGE, PROGRAM, Case, EngineCase, main
+import registry
 from test_typing import Typing
 
 SUITES = os.path.join(HERE, "frameworks")
 PLACE = os.path.join(os.path.dirname(os.path.dirname(PROGRAM)), "test-tools", "frameworks")
 BIN = os.path.join(PLACE, "bin")
-# Those of the registry are waited for, and asked again: they are many.
-PIP = [os.path.join(BIN, "python3"), "-m", "pip", "--quiet", "--disable-pip-version-check", "--retries", "10", "--timeout", "60"]
+PIP = [os.path.join(BIN, "python3"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
 
 
 def call(argv, seconds, **more):
@@ -34,7 +34,8 @@ def call(argv, seconds, **more):
 def make(wanted):
     shutil.rmtree(PLACE, ignore_errors=True)
     call([sys.executable, "-m", "venv", PLACE], 120)
-    call([*PIP, "install", "--no-compile", "--no-deps", "-r", os.path.join(SUITES, "requirements.txt")], 900)
+    get = [*PIP, "install", "--no-compile", "--no-deps", *registry.PIP, "-r", os.path.join(SUITES, "requirements.txt")]
+    registry.patiently(lambda: call(get, 900), AssertionError, subprocess.TimeoutExpired)
     with open(os.path.join(PLACE, "requirements"), "w", encoding="utf-8") as file:
         file.write(wanted)
 
