@@ -9,7 +9,7 @@
 #include <dsandbox/spec.h>
 
 /** The version of guest/PROTOCOL.md that pid 1 has to speak. */
-#define DSB_PROTOCOL 6
+#define DSB_PROTOCOL 7
 
 /** Of extra binds and the session directory's own path. */
 #define DSB_EXTRA_BINDS_MAX 33

@@ -12,9 +12,11 @@
 /* Where each version of a structure ended, the first one first; 0 ends the list. */
 static const gsize options_ends[] = {offsetof(struct dsb_run_options, checkpoint),
                                      offsetof(struct dsb_run_options, lost_reason),
-                                     offsetof(struct dsb_run_options, files_in), sizeof(struct dsb_run_options), 0};
+                                     offsetof(struct dsb_run_options, files_in),
+                                     offsetof(struct dsb_run_options, call), sizeof(struct dsb_run_options), 0};
 static const gsize request_ends[] = {offsetof(struct dsb_request, timeout_ms), offsetof(struct dsb_request, command),
-                                     offsetof(struct dsb_request, rows), sizeof(struct dsb_request), 0};
+                                     offsetof(struct dsb_request, rows), offsetof(struct dsb_request, tools),
+                                     sizeof(struct dsb_request), 0};
 
 static const char *const checkpoints[] = {
     [DSB_CHECKPOINT_IDLE] = "idle",

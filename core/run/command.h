@@ -20,6 +20,7 @@
 #define DSB_EXEC_OUTPUT_KEEP 2u
 #define DSB_EXEC_PROGRAM 4u
 #define DSB_EXEC_TERMINAL 8u
+#define DSB_EXEC_CALLS_STOP_CLOCK 16u
 
 /* What pid 1 takes, at most. */
 #define DSB_COMMAND_ARGUMENTS 65536u

@@ -121,7 +121,8 @@ static GByteArray *exec_command(const struct dsb_exec *exec, const struct dsb_re
     /* Over the limit a terminal would show nothing any more, and take what is typed: it is at its end then. */
     guint32 flags = (limits->output_kill || terminal ? DSB_EXEC_OUTPUT_KILL : 0) |
                     (limits->output_keep && !terminal ? DSB_EXEC_OUTPUT_KEEP : 0) | (program ? DSB_EXEC_PROGRAM : 0) |
-                    (terminal ? DSB_EXEC_TERMINAL : 0);
+                    (terminal ? DSB_EXEC_TERMINAL : 0) |
+                    (request->tools != NULL && request->calls_stop_clock ? DSB_EXEC_CALLS_STOP_CLOCK : 0);
     GByteArray *command = dsb_command_new(flags, numbers, request->code, request->code_size, name);
     for (const char *const *arg = program ? request->command : request->argv; arg != NULL && *arg != NULL; arg++)
         dsb_command_add_argument(command, *arg);
@@ -227,6 +228,10 @@ static gboolean take_frame(struct dsb_exec *exec, const struct dsb_frame *frame,
         exec->deadline += exec->draws ? 0 : DSB_DRAWING_MS * INT64_C(1000);
         exec->draws = TRUE;
         return TRUE;
+    case DSB_FRAME_CALL:
+        return dsb_calls_take(exec->calls, frame, exec->options, error);
+    case DSB_FRAME_RETURNED:
+        return dsb_calls_returned(exec->calls, frame, error);
     case DSB_FRAME_DONE:
         exec->done = dsb_pid1_done(frame, session, result, error);
         return exec->done;
@@ -242,6 +247,8 @@ static gboolean take_frame(struct dsb_exec *exec, const struct dsb_frame *frame,
     case DSB_FRAME_ANSWER:
     case DSB_FRAME_CLAIM:
     case DSB_FRAME_WINDOW:
+    case DSB_FRAME_TOOLS:
+    case DSB_FRAME_RETURN:
     default:
         return dsb_pid1_broken("a frame that does not belong here", error);
     }
@@ -302,6 +309,9 @@ static void stop(struct dsb_exec *exec, const char *how)
     exec->cancelling = TRUE;
 }
 
+/* Then there is no point in waiting. */
+static gint64 last_moment(const struct dsb_exec *exec) { return dsb_calls_deadline(exec->calls, exec->deadline); }
+
 int dsb_exec_waits(const struct dsb_exec *exec, struct pollfd fds[DSB_EXEC_FDS])
 {
     gsize pending = dsb_wire_pending(exec->wire);
@@ -310,7 +320,9 @@ int dsb_exec_waits(const struct dsb_exec *exec, struct pollfd fds[DSB_EXEC_FDS])
     fds[2] = (struct pollfd){exec->cancelling ? -1 : exec->cancel_fd, POLLIN, 0};
     fds[3] = (struct pollfd){pending < STDIN_QUEUE ? exec->stdin_fd : -1, POLLIN, 0};
     fds[4] = (struct pollfd){pending < STDIN_QUEUE ? exec->window_fd : -1, POLLIN, 0};
-    return exec->wire->more ? 0 : until(exec->over_disk ? exec->deadline : MIN(exec->deadline, exec->watch.next_us));
+    fds[5] = (struct pollfd){dsb_calls_fd(exec->calls), POLLIN, 0};
+    gint64 next = MIN(last_moment(exec), dsb_calls_next(exec->calls));
+    return exec->wire->more ? 0 : until(exec->over_disk ? next : MIN(next, exec->watch.next_us));
 }
 
 static gboolean relay(struct dsb_exec *exec, gboolean wait, GError **error)
@@ -329,6 +341,7 @@ static gboolean relay(struct dsb_exec *exec, gboolean wait, GError **error)
         feed(exec);
     if (fds[4].revents != 0)
         resize(exec);
+    dsb_calls_answer(exec->calls, exec->wire, exec->number);
     if (!dsb_wire_flush(exec->wire, error)) {
         /* The container may have said why before it went. */
         g_autoptr(GError) ignored = NULL;
@@ -358,9 +371,16 @@ gboolean dsb_exec_begin(struct dsb_exec *exec, const struct dsb_request *request
     /* In a session the interpreter may have been lost, and imports again. */
     uint64_t import_ms = exec->session && dsb_exec_preloads(exec->limits) ? exec->limits->start_timeout_ms : 0;
     exec->deadline = now() + (gint64) (exec->timeout_ms + exec->limits->grace_ms + SLACK_MS + import_ms) * 1000;
+    if (request->tools != NULL && request->tools[0] != NULL) {
+        exec->calls = dsb_calls_new(request, exec->result, error);
+        if (exec->calls == NULL)
+            return FALSE;
+        dsb_calls_give(exec->calls, exec->wire, exec->number);
+    }
     g_autoptr(GByteArray) command = exec_command(exec, request);
     if (!queue_command(exec->wire, DSB_FRAME_EXEC, exec->number, command)) {
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "the code is too large");
+        g_clear_pointer(&exec->calls, dsb_calls_end);
         return FALSE;
     }
     if (exec->stdin_fd < 0)
@@ -383,6 +403,7 @@ static void end(struct dsb_exec *exec, gboolean ok)
 {
     exec->over = TRUE;
     exec->broken = !ok || !exec->done;
+    g_clear_pointer(&exec->calls, dsb_calls_end);
     if (!exec->broken)
         acknowledge(exec);
     if (ok && exec->over_disk)
@@ -397,7 +418,7 @@ gboolean dsb_exec_turn(struct dsb_exec *exec, gboolean wait, GError **error)
     gboolean ok = relay(exec, wait, error);
     if (ok && !exec->done)
         look_at_disk(exec);
-    if (!ok || exec->done || now() >= exec->deadline)
+    if (!ok || exec->done || now() >= last_moment(exec))
         end(exec, ok);
     return ok;
 }

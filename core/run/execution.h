@@ -4,6 +4,7 @@
 
 #include "hostdir/disk_watch.h"
 #include "policy/resolve.h"
+#include "run/calls.h"
 #include "run/result.h"
 #include "run/wire.h"
 
@@ -11,7 +12,7 @@
 #include <poll.h>
 
 /** How many descriptors an execution may wait for. */
-#define DSB_EXEC_FDS 5
+#define DSB_EXEC_FDS 6
 
 /** One execution on a wire. It stays where it is until its end, with all that it points to. */
 struct dsb_exec {
@@ -31,6 +32,7 @@ struct dsb_exec {
     int stdin_fd, cancel_fd, window_fd; /* below 0: ended */
     gboolean done, cancelling, over_disk, draws;
     gint64 deadline; /* monotonic microseconds: then there is no point in waiting */
+    struct dsb_calls *calls; /* NULL: there are no tools */
     struct dsb_watch watch;
 };
 

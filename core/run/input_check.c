@@ -5,6 +5,7 @@
 #include "policy/engine_names.h"
 #include "hostdir/workdir.h"
 #include "run/arguments.h"
+#include "run/calls.h"
 #include "run/command.h"
 #include "run/wire.h"
 
@@ -85,6 +86,24 @@ static gboolean check_command(const struct dsb_request *request, GError **error)
     return check_argv(request->command, error);
 }
 
+static gboolean check_tools(const struct dsb_request *request, GError **error)
+{
+    if (request->tools == NULL || request->command == NULL)
+        return dsb_calls_check(request, error);
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "dsb_request: tools are for code; a command has none");
+    return FALSE;
+}
+
+/* Who gives tools says who is to be called. */
+gboolean dsb_check_call(const struct dsb_run_options *options, const struct dsb_request *request, GError **error)
+{
+    if (request->tools == NULL || request->tools[0] == NULL || options->call != NULL)
+        return TRUE;
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                        "dsb_run_options: there are tools, and no call that would be made for them");
+    return FALSE;
+}
+
 static gboolean check_filename(const char *filename, GError **error)
 {
     if (filename == NULL || (strlen(filename) <= DSB_COMMAND_NAME && g_utf8_validate(filename, -1, NULL)))
@@ -117,7 +136,7 @@ gboolean dsb_check_code(const struct dsb_request *request, GError **error)
 {
     return check_text(request, error) && check_argv(request->argv, error) && check_command(request, error) &&
            check_filename(request->filename, error) && dsb_check_env(request->env, error) &&
-           check_size(request, error);
+           check_tools(request, error) && check_size(request, error);
 }
 
 gboolean dsb_request_has_timeout(const struct dsb_request *request) { return request->timeout_ms != 0; }
@@ -141,7 +160,8 @@ gboolean dsb_input_check(const struct dsb_run_options *options, const struct dsb
         return FALSE;
     if (how.image != NULL && !dsb_check_image_name(how.image, error))
         return FALSE;
-    return request == NULL || (dsb_take_request(request, &what, error) && dsb_check_code(&what, error));
+    return request == NULL || (dsb_take_request(request, &what, error) && dsb_check_code(&what, error) &&
+                               (options == NULL || dsb_check_call(&how, &what, error)));
 }
 
 gboolean dsb_check_request(const struct dsb_run_options *options, const struct dsb_request *request, GError **error)
@@ -149,5 +169,5 @@ gboolean dsb_check_request(const struct dsb_run_options *options, const struct d
     g_autofree char *name = NULL;
     g_autofree char *path = dsb_workdir_plan(options->base_dir, options->session, &name, error);
     return path != NULL && (options->image == NULL || dsb_check_image_name(options->image, error)) &&
-           dsb_check_code(request, error);
+           dsb_check_code(request, error) && dsb_check_call(options, request, error);
 }

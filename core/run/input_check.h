@@ -18,4 +18,7 @@ gboolean dsb_request_has_timeout(const struct dsb_request *request);
 /** All that can be said about a caller's input before an engine is asked. INVALID says what to change. */
 gboolean dsb_check_request(const struct dsb_run_options *options, const struct dsb_request *request, GError **error);
 
+/** The calls of its tools, where it has some, come to somebody. */
+gboolean dsb_check_call(const struct dsb_run_options *options, const struct dsb_request *request, GError **error);
+
 #endif

@@ -102,6 +102,7 @@ void dsb_result_free(struct dsb_result *result)
     json_object_put(result->background);
     json_object_put(result->report);
     g_array_unref(result->timing);
+    g_clear_pointer(&result->calls, g_array_unref);
     dsb_report_free(result->controls);
     g_free(result->policy_sha256);
     g_free(result->reason);
@@ -388,6 +389,10 @@ struct json_object *dsb_result_object(const struct dsb_result *result)
     if (result->background != NULL)
         json_object_object_add(root, "background", json_object_get(result->background));
     add_report(root, result);
+    if (result->calls != NULL) {
+        json_object_object_add(root, "calls", dsb_result_calls_json(result));
+        json_object_object_add(root, "calls_total", json_object_new_uint64(result->n_calls));
+    }
     struct json_object *files = json_object_new_object();
     for (gsize i = 0; i < DSB_N_CHANGES; i++)
         json_object_object_add(files, dsb_change_name((enum dsb_change) i), files_json(result->files[i]));

@@ -50,6 +50,8 @@ struct dsb_result {
     struct dsb_state state;
     struct json_object *background;          /**< {stdout, stderr, truncated}: output between executions; NULL: none */
     struct json_object *report;              /**< from the user's process, untrusted; NULL: none */
+    GArray *calls;                           /**< struct dsb_call_report, the first ones; NULL: there are no tools */
+    uint64_t n_calls;
     GPtrArray *files[DSB_N_CHANGES];         /**< struct dsb_changed_file * */
     gsize files_cost;                        /**< of what is in them, see dsb_result_add_file */
     gboolean files_truncated;
@@ -84,6 +86,13 @@ void dsb_result_set_state(struct dsb_result *result, enum dsb_outcome outcome, c
 void dsb_result_over_disk(struct dsb_result *result, char *reason, gboolean shortage);
 /** Beyond the budget for file names: the result says that they are truncated. */
 void dsb_result_add_file(struct dsb_result *result, enum dsb_change change, const char *path, uint64_t size);
+/** There are tools, and no calls yet. */
+void dsb_result_begin_calls(struct dsb_result *result);
+/** One has begun, of which this gives the number. */
+guint dsb_result_add_call(struct dsb_result *result, const char *tool, gsize arguments);
+void dsb_result_end_call(struct dsb_result *result, guint number, enum dsb_call_status status, gint64 us, gsize answer);
+/** The calls as a JSON array (caller puts). */
+struct json_object *dsb_result_calls_json(const struct dsb_result *result);
 /** Once for each step. `name` is static. */
 void dsb_result_add_step(struct dsb_result *result, const char *name, double ms);
 /** The steps as a JSON object (caller puts). */

@@ -22,7 +22,7 @@ struct once {
     int64_t files_at_ns;
     /* What an event loop's caller has for the time of its call alone. */
     GStringChunk *texts;
-    char **argv, **env, **command;
+    char **argv, **env, **command, **tools;
 };
 
 static void note_files(const struct once *once, struct dsb_result *result)
@@ -127,6 +127,7 @@ static void free_once(struct dsb_execution *base)
     g_strfreev(once->argv);
     g_strfreev(once->env);
     g_strfreev(once->command);
+    g_strfreev(once->tools);
     if (once->texts != NULL)
         g_string_chunk_free(once->texts);
 }
@@ -195,9 +196,11 @@ static void keep_all(struct once *once)
     once->argv = g_strdupv((char **) what->argv);
     once->env = g_strdupv((char **) what->env);
     once->command = g_strdupv((char **) what->command);
+    once->tools = g_strdupv((char **) what->tools);
     what->argv = (const char *const *) once->argv;
     what->env = (const char *const *) once->env;
     what->command = (const char *const *) once->command;
+    what->tools = (const char *const *) once->tools;
 }
 
 dsb_execution *dsb_run_start(const dsb_policy *policy, const struct dsb_run_options *options,

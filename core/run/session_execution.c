@@ -53,15 +53,15 @@ static gboolean look_at_files(const struct dsb_session *session, struct dsb_scan
 }
 
 /* All that can keep the code from running. */
-static gboolean check(struct dsb_session *session, const struct dsb_request *request, uint64_t *timeout_ms,
-                      GError **error)
+static gboolean check(struct dsb_session *session, const struct dsb_run_options *options,
+                      const struct dsb_request *request, uint64_t *timeout_ms, GError **error)
 {
     if (!dsb_session_is_alive(session)) {
         g_propagate_error(error, g_error_copy(session->dead));
         return FALSE;
     }
     *timeout_ms = session->box.resolved->timeout_ms;
-    if (!dsb_check_code(request, error))
+    if (!dsb_check_code(request, error) || !dsb_check_call(options, request, error))
         return FALSE;
     if (!dsb_request_has_timeout(request))
         return TRUE;
@@ -89,7 +89,8 @@ static gboolean begin(struct dsb_execution *base, GError **error)
     uint64_t timeout_ms = 0;
     dsb_engine_listen(session->box.engine, &base->options);
     dsb_result_set_state(base->result, DSB_OUTCOME_KEPT, NULL);
-    if (!check(session, &base->request, &timeout_ms, error) || !look_at_files(session, &one->files, error))
+    if (!check(session, &base->options, &base->request, &timeout_ms, error) ||
+        !look_at_files(session, &one->files, error))
         return FALSE;
     one->files_at_ns = dsb_scan_wait(&one->files);
     one->began = g_get_monotonic_time();

@@ -104,7 +104,7 @@ static gsize add_wanted(struct pollfd *wanted, gsize n, const struct pollfd *fd)
 static gsize all_wanted(const struct dsb_execution *execution, struct pollfd wanted[MAX_WATCHED])
 {
     const struct dsb_loop_side *side = execution->side;
-    struct pollfd fds[MAX_WATCHED] = {{-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}};
+    struct pollfd fds[MAX_WATCHED] = {{-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}};
     gsize n = 0;
     if (execution->phase == DSB_EXECUTION_RUNS)
         dsb_exec_waits(&execution->exec, fds);
@@ -274,6 +274,15 @@ static void on_output(void *data, int stream, const void *bytes, gsize size)
         side->caller.output(side->caller.data, stream, bytes, size);
 }
 
+static void on_call(void *data, dsb_call *call)
+{
+    const struct dsb_loop_side *side = ((struct dsb_execution *) data)->side;
+    if (side->given_up)
+        dsb_call_raise(call, NULL, "nobody waits for the execution any more");
+    else
+        side->caller.call(side->caller.data, call);
+}
+
 static void on_log(void *data, const char *line)
 {
     struct dsb_loop_side *side = ((struct dsb_execution *) data)->side;
@@ -293,6 +302,7 @@ static gboolean make_side(struct dsb_execution *execution, GError **error)
     side->helped_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     execution->options.log = on_log;
     execution->options.output = on_output;
+    execution->options.call = side->caller.call != NULL ? on_call : NULL;
     execution->options.data = execution;
     execution->options.cancel_fd = side->cancel_fd;
     if (side->poll_fd >= 0 && side->cancel_fd >= 0 && side->helped_fd >= 0)

@@ -106,6 +106,11 @@ gboolean dsb_wire_fill(struct dsb_wire *wire, GError **error)
     return TRUE;
 }
 
+static gboolean is_type(uint8_t type)
+{
+    return (type >= DSB_FRAME_HELLO && type <= DSB_FRAME_TAIL) || type == DSB_FRAME_CALL || type == DSB_FRAME_RETURNED;
+}
+
 gboolean dsb_wire_next(struct dsb_wire *wire, struct dsb_frame *frame, GError **error)
 {
     gsize have = wire->in->len - wire->taken;
@@ -114,7 +119,7 @@ gboolean dsb_wire_next(struct dsb_wire *wire, struct dsb_frame *frame, GError **
     const uint8_t *data = wire->in->data + wire->taken;
     uint32_t size = get_u32(data);
     uint8_t type = data[4];
-    if (size > DSB_FRAME_MAX || type < DSB_FRAME_HELLO || type > DSB_FRAME_TAIL) {
+    if (size > DSB_FRAME_MAX || !is_type(type)) {
         g_set_error(error, DSB_ERROR, DSB_ERROR_PROTOCOL,
                     "pid 1 sent a frame of type %u and %u bytes, which is not the sandbox protocol; is the image's "
                     "entry point overridden, or the guest directory of another version?",

@@ -27,6 +27,10 @@ enum dsb_frame_type {
     DSB_FRAME_CLAIM = 17,
     DSB_FRAME_TAIL = 18,
     DSB_FRAME_WINDOW = 19,
+    DSB_FRAME_TOOLS = 20,
+    DSB_FRAME_CALL = 21,
+    DSB_FRAME_RETURN = 22,
+    DSB_FRAME_RETURNED = 23,
 };
 
 #define DSB_FRAME_HEADER 9

@@ -32,7 +32,7 @@ static const struct form config_form = {
                 [CONFIG_MEMORY] = {"memory", 0, INT64_MAX}},
 };
 static const struct form exec_form = {
-    .flags = EXEC_OUTPUT_KILL | EXEC_OUTPUT_KEEP | EXEC_PROGRAM | EXEC_TERMINAL,
+    .flags = EXEC_OUTPUT_KILL | EXEC_OUTPUT_KEEP | EXEC_PROGRAM | EXEC_TERMINAL | EXEC_CALLS_STOP_CLOCK,
     .text = true,
     .name = true,
     .arguments = true,
@@ -106,6 +106,8 @@ static const char *read_flags(const struct command *c, enum frame_type type)
     if (config && (c->flags & CONFIG_PROGRAM) && (c->flags != CONFIG_PROGRAM || c->arguments > 0))
         return "flags that do not go together";
     if (exec && (c->flags & EXEC_TERMINAL) && !(c->flags & EXEC_PROGRAM))
+        return "flags that do not go together";
+    if (exec && (c->flags & EXEC_CALLS_STOP_CLOCK) && (c->flags & EXEC_PROGRAM))
         return "flags that do not go together";
     return exec && (c->flags & EXEC_PROGRAM) && c->arguments == 0 ? "there is no program" : NULL;
 }

@@ -225,11 +225,25 @@ static void start_program(void)
     child_start();
 }
 
+static void give_tools(void)
+{
+    struct buf text = {0};
+
+    if (!tools_given())
+        return;
+    tools_begin(&text);
+    struct message m = {.type = 'T', .data = buf_head(&text), .n = buf_len(&text)};
+    if (!kernel_send(g.kernel.control, &m, SEND_WAIT_MS))
+        fail_kernel("the interpreter does not take the tools");
+    buf_free(&text);
+}
+
 static void start_code(void)
 {
     struct message m = {.type = 'E', .data = buf_head(&g.code), .n = buf_len(&g.code)};
 
     begin_usage();
+    give_tools();
     if (!kernel_send(g.kernel.control, &m, SEND_WAIT_MS))
         fail_kernel("the interpreter does not take the code");
     buf_free(&g.code);
@@ -382,6 +396,7 @@ void finish_execution(void)
 {
     g.wall_ms = now_ms() - g.started;
     sample_pids();
+    tools_end();
     kill_everything();
     program_end();
     terminal_close();

@@ -141,6 +141,9 @@ static void on_exec(uint32_t id, const unsigned char *data, size_t n)
     g.output_limit = c.numbers[EXEC_OUTPUT_LIMIT];
     g.output_kill = c.flags & EXEC_OUTPUT_KILL;
     g.output_keep = c.flags & EXEC_OUTPUT_KEEP;
+    g.tools.stops_clock = c.flags & EXEC_CALLS_STOP_CLOCK;
+    if (g.child.wanted && tools_given())
+        fail("bad exec frame", "a program with tools");
     g.in_end = g.cancel_early = false;
     if (!g.child.wanted)
         program_begin(&c.name);
@@ -198,6 +201,15 @@ static void on_frame(unsigned type, uint32_t id, const unsigned char *data, size
         if (id == g.id && g.child.terminal && (g.pending || g.phase == RUNNING))
             terminal_resize((uint32_t) (get_number(data, 2) << 16 | get_number(data + 2, 2)));
         return;
+    case FRAME_TOOLS:
+        if (g.pending || g.phase == RUNNING)
+            fail("bad frame", "tools for what runs already");
+        tools_names(id, data, n);
+        return;
+    case FRAME_RETURN:
+        if (id == g.id && g.phase == RUNNING)
+            tools_return(data, n);
+        return;
     case FRAME_CANCEL:
         if (id != g.id)
             return;
@@ -238,7 +250,7 @@ void read_host(void)
     while (buf_len(&g.in_queue) >= FRAME_HEADER) {
         const unsigned char *h = buf_head(&g.in_queue);
         size_t len = get_number(h, 4);
-        if (len > (h[4] == FRAME_EXEC ? FRAME_MAX_EXEC : FRAME_MAX_CONTROL))
+        if (len > (h[4] == FRAME_EXEC || h[4] == FRAME_RETURN ? FRAME_MAX_EXEC : FRAME_MAX_CONTROL))
             fail("bad frame", "too long");
         if (buf_len(&g.in_queue) < FRAME_HEADER + len)
             return;

@@ -35,11 +35,15 @@ enum frame_type {
     FRAME_CLAIM = 17,
     FRAME_TAIL = 18,
     FRAME_WINDOW = 19,
+    FRAME_TOOLS = 20,
+    FRAME_CALL = 21,
+    FRAME_RETURN = 22,
+    FRAME_RETURNED = 23,
 };
 
 #define FRAME_HEADER 9
 #define FRAME_MAX_CONTROL (1 * MIB)
-#define FRAME_MAX_EXEC (16 * MIB)
+#define FRAME_MAX_EXEC (16 * MIB) /* also of an answer to a call */
 
 /* Numbers as they stand in frames and messages: little endian. */
 
@@ -82,14 +86,14 @@ void json_string(struct buf *b, const char *text, size_t n);
 
 /* --- command.c --- */
 
-#define PROTOCOL 6 /* raised when a frame changes; the host refuses another one */
-#define PROTOCOL_TEXT "6"
+#define PROTOCOL 7 /* raised when a frame changes; the host refuses another one */
+#define PROTOCOL_TEXT "7"
 #define COMMAND_NUMBERS 4
 
 /* Flags, and what the numbers are; PROTOCOL.md has the layout. */
 enum { CONFIG_SESSION = 1, CONFIG_CHECKPOINT = 2, CONFIG_CHECKPOINT_IDLE = 4, CONFIG_WAITS = 8, CONFIG_PROGRAM = 16 };
 enum { CONFIG_IDLE_MS, CONFIG_LIFE_MS, CONFIG_RESULTS_LIMIT, CONFIG_MEMORY };
-enum { EXEC_OUTPUT_KILL = 1, EXEC_OUTPUT_KEEP = 2, EXEC_PROGRAM = 4, EXEC_TERMINAL = 8 };
+enum { EXEC_OUTPUT_KILL = 1, EXEC_OUTPUT_KEEP = 2, EXEC_PROGRAM = 4, EXEC_TERMINAL = 8, EXEC_CALLS_STOP_CLOCK = 16 };
 enum { EXEC_TIMEOUT_MS, EXEC_GRACE_MS, EXEC_OUTPUT_LIMIT, EXEC_WINDOW };
 enum { CONTROL_TIMEOUT_MS };
 

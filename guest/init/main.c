@@ -31,6 +31,7 @@ struct state g = {
     .stdout_ = {.fd = -1},
     .stderr_ = {.fd = -1},
     .child = {.tty = -1},
+    .tools = {.listener = -1},
     .session = {.listener = -1, .streams = -1, .point = {.fd = -1}, .coming = {.fd = -1}},
 };
 
@@ -140,7 +141,9 @@ static void read_signals(void)
 /* The host waits longer than for the code alone. */
 static void tell_drawing(int64_t now)
 {
-    if (g.drawing_told || g.interrupted || now < g.deadline || now >= g.deadline + drawing_ms())
+    int64_t deadline = tools_deadline(now);
+
+    if (g.drawing_told || g.interrupted || now < deadline || now >= deadline + drawing_ms())
         return;
     g.drawing_told = true;
     send_frame(FRAME_DRAWING, g.id, "", 0);
@@ -156,7 +159,7 @@ static void on_deadlines(int64_t now)
             sample_pids();
         }
         tell_drawing(now);
-        if (now >= g.life_deadline || (now >= g.deadline && now >= g.deadline + drawing_ms()))
+        if (now >= g.life_deadline || (now >= tools_deadline(now) && now >= tools_deadline(now) + drawing_ms()))
             stop_execution(REASON_TIMEOUT);
         check_grace(now);
         return;
@@ -214,7 +217,7 @@ static void loop_once(void)
     bool hold = buf_len(&g.out_queue) > OUT_QUEUE_HIGH;
     bool stuck = buf_len(&g.in_data) > STDIN_QUEUE_HIGH;
     int64_t now = now_us();
-    struct pollfd p[COUNT + BACKGROUND_MAX] = {
+    struct pollfd p[COUNT + BACKGROUND_MAX + 1 + TOOL_CALLS_MAX] = {
         [IN] = {g.in, stuck ? 0 : POLLIN, 0},
         [OUT] = {buf_len(&g.out_queue) > 0 ? g.out : -1, POLLOUT, 0},
         [SIGNALS] = {g.signals, POLLIN, 0},
@@ -230,7 +233,8 @@ static void loop_once(void)
 
     int backgrounds = background_poll(p + COUNT);
     struct timespec wait = wait_time(hold);
-    if (ppoll(p, (nfds_t) (COUNT + backgrounds), &wait, NULL) < 0)
+    int tools = tools_poll(p + COUNT + backgrounds, hold);
+    if (ppoll(p, (nfds_t) (COUNT + backgrounds + tools), &wait, NULL) < 0)
         return;
     background_read();
     if (p[OUT].revents)
@@ -247,6 +251,7 @@ static void loop_once(void)
         relay_stdin();
     if (!hold)
         relay_output(p[STDOUT].revents || p[STDERR].revents);
+    tools_turn(p + COUNT + backgrounds, tools);
     if (p[LISTENER].revents)
         session_accept();
     if (p[STREAMS].revents)

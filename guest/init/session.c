@@ -127,6 +127,19 @@ static void replace(const char *why)
     point_take();
 }
 
+/* False: the interpreter did not take them. */
+static bool give_tools(void)
+{
+    struct buf text = {0};
+
+    if (!tools_given())
+        return true;
+    tools_begin(&text);
+    bool taken = session_send('T', g.id, &text) != 0;
+    buf_free(&text);
+    return taken;
+}
+
 static void run_pending(void)
 {
     if (!g.pending || g.phase != READY || !g.session.up || g.kernel.control < 0)
@@ -151,6 +164,8 @@ static void run_pending(void)
         relay_stdin(); /* it may be at its end already */
     } else if (g.session.control)
         g.session.nonce = session_send('Q', g.session.control_id, &g.code);
+    else if (!give_tools())
+        g.session.nonce = 0;
     else
         g.session.nonce = session_send('E', g.id, &g.code);
     if (g.session.nonce == 0) { /* once more with what takes its place */
@@ -249,6 +264,8 @@ void session_finish(bool dead)
     const char *why = NULL;
 
     end_usage();
+    if (!g.session.control)
+        tools_end();
     if (!dead && !end_children()) {
         why = "processes that the code started do not end";
         dead = true;

@@ -19,6 +19,7 @@
 #define OUT_QUEUE_HIGH (256 * KIB) /* above this the user's pipes are left alone: back-pressure */
 #define DRAWING_MAX_MS 30000 /* pictures of figures may take so much on top of the time limit */
 #define STDIN_QUEUE_HIGH (1 * MIB)
+#define TOOL_CALLS_MAX 64 /* at once; more of them wait */
 
 enum phase { WAIT_CONFIG, STARTING, READY, RUNNING, ANSWERED };
 enum reason { REASON_NONE, REASON_TIMEOUT, REASON_CANCELLED, REASON_OUTPUT };
@@ -116,6 +117,27 @@ struct child {
     bool typed_end;
 };
 
+/* A call of a tool, from tools.c. */
+struct tool_call {
+    int fd;
+    uint32_t number;    /* 0: it is not complete yet */
+    bool answered;      /* by the host */
+    struct buf in, out; /* of the call, and of its answer */
+};
+
+/* What code of the host's an execution may call. */
+struct tools {
+    uint32_t id;      /* of the execution */
+    struct buf names; /* one a line */
+    int listener;     /* -1: no execution with tools runs */
+    struct tool_call calls[TOOL_CALLS_MAX];
+    int count;
+    uint32_t last; /* number of a call */
+    bool stops_clock;
+    int open;      /* calls that the host has not answered */
+    int64_t since; /* there are some */
+};
+
 struct state {
     int in, out, signals;
     struct buf in_queue, out_queue;
@@ -143,6 +165,7 @@ struct state {
     int main_status;
     int64_t wall_ms, oom_before, cpu_before, pids_before, pids_peak;
     struct child child;
+    struct tools tools;
     struct session session;
 };
 
@@ -261,6 +284,27 @@ void ring_ready(bool is);
 /** What has come since; false: nothing. It can change while it is read. */
 bool ring_take(const unsigned char **text, size_t *n);
 bool ring_has_more(void);
+
+/* --- tools.c --- */
+
+/** The execution `id`, whose exec comes next, may call these. */
+void tools_names(uint32_t id, const unsigned char *data, size_t n);
+/** The execution g.id may call some. */
+bool tools_given(void);
+/** Opens the way to them, and writes where that is and what they are for the interpreter. */
+void tools_begin(struct buf *message);
+/** The host's answer to a call. */
+void tools_return(const unsigned char *data, size_t n);
+/** Returns how many were written to `p`: TOOL_CALLS_MAX + 1 at most. `hold`: nothing new for the host now. */
+int tools_poll(struct pollfd *p, bool hold);
+/** With what became of them. */
+void tools_turn(const struct pollfd *p, int n);
+/** g.deadline, later where the time of calls does not count. */
+int64_t tools_deadline(int64_t now);
+/** No call comes any more, and no answer. */
+void tools_close(void);
+/** The same; and the execution is over. */
+void tools_end(void);
 
 /* --- program_file.c --- */
 

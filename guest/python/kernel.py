@@ -297,6 +297,9 @@ def finish(execution, report, main, before):
 
 def run_once(control):
     kind, command = control.receive()
+    tools = command if kind == b"T" else b""
+    if tools:
+        kind, command = control.receive()
     if kind != b"E":
         sys.exit("kernel: unexpected message")
     report = adopt(command)
@@ -310,6 +313,8 @@ def run_once(control):
     begin(execution)
     expect_lines(sys.stdout, execution)
     before = set(sys.modules)
+    if tools:
+        part("tools.py")["give"](main.__dict__, tools)
     control.send(b"S")
     control.close()
     status = 0

@@ -189,6 +189,7 @@ class Session:
         self.out_errors, self.in_errors, self.err_errors = sys.stdout.errors, sys.stdin.errors, sys.stderr.errors
         self.stdout = self.stderr = None
         self.kept = []
+        self.tools = b""  # of the next execution
 
     @staticmethod
     def lend(env):
@@ -301,6 +302,8 @@ class Session:
             number, nonce = self.control.number, self.control.nonce
             if kind == b"E":
                 yield from self.execute(number, nonce, command)
+            elif kind == b"T":
+                self.tools = command
             elif kind == b"Q":
                 self.query(number, nonce, command)
             elif kind == b"K":
@@ -400,6 +403,8 @@ class Session:
         execution.report = self.report
         self.pools = set(self.finalizers())
         self.prepare(execution)
+        take_tools = part("tools.py")["give"](self.main.__dict__, self.tools) if self.tools else None
+        self.tools = b""
         begin(execution)
         expect_lines(self.stdout, execution)
         set_signal(_signal.SIGINT, on_interrupt)
@@ -415,6 +420,8 @@ class Session:
             yield code
             self.mask = sink.masks[0] if sink.masks else self.mask
             self.shut_again()
+        if take_tools:
+            take_tools()
         data = self.shielded(lambda: self.run(execution))
         if getpid() != self.pid:
             self.leave_copy(execution)

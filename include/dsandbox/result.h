@@ -101,6 +101,29 @@ const char *dsb_result_value(const dsb_result *result, gsize index, const char *
 /** How many values were left out for the `which`-th reason, 0 beyond the last; *reason (may be NULL). */
 uint64_t dsb_result_values_omitted(const dsb_result *result, gsize which, const char **reason);
 
+/* --- the tools that it called --- */
+
+enum dsb_call_status {
+    DSB_CALL_OK,
+    DSB_CALL_ERROR,     /**< the tool raised */
+    DSB_CALL_REFUSED,   /**< nothing was called: it was not given, or a limit was in the way */
+    DSB_CALL_TIMEOUT,   /**< the tool did not answer in time */
+    DSB_CALL_ABANDONED, /**< the code did not wait for the answer, or came to its end before */
+};
+/** "ok", "error", "refused", "timeout", "abandoned"; static. */
+const char *dsb_call_status_name(enum dsb_call_status status);
+/** One call. The name is the code's word. */
+struct dsb_call_report {
+    char *tool;
+    enum dsb_call_status status;
+    double ms;                                /**< until the answer was there */
+    uint64_t arguments_bytes, answer_bytes; /**< of JSON */
+};
+/** How many calls were made; -1: there were no tools. */
+int64_t dsb_result_n_calls(const dsb_result *result);
+/** One of the first 1000; NULL beyond the last. */
+const struct dsb_call_report *dsb_result_call(const dsb_result *result, gsize index);
+
 /* --- files --- */
 
 enum dsb_change { DSB_CHANGE_CREATED, DSB_CHANGE_MODIFIED, DSB_CHANGE_DELETED, DSB_N_CHANGES };

@@ -32,6 +32,24 @@ const char *dsb_checkpoint_name(enum dsb_checkpoint checkpoint);
 gboolean dsb_checkpoint_parse(const char *name, enum dsb_checkpoint *checkpoint, GError **error);
 
 /**
+ * A call of a tool (dsb_request, tools) by code that runs; it is answered once, by dsb_call_return() or dsb_call_raise(), from
+ * any thread, now or later, also when the execution is over: then nobody hears it. What it says comes from the code.
+ */
+typedef struct dsb_call dsb_call;
+/** The tool's name, one of those that were given; and its arguments, JSON {"args": […], "kwargs": {…}}. They are the call's. */
+const char *dsb_call_tool(const dsb_call *call);
+const char *dsb_call_arguments(const dsb_call *call);
+/** Counts the calls of its execution, from 1. */
+uint32_t dsb_call_number(const dsb_call *call);
+/**
+ * The call gives the code this value, JSON of `size` bytes; NULL: null. Of more than 15 MiB, or no JSON of at most 32 levels and
+ * 200 000 values, the code hears as an error that says so. {"$base64": "…"} is bytes, here as in arguments. It is freed.
+ */
+void dsb_call_return(dsb_call *call, const char *json, gsize size);
+/** The call raises an exception in the code: of the builtin class of that name, else one of its own; NULL: ToolError. */
+void dsb_call_raise(dsb_call *call, const char *type, const char *message);
+
+/**
  * Where and how to run. It begins as DSB_RUN_OPTIONS_INIT. All strings may be NULL (default); they belong to the caller
  * for the call.
  */
@@ -75,12 +93,18 @@ struct dsb_run_options {
      * hostile, as all that dsandbox/files.h reads. Thread as above. May be NULL.
      */
     void (*files_out)(void *data, dsb_files *files, const dsb_result *result);
+    /* all of them */
+    /**
+     * Code calls a tool. It may answer at once; one that takes its time keeps the execution from going on, and is better
+     * answered by another thread. For a request with tools.
+     */
+    void (*call)(void *data, dsb_call *call);
 };
 
 #define DSB_RUN_OPTIONS_INIT                                                                                           \
     {                                                                                                                  \
         sizeof(struct dsb_run_options), DSB_INIT, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, DSB_FD_NONE, NULL, NULL,   \
-            NULL, DSB_CHECKPOINT_IDLE, NULL, NULL, NULL                                                                \
+            NULL, DSB_CHECKPOINT_IDLE, NULL, NULL, NULL, NULL                                                          \
     }
 
 /** What to run: code, or a command. It begins as DSB_REQUEST_INIT; one of the two has to be set. */
@@ -116,10 +140,19 @@ struct dsb_request {
      * caller's; DSB_FD_NONE: there are none.
      */
     int window_fd;
+    /**
+     * Functions that code may call while it runs, by names that are NULL-terminated, or NULL: at most 64 of 1 to 64 letters, digits
+     * and _. Each call comes to options->call, at most 64 at once and 10 000 in all, with at most 1 MiB of arguments; the code
+     * can call nothing else, whatever it does. In asyncio's loop a call is to be awaited.
+     */
+    const char *const *tools;
+    uint32_t call_timeout_ms;  /**< of each call; then the code gets a TimeoutError; 0: 300 000 */
+    uint32_t calls_stop_clock; /**< not 0: while a call is under way the time of the execution stands still */
 };
 #define DSB_REQUEST_INIT                                                                                               \
     {                                                                                                                  \
-        sizeof(struct dsb_request), DSB_INIT, NULL, 0, NULL, NULL, NULL, DSB_FD_NONE, 0, NULL, NULL, 0, 0, DSB_FD_NONE \
+        sizeof(struct dsb_request), DSB_INIT, NULL, 0, NULL, NULL, NULL, DSB_FD_NONE, 0, NULL, NULL, 0, 0,             \
+            DSB_FD_NONE, NULL, 0, 0                                                                                    \
     }
 
 /**

@@ -118,6 +118,8 @@ static char *line_of(const char *session, const struct job *job)
     json_add(row, "status", job->outcome.status);
     json_add_raw(row, "exit_code", summary->exit_code);
     json_add_raw(row, "usage", summary->usage);
+    if (summary->calls != NULL)
+        json_add_raw(row, "calls", summary->calls);
     char *line = g_strconcat(json_text(row), "\n", NULL);
     json_object_put(row);
     return line;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/dispatch.h"
 
+#include "broker/calls.h"
 #include "broker/gc.h"
 #include "broker/idempotency.h"
 #include "broker/process.h"
@@ -23,6 +24,7 @@
 
 #define DELETE_MS 60000
 #define GC_MS 600000
+#define USUAL_CALL_MS 300000 /* the library's */
 
 static const struct settings *settings_of(const struct job *job)
 {
@@ -120,6 +122,9 @@ static gboolean send_order(struct job *job, GError **error)
         .env = execution->env,
         .command = execution->command,
         .cwd = (char *) execution->cwd,
+        .tools = execution->tools,
+        .call_timeout_ms = execution->call_timeout_ms,
+        .calls_stop_clock = execution->calls_stop_clock,
         .rows = execution->rows,
         .columns = execution->columns,
         .code = execution->code,
@@ -185,6 +190,24 @@ static gboolean take_outcome(struct job *job, struct frame *frame)
            (job->kind != JOB_CONTROL || job->outcome.text != NULL || job->outcome.error != NULL);
 }
 
+gboolean dispatch_return(struct job *job, const GByteArray *pack, GError **error)
+{
+    if (job->process != NULL)
+        return process_try_send(job->process, FRAME_RETURN, pack, NULL, 0, error);
+    g_set_error_literal(error, DSB_ERROR, DSB_ERROR_CONFLICT, "the execution has ended");
+    return FALSE;
+}
+
+/* The clock of the execution may stand still as long as the call takes. */
+static void on_call(struct job *job, guint32 number, const char *event)
+{
+    guint64 ms = job->execution.call_timeout_ms > 0 ? job->execution.call_timeout_ms : USUAL_CALL_MS;
+    enum phase phase = first_phase(job);
+    if (job->execution.calls_stop_clock && !job->cancelled)
+        process_expect(job->process, phase, time_for(job, phase) + ms);
+    calls_event(job, number, event);
+}
+
 /* Frames that come while a job is under way. FALSE: that is not one of them. */
 static gboolean on_progress(struct job *job, const struct frame *frame)
 {
@@ -194,6 +217,13 @@ static gboolean on_progress(struct job *job, const struct frame *frame)
     gsize size = 0;
     if (frame->type == FRAME_PHASE && !unpack.bad && number < N_PHASES) {
         expect(job, (enum phase) number);
+        return TRUE;
+    }
+    if (frame->type == FRAME_CALL && !unpack.bad && number > 0 && number <= G_MAXUINT32) {
+        g_autofree char *event = unpack_json(&unpack, FRAME_MAX);
+        if (event == NULL || unpack.left > 0)
+            return FALSE;
+        on_call(job, (guint32) number, event);
         return TRUE;
     }
     const char *bytes = unpack_bytes(&unpack, &size, FRAME_MAX);

@@ -23,5 +23,8 @@ gboolean dispatch_send_settings(struct process *process, const struct settings *
 /** It was cancelled: it may not take long now. */
 void dispatch_hurry(struct job *job);
 
+/** The answer to a call of the job's. FALSE: it has ended, or we are short of something. */
+gboolean dispatch_return(struct job *job, const GByteArray *pack, GError **error);
+
 G_END_DECLS
 #endif

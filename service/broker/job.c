@@ -101,6 +101,7 @@ void job_free(struct job *job)
         close(job->window_read_fd);
     for (int i = 0; i < 2; i++)
         g_clear_pointer(&job->tails[i], g_byte_array_unref);
+    g_clear_pointer(&job->calls, g_hash_table_unref);
     settings_free(job->settings);
     execution_clear(&job->execution);
     outcome_clear(&job->outcome);
@@ -213,6 +214,11 @@ void job_resize(struct job *job, struct request *request)
 gboolean job_prepare_input(struct job *job, GError **error)
 {
     int fds[2];
+    if (job->execution.tools != NULL && !job->events) {
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
+                            "'tools' are called by events: ask for them, with /events or the field Accept");
+        return FALSE;
+    }
     if (!prepare_window(job, error))
         return FALSE;
     if (!job->execution.stdin_open)

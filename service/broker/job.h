@@ -49,6 +49,7 @@ struct job {
     int window_fd, window_read_fd; /**< the same for new sizes of its terminal */
     GQueue input;      /**< struct input_piece */
     struct event_source input_watch;
+    GHashTable *calls; /**< numbers of calls that the client has not answered; NULL: none */
     GByteArray *tails[2]; /**< of stdout and stderr: the first bytes of a character that is not complete yet */
     guint64 dropped[2];
 
@@ -69,7 +70,7 @@ gboolean job_is_whole(const struct job *job, GError **error);
 void job_cancel(struct job *job);
 /** The same, and nothing that the code leaves in its interpreter is kept. */
 void job_session_ends(struct job *job);
-/** Prepare standard input as its body asks. */
+/** Prepare standard input as its body asks. INVALID: its tools could not be called. */
 gboolean job_prepare_input(struct job *job, GError **error);
 /** It is done: release what it used. */
 void job_close_input(struct job *job);

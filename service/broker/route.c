@@ -3,6 +3,7 @@
 
 #include "broker/answer.h"
 #include "broker/audit.h"
+#include "broker/calls.h"
 #include "broker/connection.h"
 #include "broker/files.h"
 #include "broker/front.h"
@@ -71,10 +72,7 @@ static void get_version(struct request *request)
     request_answer(request, 200, object);
 }
 
-static void get_pool(struct request *request)
-{
-    request_answer(request, 200, warm_pool_json(request->service->warm));
-}
+static void get_pool(struct request *request) { request_answer(request, 200, warm_pool_json(request->service->warm)); }
 
 /* --- sessions --------------------------------------------------------------- */
 
@@ -473,6 +471,7 @@ static const struct {
     {"POST", {"v1", "executions", NULL, "interrupt"}, 4, execution_request, 0, NULL},
     {"POST", {"v1", "executions", NULL, "stdin"}, 4, execution_request, PARAMETER_FLAG, "end"},
     {"POST", {"v1", "executions", NULL, "window"}, 4, execution_request, 0, NULL},
+    {"POST", {"v1", "executions", NULL, "calls", NULL}, 5, calls_request, 0, NULL},
 };
 
 static void add_method(GPtrArray *allow, const char *method)

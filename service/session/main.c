@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* dsandbox-session: what it hears from the service, and what it says. */
 #include "common/owner.h"
-#include "session/session_process.h"
+#include "session/calls.h"
 #include "session/outcome.h"
 #include "shared/thread_order.h"
 
@@ -298,6 +298,7 @@ static gboolean service_gone(struct session_process *process)
     process->fd = -1;
     last_words_to(-1);
     pthread_mutex_unlock(&process->sending);
+    calls_end(process, "there is no service any more that could call it");
     if (process->waits)
         keep_nothing(process); /* nobody will come for it */
     else if (!keep_alone(process))
@@ -325,7 +326,7 @@ static gboolean on_service(gint fd, GIOCondition condition, gpointer data)
         take_session(process, &frame);
     else if (frame.type == FRAME_TAKEN)
         take_taken(process, &frame);
-    else
+    else if (frame.type != FRAME_RETURN || !calls_return(process, &frame))
         leave("the service says something unknown", NULL);
     frame_clear(&frame);
     return G_SOURCE_CONTINUE;
@@ -339,7 +340,8 @@ void listen_to_service(struct session_process *process)
 
 int main(void)
 {
-    struct session_process process = {.fd = SERVICE_FD, .sending = PTHREAD_MUTEX_INITIALIZER};
+    struct session_process process = {.fd = SERVICE_FD, .sending = PTHREAD_MUTEX_INITIALIZER,
+                                      .calling = PTHREAD_MUTEX_INITIALIZER};
     g_autoptr(GError) error = NULL;
     setlocale(LC_ALL, "");
     signal(SIGPIPE, SIG_IGN);

@@ -22,6 +22,28 @@ static char *json_of(struct json_object *object, const char *name)
 
 static char *valid(const char *text) { return text != NULL ? g_utf8_make_valid(text, -1) : NULL; }
 
+/* Of the first calls: which tools, how often; and how many were refused. */
+static char *calls_of(const dsb_result *result)
+{
+    const struct dsb_call_report *call;
+    if (dsb_result_n_calls(result) < 0)
+        return NULL;
+    struct json_object *object = json_object_new_object(), *tools = json_object_new_object();
+    gint64 refused = 0;
+    for (gsize i = 0; (call = dsb_result_call(result, i)) != NULL; i++) {
+        if (call->status == DSB_CALL_REFUSED)
+            refused++;
+        else
+            json_add_int(tools, call->tool, json_object_get_int64(json_member(tools, call->tool)) + 1);
+    }
+    json_add_int(object, "total", dsb_result_n_calls(result));
+    json_add_int(object, "refused", refused);
+    json_object_object_add(object, "tools", tools);
+    char *text = g_strdup(json_text(object));
+    json_object_put(object);
+    return text;
+}
+
 /* What history and the audit log keep: everything but the output. `object` is the result's, for what they keep as JSON. */
 static void summarize(const dsb_result *result, struct json_object *object, struct summary *summary)
 {
@@ -31,6 +53,7 @@ static void summarize(const dsb_result *result, struct json_object *object, stru
     summary->policy_sha256 = json_of(json_member(object, "policy"), "sha256");
     summary->exit_code = json_of(object, "exit_code");
     summary->usage = json_of(object, "usage");
+    summary->calls = calls_of(result);
     summary->wall_ms = dsb_result_wall_ms(result);
     summary->error_name = valid(raised ? dsb_result_error_name(result) : dsb_result_failure_code(result));
     summary->error_value = valid(raised            ? dsb_result_error_value(result)

@@ -74,6 +74,8 @@ struct session_process {
     pthread_mutex_t sending;
     int fd;           /**< to the service; -1: there is none. Under `sending` */
     guint connection; /**< which one that is. Under `sending` */
+    pthread_mutex_t calling;
+    GHashTable *calls; /**< number -> dsb_call that waits for its answer; NULL: none. Under `calling` */
     struct kept kept;
 };
 

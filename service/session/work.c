@@ -5,6 +5,7 @@
 #include "client/socket_path.h"
 #include "common/json.h"
 #include "common/objects.h"
+#include "session/calls.h"
 #include "session/outcome.h"
 
 #include <dsandbox/files.h>
@@ -14,6 +15,7 @@
 
 #define RESTORE_MS 30000
 #define FILES_KEPT "; files were kept"
+#define EXECUTION_OVER "the execution is over"
 #define SESSION_ENDED "the session ended while this code ran"
 
 static void tell_phase(struct task *task, enum phase phase)
@@ -52,6 +54,7 @@ static struct dsb_run_options options_of(const struct work *work, struct task *t
         .data = task,
         .checkpoint = settings->checkpoint,
         .lost_reason = task->order.lost,
+        .call = calls_take,
     };
 }
 
@@ -73,6 +76,9 @@ static struct dsb_request request_of(const struct task *task)
         .cwd = order->cwd,
         .rows = order->rows,
         .columns = order->columns,
+        .tools = (const char *const *) order->tools,
+        .call_timeout_ms = (uint32_t) order->call_timeout_ms,
+        .calls_stop_clock = order->calls_stop_clock,
         .window_fd = order->rows > 0 ? task->frame.fds[order->has_input ? 2 : 1] : DSB_FD_NONE,
     };
 }
@@ -383,6 +389,7 @@ void work_do(struct work *work, struct task *task)
         look_at_warm(work, task);
     else if (work->session != NULL && !dsb_session_alive(work->session))
         drop_dead(work, task);
+    calls_end(task->process, EXECUTION_OVER);
     task->outcome.alive = work->session != NULL || work->warm != NULL;
     task->outcome.lost = g_steal_pointer(&task->order.lost);
     json_object_put(task->restored);

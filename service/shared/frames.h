@@ -16,7 +16,7 @@ G_BEGIN_DECLS
  */
 
 /** Another number for each change of what frames or snapshot.h have: a service speaks with no process of another number. */
-#define FRAMES_VERSION 9
+#define FRAMES_VERSION 10
 #define FRAME_MAX (1u << 30)
 #define FRAME_FDS 3
 #define FRAME_NO_FDS {-1, -1, -1}
@@ -36,6 +36,8 @@ enum frame_type {
     FRAME_HELD,      /**< from the process, to a service that comes: what it has kept, and the order under way */
     FRAME_LEAVING,   /**< from the process, its last: why it ends */
     FRAME_ASK,       /**< ask.h */
+    FRAME_CALL,      /**< from the process: code calls a tool; its number, and JSON for who has the tool */
+    FRAME_RETURN,    /**< the answer to such a call (call_return_pack) */
 };
 
 struct frame {

@@ -40,6 +40,9 @@ void order_pack(const struct order *order, GByteArray *pack)
     pack_text(pack, order->cwd);
     pack_number(pack, order->rows);
     pack_number(pack, order->columns);
+    pack_list(pack, order->tools);
+    pack_number(pack, order->call_timeout_ms);
+    pack_number(pack, order->calls_stop_clock ? 1 : 0);
     pack_bytes(pack, order->code != NULL ? order->code : "", order->code_size);
 }
 
@@ -65,10 +68,39 @@ gboolean order_unpack(const struct frame *frame, struct order *order)
     order->cwd = unpack_text(&unpack, NAME_MAX_BYTES);
     order->rows = (guint16) unpack_number(&unpack, G_MAXUINT16);
     order->columns = (guint16) unpack_number(&unpack, G_MAXUINT16);
+    order->tools = unpack_list(&unpack, NAME_MAX_BYTES);
+    order->call_timeout_ms = unpack_number(&unpack, G_MAXUINT32);
+    order->calls_stop_clock = unpack_number(&unpack, 1) != 0;
     order->code = unpack_bytes(&unpack, &order->code_size, FRAME_MAX);
     if (!unpack.bad && unpack.left == 0)
         return TRUE;
     order_clear(order);
+    return FALSE;
+}
+
+void call_return_pack(const struct call_return *answer, GByteArray *pack)
+{
+    pack_number(pack, answer->call);
+    if (answer->value != NULL)
+        pack_bytes(pack, answer->value, answer->size);
+    else
+        pack_text(pack, NULL);
+    pack_text(pack, answer->type);
+    pack_text(pack, answer->message);
+}
+
+gboolean call_return_unpack(const struct frame *frame, struct call_return *answer)
+{
+    struct unpack unpack = unpack_frame(frame);
+    *answer = (struct call_return){.call = (guint32) unpack_number(&unpack, G_MAXUINT32)};
+    answer->value = unpack_bytes(&unpack, &answer->size, FRAME_MAX);
+    answer->type = unpack_text(&unpack, FRAME_MAX);
+    answer->message = unpack_text(&unpack, FRAME_MAX);
+    gboolean one = (answer->value != NULL) != (answer->message != NULL);
+    if (!unpack.bad && unpack.left == 0 && one)
+        return TRUE;
+    g_free(answer->type);
+    g_free(answer->message);
     return FALSE;
 }
 
@@ -84,6 +116,7 @@ void order_clear(struct order *order)
     g_strfreev(order->argv);
     g_strfreev(order->env);
     g_strfreev(order->command);
+    g_strfreev(order->tools);
     g_free(order->cwd);
     *order = (struct order){0};
 }
@@ -103,6 +136,7 @@ static void pack_summary(const struct summary *summary, GByteArray *pack)
     pack_text(pack, summary->policy_sha256);
     pack_text(pack, summary->exit_code);
     pack_text(pack, summary->usage);
+    pack_text(pack, summary->calls);
     pack_short(pack, summary->error_name, NAME_MAX_BYTES);
     pack_short(pack, summary->error_value, NAME_MAX_BYTES);
     pack_number(pack, (guint64) summary->wall_ms);
@@ -114,6 +148,7 @@ static void unpack_summary(struct unpack *unpack, struct summary *summary)
     summary->policy_sha256 = unpack_json(unpack, NAME_MAX_BYTES);
     summary->exit_code = unpack_json(unpack, NAME_MAX_BYTES);
     summary->usage = unpack_json(unpack, TEXT_MAX);
+    summary->calls = unpack_json(unpack, TEXT_MAX);
     summary->error_name = unpack_text(unpack, NAME_MAX_BYTES);
     summary->error_value = unpack_text(unpack, NAME_MAX_BYTES);
     summary->wall_ms = (gint64) unpack_number(unpack, G_MAXUINT64);
@@ -211,6 +246,7 @@ void summary_clear(struct summary *summary)
     g_free(summary->policy_sha256);
     g_free(summary->exit_code);
     g_free(summary->usage);
+    g_free(summary->calls);
     g_free(summary->error_name);
     g_free(summary->error_value);
     *summary = (struct summary){.wall_ms = -1};

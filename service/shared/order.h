@@ -57,6 +57,9 @@ struct order {
     char *filename, **argv, **env;
     char **command, *cwd; /**< a program and its arguments, in the place of code; and where it begins */
     guint16 rows, columns; /**< of its terminal; 0: it has none */
+    char **tools;             /**< names that code may call; NULL: none */
+    guint64 call_timeout_ms;  /**< of each call; 0: the usual */
+    gboolean calls_stop_clock;
     const char *code;     /**< the frame's, or the sender's */
     gsize code_size;
 };
@@ -68,6 +71,7 @@ extern const char *const fact_names[N_FACTS];
 /** What history and audit log want to know; all but the error's as JSON, and NULL when it is not known. */
 struct summary {
     char *backend, *policy_sha256, *exit_code, *usage;
+    char *calls; /**< of tools */
     char *error_name, *error_value; /**< of the code, else of the failure */
     gint64 wall_ms;                 /**< -1: not known */
 };
@@ -85,6 +89,17 @@ struct outcome {
     gint64 began;           /**< real time */
     guint64 removed;        /**< JOB_GC */
 };
+
+/** The answer to the call of that number: a value as JSON, else an exception. Its parts are the frame's, or the sender's. */
+struct call_return {
+    guint32 call;
+    const char *value;
+    gsize size;
+    char *type, *message; /**< the value is NULL then */
+};
+void call_return_pack(const struct call_return *answer, GByteArray *pack);
+/** FALSE: that is none. `type` and `message` are to be freed. */
+gboolean call_return_unpack(const struct frame *frame, struct call_return *answer);
 
 void order_pack(const struct order *order, GByteArray *pack);
 /** FALSE: that is none. The code stays the frame's. */

@@ -19,7 +19,7 @@ static const char *const settings_members[] = {
     NULL};
 static const char *const execution_members[] = {"code",       "filename", "argv", "env",    "stdin", "stdin_base64",
                                                 "stdin_open", "timeout",  "wait", "create", "change", "shell",
-                                                "cwd",        "terminal", NULL};
+                                                "cwd",        "terminal", "tools", "call_timeout", "calls_stop_clock", NULL};
 
 static gboolean invalid(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 static gboolean invalid(GError **error, const char *format, ...)
@@ -440,7 +440,8 @@ static gboolean check_execution(const struct execution *execution, GError **erro
                                         .cwd = execution->cwd,
                                         .rows = execution->rows,
                                         .columns = execution->columns,
-                                        .window_fd = DSB_FD_NONE};
+                                        .window_fd = DSB_FD_NONE,
+                                        .tools = (const char *const *) execution->tools};
     return dsb_input_check(NULL, &request, error);
 }
 
@@ -513,6 +514,17 @@ static gboolean read_what(struct json_object *body, struct execution *execution,
            (shell != NULL ? read_shell(body, execution, error) : read_texts(body, "argv", &execution->command, error));
 }
 
+static gboolean read_tools(struct json_object *body, struct execution *execution, GError **error)
+{
+    if (!read_texts(body, "tools", &execution->tools, error) ||
+        !read_time(body, "call_timeout", &execution->call_timeout_ms, error) ||
+        !body_bool(body, "calls_stop_clock", &execution->calls_stop_clock, error))
+        return FALSE;
+    if (execution->tools != NULL && execution->code == NULL)
+        return invalid(error, "'tools' are for code; a command has none");
+    return execution->call_timeout_ms <= G_MAXUINT32 || invalid(error, "'call_timeout' is too long");
+}
+
 static gboolean read_execution(struct json_object *body, struct execution *execution, GError **error)
 {
     execution->body = json_object_get(body);
@@ -529,7 +541,7 @@ static gboolean read_execution(struct json_object *body, struct execution *execu
     return read_env(body, &execution->env, error) &&
            body_bool(body, "wait", &execution->wait, error) &&
            read_time(body, "timeout", &execution->timeout_ms, error) && read_input(body, execution, error) &&
-           check_execution(execution, error);
+           read_tools(body, execution, error) && check_execution(execution, error);
 }
 
 gboolean execution_read(struct json_object *body, struct execution *execution, GError **error)
@@ -557,6 +569,7 @@ void execution_clear(struct execution *execution)
     g_strfreev(execution->argv);
     g_strfreev(execution->env);
     g_strfreev(execution->command);
+    g_strfreev(execution->tools);
     g_clear_pointer(&execution->input, g_bytes_unref);
     json_object_put(execution->body);
     *execution = (struct execution){0};

@@ -37,6 +37,9 @@ struct execution {
     char **command; /**< a program and its arguments, NULL: it is code */
     const char *cwd;
     guint16 rows, columns; /**< of its terminal; 0: it has none */
+    char **tools;          /**< names of functions of the client's, or NULL */
+    guint64 call_timeout_ms;
+    gboolean calls_stop_clock;
     GBytes *input; /**< standard input, or NULL */
     gboolean stdin_open;
     guint64 timeout_ms;

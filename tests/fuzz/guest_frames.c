@@ -87,6 +87,22 @@ void stop_execution(enum reason reason) { g.reason = reason; }
 
 void terminal_resize(uint32_t window) { g.child.window = window; }
 
+/* As the real ones, without their socket. */
+void tools_names(uint32_t id, const unsigned char *data, size_t n)
+{
+    PROMISE(!g.pending && g.phase != RUNNING && n <= FRAME_MAX_CONTROL);
+    g.tools.id = id;
+    buf_free(&g.tools.names);
+    buf_add(&g.tools.names, data, n);
+}
+
+bool tools_given(void) { return buf_len(&g.tools.names) > 0 && g.tools.id == g.id; }
+
+void tools_return(const unsigned char *data, size_t n)
+{
+    PROMISE(g.phase == RUNNING && n <= FRAME_MAX_EXEC && (n == 0 || data != NULL));
+}
+
 void relay_stdin(void) { buf_consume(&g.in_data, buf_len(&g.in_data)); }
 
 static void feed(struct fuzz_input *input, gsize step, int to)

@@ -16,9 +16,10 @@ import test_programs
 import test_session
 import test_start
 import test_terminals
+import test_tools
 
 FILES = (test_bounds, test_checkpoint, test_frames, test_guest, test_hostile, test_output, test_preload, test_programs, test_session,
-         test_start, test_terminals)
+         test_start, test_terminals, test_tools)
 
 
 def load_tests(loader, _tests, _pattern):

@@ -55,7 +55,7 @@ def as_process(case):
     return case
 
 
-PROTOCOL = 6
+PROTOCOL = 7
 SESSION, OUTPUT_KILL, WAITS = 1, 1, 8
 NO_INTERPRETER, PROGRAM, TERMINAL = 16, 4, 8
 CLAIM, WINDOW = 17, 19

@@ -79,7 +79,7 @@ class Cases(GuestCase):
             (99, b"", "unknown type"),
             (EXEC, b"", "version"),
             (EXEC, b'{"code":"1","timeout_ms":1000}', "version"),
-            (EXEC, command(numbers=[1, 1, 1], protocol=PROTOCOL - 1), "version 6"),
+            (EXEC, command(numbers=[1, 1, 1], protocol=PROTOCOL - 1), "version 7"),
             (EXEC, command(numbers=[1, 1, 1], protocol=PROTOCOL + 1), "one version"),
             (EXEC, good[:47], "too short"),
             (EXEC, good[:-1], "variables"),

@@ -6,7 +6,8 @@ from common import main
 import package_client
 import package_engine
 import package_members
+import package_tools
 import package_workspace
 
 if __name__ == "__main__":
-    main(package_client, package_engine, package_members, package_workspace)
+    main(package_client, package_engine, package_members, package_tools, package_workspace)

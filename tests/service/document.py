@@ -18,7 +18,7 @@ NOT_LINKED = {"executeEvents", "writeSessionStdin", "restoreVariables"}
 # What waits for its turn in a session; runs and new sessions have limits of their own.
 QUEUED = {"execute", "executeEvents", "getVariables", "resetSession", "saveVariables", "restoreVariables"}
 NEW = {"run", "runEvents", "createSession"}
-BUSY = {"run", "runEvents", "createSession", "writeSessionStdin", "writeStdin", "resizeTerminal", "writeFile", "deleteFile", *QUEUED}
+BUSY = {"run", "runEvents", "createSession", "writeSessionStdin", "writeStdin", "resizeTerminal", "answerCall", "writeFile", "deleteFile", *QUEUED}
 REFUSED = {"run", "runEvents", "createSession", "execute", "executeEvents", "deleteSession", "deleteFile", "collectGarbage"}
 CHANGES_A_FILE = {"readFile", "writeFile", "deleteFile"}
 

@@ -23,7 +23,7 @@ import time
 HELLO_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../unit/hello-docker.json")
 HELLO, CONFIG, EXEC, STDIN, STDOUT, STDERR, DONE, ACK, CANCEL, FAILURE, REPORT, READY, CONTROL, ANSWER = range(1, 15)
 CLAIM = 17
-PROTOCOL, HEAD, SESSION, WAITS = 6, 48, 1, 8
+PROTOCOL, HEAD, SESSION, WAITS = 7, 48, 1, 8
 KEPT = {"outcome": "kept", "reason": None, "to": None, "point": "taken"}
 REPORTED = {"result": {"text/plain": "1", "application/json": [[[[[1]]]]]}, "displays": [], "error": None, "count": 1,
             "vars": {"created": [{"name": "x", "type": "int"}], "changed": [], "deleted": [], "truncated": False}}

@@ -22,6 +22,7 @@ import removal
 import report
 import runner
 import schedule
+import tool_calls
 import transfers
 import with_engine
 import without_engine
@@ -30,7 +31,7 @@ import without_engine
 def load_tests(loader, _tests, _pattern):
     suite = unittest.TestSuite()
     offline = without_engine.CASES + document.CASES + framing.CASES + schedule.CASES + transfers.CASES + again.CASES + removal.CASES + pool.CASES + misbehaving.CASES + instructions.CASES
-    for case in with_engine.CASES + report.CASES + pool.WITH_ENGINE + life.CASES if harness.SETUP else offline:
+    for case in with_engine.CASES + tool_calls.CASES + report.CASES + pool.WITH_ENGINE + life.CASES if harness.SETUP else offline:
         suite.addTests(loader.loadTestsFromTestCase(case))
     return suite
 

@@ -564,6 +564,7 @@ int main(int argc, char **argv)
     control_operations(session);
     commands(session);
     run_files();
+    tools(session);
     dsb_session_close(session);
     disk_limit();
     killed_while_idle();

@@ -18,5 +18,7 @@ const char *at(json_object *object, const char *path);
 void commands(dsb_session *session);
 /** Files into runs and out of them. */
 void run_files(void);
+/** Functions of the suite's that code calls, in this session and once. */
+void tools(dsb_session *session);
 
 #endif

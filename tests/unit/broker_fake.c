@@ -168,6 +168,14 @@ struct json_object *warm_pool_json(const struct warm_pool *pool)
 
 void dispatch_give_single(struct job *job) { g_queue_push_tail(&fake.given, job); }
 void dispatch_end(struct session *session) { fake.ended += session != NULL; }
+gboolean dispatch_return(struct job *job, const GByteArray *pack, GError **error)
+{
+    struct frame frame = {.bytes = pack->data, .size = pack->len, .fds = FRAME_NO_FDS};
+    (void) error;
+    fake.returned += job != NULL && call_return_unpack(&frame, &fake.answer);
+    return TRUE;
+}
+
 void dispatch_hurry(struct job *job) { fake.hurried += job != NULL; }
 
 void dispatch_keep(struct session *session, const struct job *job)

@@ -29,6 +29,8 @@ struct fake {
     const char *called; /* of the handlers that are not here: the last one */
     const char *parameter; /* that the last request could have had in its query */
     guint hurried, kept, audited;
+    guint returned;            /**< answers to calls */
+    struct call_return answer; /**< the last one */
     gboolean hand_over; /* what dispatch_hand_over says */
 };
 extern struct fake fake;

@@ -42,6 +42,7 @@ static void only_sizes_that_were(void **state)
         gboolean known = size == offsetof(struct dsb_run_options, checkpoint) ||
                          size == offsetof(struct dsb_run_options, lost_reason) ||
                          size == offsetof(struct dsb_run_options, files_in) ||
+                         size == offsetof(struct dsb_run_options, call) ||
                          (size >= sizeof(struct dsb_run_options) && size <= 4096);
         if (dsb_take_options((const struct dsb_run_options *) (void *) from, &to, &error) != known)
             fail_msg("%u", size);

@@ -53,7 +53,7 @@
         "urandom", "c", "1", "9") "," DEVICE("tty", "c", "5", "0") "," DEVICE("console", "c", "136", "0")
 
 #define HELLO(mounts)                                                                                                  \
-    "{\"protocol\":6,\"version\":\"0.1.0\",\"pid\":1,\"uid\":[1234,1234,1234,1234],\"gid\":[5678,5678,5678,5678],"     \
+    "{\"protocol\":7,\"version\":\"0.1.0\",\"pid\":1,\"uid\":[1234,1234,1234,1234],\"gid\":[5678,5678,5678,5678],"     \
     "\"groups\":[5678],\"caps\":{\"inh\":\"0000000000000000\",\"prm\":\"0000000000000000\","                           \
     "\"eff\":\"0000000000000000\",\"bnd\":\"0000000000000000\",\"amb\":\"0000000000000000\"},\"no_new_privs\":1,"      \
     "\"seccomp\":{\"mode\":2,\"marker\":true},\"cgroup\":{\"version\":2,\"memory\":536870912,\"swap\":0,"              \
@@ -424,7 +424,7 @@ static void test_no_mounts(void **state)
     const uint64_t of_mounts =
         DSB_BIT(DSB_CONTROL_VOLUME) | DSB_BIT(DSB_CONTROL_TMP) | DSB_BIT(DSB_CONTROL_SHM) | DSB_BIT(DSB_CONTROL_ROOTFS);
     assert_true((facts.known & of_mounts) == 0);
-    facts = parse(resolved, "{\"protocol\":6}");
+    facts = parse(resolved, "{\"protocol\":7}");
     assert_true(facts.known == 0);
 }
 
@@ -435,50 +435,50 @@ static void test_bad_text(void **state)
         "[]",
         "{}",
         "{\"protocol\":1}",
-        "{\"protocol\":7}",
+        "{\"protocol\":8}",
         "{\"protocol\":\"1\"}",
-        "{\"protocol\":6,\"protocol\":6}",
-        "{\"protocol\":6}{}",
-        "{\"protocol\":6,\"uid\":1}",
-        "{\"protocol\":6,\"uid\":[\"0\",1,1,1]}",
-        "{\"protocol\":6,\"uid\":[-1,1,1,1]}",
-        "{\"protocol\":6,\"uid\":[4294968530,1234,1234,1234]}",
-        "{\"protocol\":6,\"uid\":[1,1,1,1,1]}",
-        "{\"protocol\":6,\"uid\":[1.5,1,1,1]}",
-        "{\"protocol\":6,\"groups\":[1],\"uid\":[1,1,1,1],\"gid\":[1,1,1,1],\"groups\":{}}",
-        "{\"protocol\":6,\"caps\":[]}",
-        "{\"protocol\":6,\"caps\":{\"inh\":0}}",
-        "{\"protocol\":6,\"caps\":{\"inh\":\"\"}}",
-        "{\"protocol\":6,\"caps\":{\"inh\":\"-1\"}}",
-        "{\"protocol\":6,\"caps\":{\"inh\":\"zz\"}}",
-        "{\"protocol\":6,\"caps\":{\"inh\":\"10000000000000000\"}}",
-        "{\"protocol\":6,\"caps\":{\"inh\":\"0\\u0000f\"}}",
-        "{\"protocol\":6,\"no_new_privs\":true}",
-        "{\"protocol\":6,\"seccomp\":{\"mode\":2,\"marker\":1}}",
-        "{\"protocol\":6,\"cgroup\":{\"memory\":\"max\"}}",
-        "{\"protocol\":6,\"cgroup\":{\"memory\":-2}}",
-        "{\"protocol\":6,\"cgroup\":{\"memory\":1e6}}",
-        "{\"protocol\":6,\"cgroup\":{\"memory\":null}}",
-        "{\"protocol\":6,\"cgroup\":{\"cpu_quota\":1,\"cpu_period\":-1}}",
-        "{\"protocol\":6,\"mounts\":{}}",
-        "{\"protocol\":6,\"mounts\":[1]}",
-        "{\"protocol\":6,\"mounts\":[{\"target\":\"/\"}]}",
-        "{\"protocol\":6,\"mounts\":[{\"target\":1,\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
-        ("{\"protocol\":6,\"mounts\":[{\"target\":\"/"
+        "{\"protocol\":7,\"protocol\":7}",
+        "{\"protocol\":7}{}",
+        "{\"protocol\":7,\"uid\":1}",
+        "{\"protocol\":7,\"uid\":[\"0\",1,1,1]}",
+        "{\"protocol\":7,\"uid\":[-1,1,1,1]}",
+        "{\"protocol\":7,\"uid\":[4294968530,1234,1234,1234]}",
+        "{\"protocol\":7,\"uid\":[1,1,1,1,1]}",
+        "{\"protocol\":7,\"uid\":[1.5,1,1,1]}",
+        "{\"protocol\":7,\"groups\":[1],\"uid\":[1,1,1,1],\"gid\":[1,1,1,1],\"groups\":{}}",
+        "{\"protocol\":7,\"caps\":[]}",
+        "{\"protocol\":7,\"caps\":{\"inh\":0}}",
+        "{\"protocol\":7,\"caps\":{\"inh\":\"\"}}",
+        "{\"protocol\":7,\"caps\":{\"inh\":\"-1\"}}",
+        "{\"protocol\":7,\"caps\":{\"inh\":\"zz\"}}",
+        "{\"protocol\":7,\"caps\":{\"inh\":\"10000000000000000\"}}",
+        "{\"protocol\":7,\"caps\":{\"inh\":\"0\\u0000f\"}}",
+        "{\"protocol\":7,\"no_new_privs\":true}",
+        "{\"protocol\":7,\"seccomp\":{\"mode\":2,\"marker\":1}}",
+        "{\"protocol\":7,\"cgroup\":{\"memory\":\"max\"}}",
+        "{\"protocol\":7,\"cgroup\":{\"memory\":-2}}",
+        "{\"protocol\":7,\"cgroup\":{\"memory\":1e6}}",
+        "{\"protocol\":7,\"cgroup\":{\"memory\":null}}",
+        "{\"protocol\":7,\"cgroup\":{\"cpu_quota\":1,\"cpu_period\":-1}}",
+        "{\"protocol\":7,\"mounts\":{}}",
+        "{\"protocol\":7,\"mounts\":[1]}",
+        "{\"protocol\":7,\"mounts\":[{\"target\":\"/\"}]}",
+        "{\"protocol\":7,\"mounts\":[{\"target\":1,\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}",
+        ("{\"protocol\":7,\"mounts\":[{\"target\":\"/"
          "\\u0000\",\"fstype\":\"a\",\"options\":\"\",\"super_options\":\"\"}]}"),
-        "{\"protocol\":6,\"interfaces\":[1]}",
-        "{\"protocol\":6,\"interfaces\":[\"lo\"]}",
-        "{\"protocol\":6,\"interfaces\":[{\"name\":\"tunl0\",\"up\":0}]}",
-        "{\"protocol\":6,\"devices\":[{\"name\":1}]}",
-        "{\"protocol\":6,\"interfaces\":\"lo\"}",
-        "{\"protocol\":6,\"rlimits\":{\"nofile\":[1,\"x\"]}}",
-        "{\"protocol\":6,\"rlimits\":{\"nofile\":[1,2,3]}}",
-        "{\"protocol\":6,\"volume\":{\"dev\":-1,\"ino\":1}}",
-        "{\"protocol\":6,\"namespaces\":{\"pid\":\"x\"}}",
-        "{\"protocol\":6,\"devices\":[null]}",
-        "{\"protocol\":6,\"x\":[[[[[[[[1]]]]]]]]}",
-        "{\"protocol\":6,\"hostname\":\"\xff\"}",
-        "{\"protocol\":6",
+        "{\"protocol\":7,\"interfaces\":[1]}",
+        "{\"protocol\":7,\"interfaces\":[\"lo\"]}",
+        "{\"protocol\":7,\"interfaces\":[{\"name\":\"tunl0\",\"up\":0}]}",
+        "{\"protocol\":7,\"devices\":[{\"name\":1}]}",
+        "{\"protocol\":7,\"interfaces\":\"lo\"}",
+        "{\"protocol\":7,\"rlimits\":{\"nofile\":[1,\"x\"]}}",
+        "{\"protocol\":7,\"rlimits\":{\"nofile\":[1,2,3]}}",
+        "{\"protocol\":7,\"volume\":{\"dev\":-1,\"ino\":1}}",
+        "{\"protocol\":7,\"namespaces\":{\"pid\":\"x\"}}",
+        "{\"protocol\":7,\"devices\":[null]}",
+        "{\"protocol\":7,\"x\":[[[[[[[[1]]]]]]]]}",
+        "{\"protocol\":7,\"hostname\":\"\xff\"}",
+        "{\"protocol\":7",
     };
     const struct dsb_resolved *resolved = *state;
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
@@ -513,7 +513,7 @@ static void test_another_version(void **state)
 {
     const struct dsb_resolved *resolved = *state;
     static const char *const told[][2] = {{"{\"protocol\":1,\"uid\":1}", "install those of this one"},
-                                          {"{\"protocol\":7,\"uid\":1}", "update dsandbox"},
+                                          {"{\"protocol\":8,\"uid\":1}", "update dsandbox"},
                                           {"{\"uid\":1}", "another version"}};
     for (gsize i = 0; i < G_N_ELEMENTS(told); i++) {
         struct dsb_observed facts = {0};
@@ -535,7 +535,7 @@ static void test_too_large(void **state)
     assert_false(dsb_hello_parse(json, strlen(json), &resolved->spec, &host, &facts, &error));
     assert_int_equal(error->code, DSB_ERROR_PROTOCOL);
     g_error_free(error);
-    GString *many = g_string_new("{\"protocol\":6,\"interfaces\":[" LO);
+    GString *many = g_string_new("{\"protocol\":7,\"interfaces\":[" LO);
     for (unsigned i = 0; i < 2000; i++)
         g_string_append(many, "," LO);
     g_string_append(many, "]}");

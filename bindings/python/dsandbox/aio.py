@@ -5,11 +5,13 @@
         result = await asyncio.wait_for(session.run("while True: pass"), 5)      # the code is stopped after 5 s
 """
 import asyncio
+import concurrent.futures
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Type, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Optional, Set, Type, TypeVar, Union
 
 from ._http import Hangup
+from ._tools import Tools, awaited
 from .client import Name, OutputCallback
 from .results import FileInfo, HistoryEntry, Listing, Result, SessionInfo, Variable
 from .sandbox import Command, Data, ExecValues, Place, RunValues, Session, SessionValues
@@ -141,9 +143,16 @@ class AsyncSession:
             await _call(lambda: session.close(delete_files=True))
 
     async def run(self, code: str, **how: "Unpack[RunValues]") -> Result:
-        """As Session.run."""
+        """As Session.run. A tool that is async is awaited in this loop, any other one runs in a thread."""
         session = await self.opened()
-        return await self._execute(how, lambda hangup: session.run(code, hangup=hangup, **how))
+        waits = _Waits(asyncio.get_running_loop())
+        tools = how.get("tools")
+        if tools and not isinstance(tools, Tools):
+            how["tools"] = Tools(tools, waits.wait)
+        try:
+            return await self._execute(how, lambda hangup: session.run(code, hangup=hangup, **how))
+        finally:
+            waits.end()
 
     async def exec(self, command: Command, **how: "Unpack[ExecValues]") -> Result:
         """As Session.exec."""
@@ -200,6 +209,25 @@ class AsyncSession:
     async def close(self, delete_files: bool = False) -> None:
         session = await self.opened()
         await _call(lambda: session.close(delete_files))
+
+
+class _Waits:
+    """What tools of one run have the loop do, for their threads."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._all: "Set[concurrent.futures.Future[Any]]" = set()
+
+    def wait(self, value: Awaitable[Any]) -> Any:
+        future = asyncio.run_coroutine_threadsafe(awaited(value), self._loop)
+        self._all.add(future)
+        future.add_done_callback(self._all.discard)
+        return future.result()
+
+    def end(self) -> None:
+        """Nobody waits for it any more."""
+        for future in list(self._all):
+            future.cancel()
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, callback: OutputCallback) -> OutputCallback:

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from . import _service
 from ._http import Hangup, Http
+from ._tools import Tools
 from .errors import InvalidError, ProtocolError, UnavailableError
 from .results import FileInfo, HistoryEntry, Listing, Result, SessionInfo, Variable, file_info, variable
 
@@ -68,10 +69,14 @@ class Client:
     # --- executions ------------------------------------------------------------
 
     def run(
-        self, body: Body, on_stdout: Optional[OutputCallback] = None, on_stderr: Optional[OutputCallback] = None
+        self,
+        body: Body,
+        on_stdout: Optional[OutputCallback] = None,
+        on_stderr: Optional[OutputCallback] = None,
+        tools: Optional[Tools] = None,
     ) -> Result:
         """POST /v1/run: one execution in a fresh sandbox."""
-        return self._execution("/v1/run", body, on_stdout, on_stderr)
+        return self._execution("/v1/run", body, on_stdout, on_stderr, None, tools)
 
     def execute(
         self,
@@ -80,13 +85,14 @@ class Client:
         on_stdout: Optional[OutputCallback] = None,
         on_stderr: Optional[OutputCallback] = None,
         hangup: Optional[Hangup] = None,
+        tools: Optional[Tools] = None,
     ) -> Result:
         """POST /v1/sessions/ID/execute. The callbacks get the output as text while the code runs.
 
         When this thread leaves early (KeyboardInterrupt, an error in a callback) the execution is stopped; `hangup`
         lets another thread do that.
         """
-        return self._execution(_path(session, "execute"), body, on_stdout, on_stderr, hangup)
+        return self._execution(_path(session, "execute"), body, on_stdout, on_stderr, hangup, tools)
 
     def interrupt(self, session: str) -> bool:
         """Stop the running execution, with SIGINT first. False: none was running."""
@@ -215,19 +221,38 @@ class Client:
         on_stdout: Optional[OutputCallback],
         on_stderr: Optional[OutputCallback],
         hangup: Optional[Hangup] = None,
+        tools: Optional[Tools] = None,
     ) -> Result:
-        follow = on_stdout is not None or on_stderr is not None
+        follow = on_stdout is not None or on_stderr is not None or tools is not None
         # An execution is never sent twice: the service may have run it.
         self._look()
         if not follow:
             answer = self._http.json("POST", path, body, patient=True, hangup=hangup)
         else:
             decoders = {"stdout": _Decoder(on_stdout), "stderr": _Decoder(on_stderr)}
-            answer = _follow(self._http.events(path, body, hangup), decoders)
+            events: Iterator[Any] = self._http.events(path, body, hangup)
+            answer = _follow(events if tools is None else self._with_tools(events, tools), decoders)
         try:
             return Result.from_json(answer)
         except ValueError as error:
             raise ProtocolError(f"the service's answer is no result: {error}") from error
+
+
+    def _with_tools(self, events: Iterator[Any], tools: Tools) -> Iterator[Any]:
+        """The same events; what is a call is made meanwhile."""
+        execution: Optional[str] = None
+        try:
+            for name, data in events:
+                if name == "accepted":
+                    execution = data.get("id")
+                if name == "call":
+                    tools.call(self._http, execution, data)
+                yield name, data
+        finally:
+            tools.end()
+            close = getattr(events, "close", None)
+            if close is not None:
+                close()
 
 
 class _Decoder:

@@ -27,6 +27,7 @@ __all__ = [
     "Result",
     "SessionInfo",
     "State",
+    "ToolCall",
     "Usage",
     "Variable",
     "VariableChanges",
@@ -80,6 +81,17 @@ class Background:
     stdout: str
     stderr: str
     truncated: bool
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call of a tool. status: "ok", "error", "refused", "timeout" or "abandoned"."""
+
+    tool: str
+    status: str
+    ms: float
+    arguments_bytes: int
+    answer_bytes: int
 
 
 @dataclass(frozen=True)
@@ -292,6 +304,8 @@ class Result:
     plugin: Optional[Dict[str, Any]] = None
     leftover: Optional[str] = None
     warm: bool = False
+    calls: Tuple[ToolCall, ...] = ()
+    calls_total: Optional[int] = None
 
     @property
     def ok(self) -> bool:
@@ -359,6 +373,8 @@ class Result:
             stdout_file_bytes=_int(data, "stdout_file_bytes") or 0,
             stderr_file_bytes=_int(data, "stderr_file_bytes") or 0,
             background=_background(_object(data, "background")),
+            calls=tuple(_tool_call(item) for item in _objects(data, "calls")),
+            calls_total=_int(data, "calls_total"),
             error=_code_error(_object(data, "error")),
             results=tuple(Display(item) for item in _objects(data, "results")),
             results_omitted=tuple(
@@ -472,6 +488,17 @@ def _stream(data: Json, name: str) -> bytes:
 
 def _failure(data: Json) -> Optional[Failure]:
     return Failure(_text(data, "code") or "failed", _text(data, "message") or "") if data else None
+
+
+def _tool_call(data: Json) -> ToolCall:
+    ms = data.get("ms")
+    return ToolCall(
+        _text(data, "tool") or "",
+        _text(data, "status") or "",
+        float(ms) if isinstance(ms, (int, float)) else 0.0,
+        _int(data, "arguments_bytes") or 0,
+        _int(data, "answer_bytes") or 0,
+    )
 
 
 def _background(data: Json) -> Optional[Background]:

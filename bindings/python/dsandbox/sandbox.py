@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Dict, Iterable, List, Literal, Mappin
 from types import TracebackType
 
 from ._http import Hangup
+from ._tools import Tool, Tools
 from .client import Client, Name, OutputCallback
 from .errors import ConflictError, InvalidError, NotFoundError
 from .results import FileInfo, HistoryEntry, Listing, Result, SessionInfo, Variable
@@ -24,6 +25,7 @@ Time = Union[int, float, str]
 Size = Union[int, str]
 Checkpoint = Literal["idle", "always", "off"]
 Data = Union[str, bytes]
+GivenTools = Union[Mapping[str, Tool], Tools, None]
 Command = Union[str, Sequence[Union[str, "os.PathLike[str]"]]]
 Place = Union[str, bytes, "os.PathLike[str]", IO[bytes]]
 
@@ -101,6 +103,9 @@ class RunValues(TypedDict, total=False):
     wait: bool
     on_stdout: Optional[OutputCallback]
     on_stderr: Optional[OutputCallback]
+    tools: GivenTools
+    call_timeout: Optional[Time]
+    calls_stop_clock: bool
 
 
 class ExecValues(TypedDict, total=False):
@@ -225,6 +230,19 @@ def _command(
     return _with_input(body, env, stdin, timeout)
 
 
+def _calls(body: Dict[str, Any], tools: GivenTools, limit: Optional[Time], stop_clock: bool) -> Optional[Tools]:
+    """Into the body: what the code may call. None: nothing."""
+    if not tools:
+        return None
+    calls = tools if isinstance(tools, Tools) else Tools(tools)
+    body["tools"] = list(calls.tools)
+    if limit is not None:
+        body["call_timeout"] = limit
+    if stop_clock:
+        body["calls_stop_clock"] = True
+    return calls
+
+
 def _with_input(
     body: Dict[str, Any], env: Optional[Mapping[str, str]], stdin: Optional[Data], timeout: Optional[Time]
 ) -> Dict[str, Any]:
@@ -263,12 +281,19 @@ class Sandbox:
         timeout: Optional[Time] = None,
         on_stdout: Optional[OutputCallback] = None,
         on_stderr: Optional[OutputCallback] = None,
+        tools: GivenTools = None,
+        call_timeout: Optional[Time] = None,
+        calls_stop_clock: bool = False,
     ) -> Result:
-        """Run code. What it did, and also a refusal or a failure of the engine, is in the result."""
+        """Run code. What it did, and also a refusal or a failure of the engine, is in the result.
+
+        tools, call_timeout, calls_stop_clock: as for Session.run().
+        """
         limit = timeout if timeout is not None else self.timeout
         body = self.options.body()
         body.update(_execution(code, filename, argv, env, stdin, limit))
-        return self.client.run(body, on_stdout, on_stderr)
+        calls = _calls(body, tools, call_timeout, calls_stop_clock)
+        return self.client.run(body, on_stdout, on_stderr, calls)
 
     def exec(
         self,
@@ -438,16 +463,26 @@ class Session:
         on_stdout: Optional[OutputCallback] = None,
         on_stderr: Optional[OutputCallback] = None,
         hangup: Optional[Hangup] = None,
+        tools: GivenTools = None,
+        call_timeout: Optional[Time] = None,
+        calls_stop_clock: bool = False,
     ) -> Result:
         """Run code in the session, after what is queued there; `wait` False: BusyError instead of waiting.
 
         stdin_open: standard input stays open for send_stdin() from another thread.
         hangup: its hang_up(), from another thread, stops this code and ends the call.
+        tools: functions of yours that this code, and nothing else, may call by these names, {"search": f}: search("a", n=2) in
+            the sandbox is f("a", n=2) here, in a thread of its own. Arguments and answer are what JSON has, and bytes. What f
+            raises is raised there, by the name of its class; f may be async. Where an event loop runs in the sandbox the call
+            is to be awaited there; search.sync() is not. The arguments are the code's words: do not trust them.
+        call_timeout: seconds for each call, then a TimeoutError there; None: 300. calls_stop_clock: the time limit of the run
+            stands still meanwhile.
         A session that ended in the meantime is made again, with its files; the result's state says what was lost.
         """
         limit = timeout if timeout is not None else self.timeout
         body = _execution(code, filename, argv, env, stdin, limit)
-        return self._execute(body, stdin_open, wait, on_stdout, on_stderr, hangup)
+        calls = _calls(body, tools, call_timeout, calls_stop_clock)
+        return self._execute(body, stdin_open, wait, on_stdout, on_stderr, hangup, calls)
 
     def exec(
         self,
@@ -480,13 +515,14 @@ class Session:
         on_stdout: Optional[OutputCallback],
         on_stderr: Optional[OutputCallback],
         hangup: Optional[Hangup],
+        tools: Optional[Tools] = None,
     ) -> Result:
         body["create"] = self._create
         if stdin_open:
             body["stdin_open"] = True
         if not wait:
             body["wait"] = False
-        return self.client.execute(self.id, body, on_stdout, on_stderr, hangup)
+        return self.client.execute(self.id, body, on_stdout, on_stderr, hangup, tools)
 
     def send_stdin(self, data: Data, end: bool = False) -> None:
         """More standard input for a run with stdin_open; `end`: nothing comes after it."""
