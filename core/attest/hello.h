@@ -2,14 +2,12 @@
 #ifndef DSB_ATTEST_HELLO_H
 #define DSB_ATTEST_HELLO_H
 
+#include "common/pid1_protocol.h"
 #include "common/namespaces.h"
 
 #include <dsandbox/error.h>
 #include <dsandbox/observed.h>
 #include <dsandbox/spec.h>
-
-/** The version of guest/PROTOCOL.md that pid 1 has to speak. */
-#define DSB_PROTOCOL 7
 
 /** Of extra binds and the session directory's own path. */
 #define DSB_EXTRA_BINDS_MAX 33

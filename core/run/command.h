@@ -3,25 +3,12 @@
 #define DSB_RUN_COMMAND_H
 
 #include "attest/hello.h"
+#include "common/pid1_protocol.h"
 
 /**
  * What pid 1 is told to do: the payload of config, exec and control. A head of numbers, then parts that begin with
  * their length; guest/PROTOCOL.md is the contract, guest/init/command.c the reader.
  */
-#define DSB_COMMAND_HEAD 48
-#define DSB_COMMAND_NUMBERS 4
-
-#define DSB_CONFIG_SESSION 1u
-#define DSB_CONFIG_CHECKPOINT 2u
-#define DSB_CONFIG_CHECKPOINT_IDLE 4u
-#define DSB_CONFIG_WAITS 8u
-#define DSB_CONFIG_PROGRAM 16u
-#define DSB_EXEC_OUTPUT_KILL 1u
-#define DSB_EXEC_OUTPUT_KEEP 2u
-#define DSB_EXEC_PROGRAM 4u
-#define DSB_EXEC_TERMINAL 8u
-#define DSB_EXEC_CALLS_STOP_CLOCK 16u
-
 /* What pid 1 takes, at most. */
 #define DSB_COMMAND_ARGUMENTS 65536u
 #define DSB_COMMAND_VARIABLES 1024u

@@ -2,39 +2,10 @@
 #ifndef DSB_RUN_WIRE_H
 #define DSB_RUN_WIRE_H
 
+#include "common/pid1_protocol.h"
 #include "common/stream.h"
 
 #include <stdint.h>
-
-/** Frame types; guest/PROTOCOL.md is the contract. */
-enum dsb_frame_type {
-    DSB_FRAME_HELLO = 1,
-    DSB_FRAME_CONFIG = 2,
-    DSB_FRAME_EXEC = 3,
-    DSB_FRAME_STDIN = 4,
-    DSB_FRAME_STDOUT = 5,
-    DSB_FRAME_STDERR = 6,
-    DSB_FRAME_DONE = 7,
-    DSB_FRAME_ACK = 8,
-    DSB_FRAME_CANCEL = 9,
-    DSB_FRAME_FAILURE = 10,
-    DSB_FRAME_REPORT = 11,
-    DSB_FRAME_READY = 12,
-    DSB_FRAME_CONTROL = 13,
-    DSB_FRAME_ANSWER = 14,
-    DSB_FRAME_BACKGROUND = 15,
-    DSB_FRAME_DRAWING = 16,
-    DSB_FRAME_CLAIM = 17,
-    DSB_FRAME_TAIL = 18,
-    DSB_FRAME_WINDOW = 19,
-    DSB_FRAME_TOOLS = 20,
-    DSB_FRAME_CALL = 21,
-    DSB_FRAME_RETURN = 22,
-    DSB_FRAME_RETURNED = 23,
-};
-
-#define DSB_FRAME_HEADER 9
-#define DSB_FRAME_MAX (16u << 20)
 
 struct dsb_frame {
     enum dsb_frame_type type;

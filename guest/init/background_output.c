@@ -36,7 +36,7 @@ static void read_some(struct stream *s)
         fd_close(&s->fd);
         return;
     }
-    struct buf *text = &g.session.behind[s->type == FRAME_STDERR];
+    struct buf *text = &g.session.behind[s->type == DSB_FRAME_STDERR];
     size_t room = TEXT_MAX - buf_len(text);
     g.session.behind_truncated |= (size_t) n > room;
     buf_add(text, chunk, (size_t) n < room ? (size_t) n : room);
@@ -74,7 +74,7 @@ void background_send(void)
     buf_printf(&out, ",\"stderr\":");
     json_string(&out, (const char *) buf_head(&behind[1]), buf_len(&behind[1]));
     buf_printf(&out, ",\"truncated\":%s}", g.session.behind_truncated ? "true" : "false");
-    send_frame(FRAME_BACKGROUND, g.id, buf_head(&out), buf_len(&out));
+    send_frame(DSB_FRAME_BACKGROUND, g.id, buf_head(&out), buf_len(&out));
     buf_free(&out);
     buf_free(&behind[0]);
     buf_free(&behind[1]);

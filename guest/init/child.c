@@ -74,7 +74,7 @@ static void make_words(struct words *w, const struct command *c)
     size_t n = 0;
 
     if (g.session.on)
-        command_read(&session, FRAME_CONFIG, buf_head(&g.session.config), buf_len(&g.session.config));
+        command_read(&session, DSB_FRAME_CONFIG, buf_head(&g.session.config), buf_len(&g.session.config));
     /* A part has four bytes of length there, and one for its end here. */
     char *at = w->text = room(c->name.n + 1 + c->rest.n + session.rest.n);
     w->argv = room((c->arguments + 1) * sizeof *w->argv);
@@ -190,7 +190,7 @@ void child_start(void)
     struct command c;
     int theirs[3];
 
-    command_read(&c, FRAME_EXEC, buf_head(&g.code), buf_len(&g.code));
+    command_read(&c, DSB_FRAME_EXEC, buf_head(&g.code), buf_len(&g.code));
     make_words(&words, &c);
     const char *lacking = open_streams(theirs);
     g.child.pid = lacking ? -1 : fork();

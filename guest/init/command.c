@@ -20,30 +20,30 @@ struct form {
     struct {
         const char *name;
         int64_t least, most;
-    } numbers[COMMAND_NUMBERS];
+    } numbers[DSB_COMMAND_NUMBERS];
 };
 
 static const struct form config_form = {
-    .flags = CONFIG_SESSION | CONFIG_CHECKPOINT | CONFIG_CHECKPOINT_IDLE | CONFIG_WAITS | CONFIG_PROGRAM,
+    .flags = DSB_CONFIG_SESSION | DSB_CONFIG_CHECKPOINT | DSB_CONFIG_CHECKPOINT_IDLE | DSB_CONFIG_WAITS | DSB_CONFIG_PROGRAM,
     .arguments = true,
-    .numbers = {[CONFIG_IDLE_MS] = {"idle_ms", 1, TIME_MAX_MS},
-                [CONFIG_LIFE_MS] = {"life_ms", 1, TIME_MAX_MS},
-                [CONFIG_RESULTS_LIMIT] = {"results_limit", REPORT_LEAST, REPORT_MOST},
-                [CONFIG_MEMORY] = {"memory", 0, INT64_MAX}},
+    .numbers = {[DSB_CONFIG_IDLE_MS] = {"idle_ms", 1, TIME_MAX_MS},
+                [DSB_CONFIG_LIFE_MS] = {"life_ms", 1, TIME_MAX_MS},
+                [DSB_CONFIG_RESULTS_LIMIT] = {"results_limit", REPORT_LEAST, REPORT_MOST},
+                [DSB_CONFIG_MEMORY] = {"memory", 0, INT64_MAX}},
 };
 static const struct form exec_form = {
-    .flags = EXEC_OUTPUT_KILL | EXEC_OUTPUT_KEEP | EXEC_PROGRAM | EXEC_TERMINAL | EXEC_CALLS_STOP_CLOCK,
+    .flags = DSB_EXEC_OUTPUT_KILL | DSB_EXEC_OUTPUT_KEEP | DSB_EXEC_PROGRAM | DSB_EXEC_TERMINAL | DSB_EXEC_CALLS_STOP_CLOCK,
     .text = true,
     .name = true,
     .arguments = true,
-    .numbers = {[EXEC_TIMEOUT_MS] = {"timeout_ms", 1, TIME_MAX_MS},
-                [EXEC_GRACE_MS] = {"grace_ms", 0, TIME_MAX_MS},
-                [EXEC_OUTPUT_LIMIT] = {"output_limit", 0, INT64_MAX},
-                [EXEC_WINDOW] = {"window", 0, UINT32_MAX}},
+    .numbers = {[DSB_EXEC_TIMEOUT_MS] = {"timeout_ms", 1, TIME_MAX_MS},
+                [DSB_EXEC_GRACE_MS] = {"grace_ms", 0, TIME_MAX_MS},
+                [DSB_EXEC_OUTPUT_LIMIT] = {"output_limit", 0, INT64_MAX},
+                [DSB_EXEC_WINDOW] = {"window", 0, UINT32_MAX}},
 };
 static const struct form control_form = {
     .name = true,
-    .numbers = {[CONTROL_TIMEOUT_MS] = {"timeout_ms", 1, CONTROL_MAX_MS}},
+    .numbers = {[DSB_CONTROL_TIMEOUT_MS] = {"timeout_ms", 1, CONTROL_MAX_MS}},
 };
 
 static bool take_part(struct part *rest, struct part *part)
@@ -67,7 +67,7 @@ static bool take_word(struct part *rest, struct part *word)
 
 static const char *read_numbers(struct command *c, const struct form *form, const unsigned char *at)
 {
-    for (int i = 0; i < COMMAND_NUMBERS; i++) {
+    for (int i = 0; i < DSB_COMMAND_NUMBERS; i++) {
         uint64_t n = get_number(at + (size_t) i * 8, 8);
         if (n > (uint64_t) form->numbers[i].most || n < (uint64_t) form->numbers[i].least)
             return form->numbers[i].name ? form->numbers[i].name : "a number that does not belong here";
@@ -97,28 +97,28 @@ static const char *read_parts(struct command *c, const struct form *form, struct
 }
 
 /* What says that there is no code. */
-static const char *read_flags(const struct command *c, enum frame_type type)
+static const char *read_flags(const struct command *c, enum dsb_frame_type type)
 {
-    bool config = type == FRAME_CONFIG, exec = type == FRAME_EXEC;
+    bool config = type == DSB_FRAME_CONFIG, exec = type == DSB_FRAME_EXEC;
 
-    if (config && (c->flags & CONFIG_CHECKPOINT_IDLE) && !(c->flags & CONFIG_CHECKPOINT))
+    if (config && (c->flags & DSB_CONFIG_CHECKPOINT_IDLE) && !(c->flags & DSB_CONFIG_CHECKPOINT))
         return "flags that do not go together";
-    if (config && (c->flags & CONFIG_PROGRAM) && (c->flags != CONFIG_PROGRAM || c->arguments > 0))
+    if (config && (c->flags & DSB_CONFIG_PROGRAM) && (c->flags != DSB_CONFIG_PROGRAM || c->arguments > 0))
         return "flags that do not go together";
-    if (exec && (c->flags & EXEC_TERMINAL) && !(c->flags & EXEC_PROGRAM))
+    if (exec && (c->flags & DSB_EXEC_TERMINAL) && !(c->flags & DSB_EXEC_PROGRAM))
         return "flags that do not go together";
-    if (exec && (c->flags & EXEC_CALLS_STOP_CLOCK) && (c->flags & EXEC_PROGRAM))
+    if (exec && (c->flags & DSB_EXEC_CALLS_STOP_CLOCK) && (c->flags & DSB_EXEC_PROGRAM))
         return "flags that do not go together";
-    return exec && (c->flags & EXEC_PROGRAM) && c->arguments == 0 ? "there is no program" : NULL;
+    return exec && (c->flags & DSB_EXEC_PROGRAM) && c->arguments == 0 ? "there is no program" : NULL;
 }
 
-const char *command_read(struct command *c, enum frame_type type, const unsigned char *data, size_t n)
+const char *command_read(struct command *c, enum dsb_frame_type type, const unsigned char *data, size_t n)
 {
-    const struct form *form = type == FRAME_CONFIG ? &config_form : type == FRAME_EXEC ? &exec_form : &control_form;
+    const struct form *form = type == DSB_FRAME_CONFIG ? &config_form : type == DSB_FRAME_EXEC ? &exec_form : &control_form;
 
     *c = (struct command){0};
-    if (n < 4 || get_number(data, 4) != PROTOCOL)
-        return "not version " PROTOCOL_TEXT " of the protocol: the program outside and the guest files have to be of one "
+    if (n < 4 || get_number(data, 4) != DSB_PROTOCOL)
+        return "not version " DSB_PROTOCOL_TEXT " of the protocol: the program outside and the guest files have to be of one "
                "version";
     if (n < HEAD)
         return "too short";
@@ -134,9 +134,9 @@ const char *command_read(struct command *c, enum frame_type type, const unsigned
         wrong = read_numbers(c, form, data + 16);
     if (!wrong)
         wrong = read_parts(c, form, (struct part){data + HEAD, n - HEAD});
-    if (!wrong && type == FRAME_EXEC && (c->flags & EXEC_PROGRAM) && c->text.n > 0)
+    if (!wrong && type == DSB_FRAME_EXEC && (c->flags & DSB_EXEC_PROGRAM) && c->text.n > 0)
         return "a program and code";
-    if (!wrong && type == FRAME_EXEC && (c->numbers[EXEC_WINDOW] > 0) != ((c->flags & EXEC_TERMINAL) > 0))
+    if (!wrong && type == DSB_FRAME_EXEC && (c->numbers[DSB_EXEC_WINDOW] > 0) != ((c->flags & DSB_EXEC_TERMINAL) > 0))
         return "a window without a terminal, or the other way round";
     return wrong;
 }

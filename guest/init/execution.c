@@ -194,8 +194,8 @@ void start_one_shot(const struct message *config)
 
     theirs[0] = g.report_fd = open_report();
     g.stdin_fd = make_pipe(&theirs[1], 1);
-    g.stdout_ = (struct stream){.fd = make_pipe(&theirs[2], 0), .type = FRAME_STDOUT};
-    g.stderr_ = (struct stream){.fd = make_pipe(&theirs[3], 0), .type = FRAME_STDERR};
+    g.stdout_ = (struct stream){.fd = make_pipe(&theirs[2], 0), .type = DSB_FRAME_STDOUT};
+    g.stderr_ = (struct stream){.fd = make_pipe(&theirs[3], 0), .type = DSB_FRAME_STDERR};
     if (!kernel_start(&g.kernel, SOCK_STREAM, theirs, 4, g.python, g.script))
         fail("cannot start the interpreter", strerror(errno));
     for (int i = 1; i < 4; i++)
@@ -218,8 +218,8 @@ static void start_program(void)
     fd_close(&g.stdin_fd);
     fd_close(&g.stdout_.fd);
     fd_close(&g.stderr_.fd);
-    g.stdout_ = (struct stream){.fd = -1, .type = FRAME_STDOUT};
-    g.stderr_ = (struct stream){.fd = -1, .type = FRAME_STDERR};
+    g.stdout_ = (struct stream){.fd = -1, .type = DSB_FRAME_STDOUT};
+    g.stderr_ = (struct stream){.fd = -1, .type = DSB_FRAME_STDERR};
     g.child.is = true;
     begin_usage();
     child_start();
@@ -268,7 +268,7 @@ void give_back_report(void)
         fallocate(g.report_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, REPORT_KEEP, g.report_max - REPORT_KEEP);
 }
 
-bool send_memory(enum frame_type type, uint32_t id)
+bool send_memory(enum dsb_frame_type type, uint32_t id)
 {
     uint64_t n = report_number(0);
 
@@ -388,7 +388,7 @@ void send_done(void)
     if (g.session.on)
         session_done(&out);
     buf_add(&out, "}", 1);
-    send_frame(FRAME_DONE, g.id, buf_head(&out), buf_len(&out));
+    send_frame(DSB_FRAME_DONE, g.id, buf_head(&out), buf_len(&out));
     buf_free(&out);
 }
 
@@ -412,7 +412,7 @@ void finish_execution(void)
     buf_free(&g.in_data);
     if (!g.child.is && !g.user_started && g.reason == REASON_NONE)
         fail_kernel("the interpreter ended before the code could start");
-    send_memory(FRAME_REPORT, g.id);
+    send_memory(DSB_FRAME_REPORT, g.id);
     fd_close(&g.report_fd);
     send_done();
     g.phase = ANSWERED;

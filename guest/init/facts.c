@@ -310,7 +310,7 @@ void facts_write(struct buf *out, const struct cgroup *cg, const char *python)
     struct stat st;
     int count = 0;
 
-    buf_printf(out, "{\"protocol\":" PROTOCOL_TEXT ",\"version\":\"" DSB_VERSION "\",\"pid\":%d", (int) getpid());
+    buf_printf(out, "{\"protocol\":" DSB_PROTOCOL_TEXT ",\"version\":\"" DSB_VERSION "\",\"pid\":%d", (int) getpid());
     identity(out);
     buf_printf(out, ",\"cgroup\":");
     cgroup_facts(cg, out);

@@ -3,6 +3,8 @@
 #ifndef DSB_GUEST_INIT_H
 #define DSB_GUEST_INIT_H
 
+#include "common/pid1_protocol.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,36 +16,6 @@
 
 #define KIB ((size_t) 1024)
 #define MIB (KIB * KIB)
-
-enum frame_type {
-    FRAME_HELLO = 1,
-    FRAME_CONFIG = 2,
-    FRAME_EXEC = 3,
-    FRAME_STDIN = 4,
-    FRAME_STDOUT = 5,
-    FRAME_STDERR = 6,
-    FRAME_DONE = 7,
-    FRAME_ACK = 8,
-    FRAME_CANCEL = 9,
-    FRAME_FAILURE = 10,
-    FRAME_REPORT = 11,
-    FRAME_READY = 12,
-    FRAME_CONTROL = 13,
-    FRAME_ANSWER = 14,
-    FRAME_BACKGROUND = 15,
-    FRAME_DRAWING = 16,
-    FRAME_CLAIM = 17,
-    FRAME_TAIL = 18,
-    FRAME_WINDOW = 19,
-    FRAME_TOOLS = 20,
-    FRAME_CALL = 21,
-    FRAME_RETURN = 22,
-    FRAME_RETURNED = 23,
-};
-
-#define FRAME_HEADER 9
-#define FRAME_MAX_CONTROL (1 * MIB)
-#define FRAME_MAX_EXEC (16 * MIB) /* also of an answer to a call */
 
 /* Numbers as they stand in frames and messages: little endian. */
 
@@ -86,16 +58,6 @@ void json_string(struct buf *b, const char *text, size_t n);
 
 /* --- command.c --- */
 
-#define PROTOCOL 7 /* raised when a frame changes; the host refuses another one */
-#define PROTOCOL_TEXT "7"
-#define COMMAND_NUMBERS 4
-
-/* Flags, and what the numbers are; PROTOCOL.md has the layout. */
-enum { CONFIG_SESSION = 1, CONFIG_CHECKPOINT = 2, CONFIG_CHECKPOINT_IDLE = 4, CONFIG_WAITS = 8, CONFIG_PROGRAM = 16 };
-enum { CONFIG_IDLE_MS, CONFIG_LIFE_MS, CONFIG_RESULTS_LIMIT, CONFIG_MEMORY };
-enum { EXEC_OUTPUT_KILL = 1, EXEC_OUTPUT_KEEP = 2, EXEC_PROGRAM = 4, EXEC_TERMINAL = 8, EXEC_CALLS_STOP_CLOCK = 16 };
-enum { EXEC_TIMEOUT_MS, EXEC_GRACE_MS, EXEC_OUTPUT_LIMIT, EXEC_WINDOW };
-enum { CONTROL_TIMEOUT_MS };
 
 /** Bytes of a frame, not a C string. */
 struct part {
@@ -105,13 +67,13 @@ struct part {
 
 struct command {
     uint32_t flags, arguments, variables; /**< the latter: how many */
-    int64_t numbers[COMMAND_NUMBERS];     /**< within their bounds */
+    int64_t numbers[DSB_COMMAND_NUMBERS];     /**< within their bounds */
     struct part text, name;
     struct part rest; /**< the arguments, and of each variable its name and its value: part_next() */
 };
 
 /** Takes a config, exec or control payload apart. Returns NULL, or what is wrong with it. */
-const char *command_read(struct command *c, enum frame_type type, const unsigned char *data, size_t n);
+const char *command_read(struct command *c, enum dsb_frame_type type, const unsigned char *data, size_t n);
 /** The first part of what is left, which is behind it then: no more often than there are some. */
 struct part part_next(struct part *rest);
 bool part_is(const struct part *part, const char *word);

@@ -22,7 +22,7 @@
 /* The file is made here; -1 where it cannot be. */
 static int make_file(struct stream *s)
 {
-    const char *which = s->type == FRAME_STDOUT ? "stdout" : "stderr";
+    const char *which = s->type == DSB_FRAME_STDOUT ? "stdout" : "stderr";
     int fd = -1, top = open("/sandbox", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (top < 0)
@@ -95,15 +95,15 @@ static void send_tail(struct stream *s)
 
     if (from < g.output_limit)
         from = g.output_limit;
-    to[0] = s->type == FRAME_STDOUT ? 1 : 2;
+    to[0] = s->type == DSB_FRAME_STDOUT ? 1 : 2;
     ssize_t n = from < s->keep.bytes ? pread(s->keep.fd, to + 1, (size_t) (s->keep.bytes - from), from) : 0;
     if (n > 0)
-        frame_written(FRAME_TAIL, g.id, 1 + (size_t) n);
+        frame_written(DSB_FRAME_TAIL, g.id, 1 + (size_t) n);
 }
 
 void keep_end(struct stream *s, struct buf *done)
 {
-    const char *which = s->type == FRAME_STDOUT ? "stdout" : "stderr";
+    const char *which = s->type == DSB_FRAME_STDOUT ? "stdout" : "stderr";
     struct keep *keep = &s->keep;
 
     if (!keep->on)

@@ -67,7 +67,7 @@ static void read_control(void)
     g.phase = READY;
     g.deadline = now_ms() + g.idle_ms;
     if (g.tells_ready)
-        send_frame(FRAME_READY, 0, "{}", 2);
+        send_frame(DSB_FRAME_READY, 0, "{}", 2);
     if (g.pending)
         start_execution();
 }
@@ -146,7 +146,7 @@ static void tell_drawing(int64_t now)
     if (g.drawing_told || g.interrupted || now < deadline || now >= deadline + drawing_ms())
         return;
     g.drawing_told = true;
-    send_frame(FRAME_DRAWING, g.id, "", 0);
+    send_frame(DSB_FRAME_DRAWING, g.id, "", 0);
 }
 
 static void on_deadlines(int64_t now)
@@ -323,7 +323,7 @@ int main(void)
         g.python[0] = '\0';
     cgroup_open(&g.cg);
     facts_write(&hello, &g.cg, g.python);
-    send_frame(FRAME_HELLO, 0, buf_head(&hello), buf_len(&hello));
+    send_frame(DSB_FRAME_HELLO, 0, buf_head(&hello), buf_len(&hello));
     buf_free(&hello);
     g.deadline = now_ms() + CONFIG_WAIT_MS;
     flush_out();

@@ -158,7 +158,7 @@ void output_begin(struct stream *s)
 
 bool relay_stream(struct stream *s)
 {
-    bool rested = s->rest_until > 0, shared = s->type == FRAME_STDOUT && ring_used();
+    bool rested = s->rest_until > 0, shared = s->type == DSB_FRAME_STDOUT && ring_used();
     size_t n = 0;
 
     s->rest_until = 0;

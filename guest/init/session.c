@@ -76,8 +76,8 @@ static void start_interpreter(void)
 
 void session_start(void)
 {
-    g.stdout_ = (struct stream){.fd = -1, .type = FRAME_STDOUT};
-    g.stderr_ = (struct stream){.fd = -1, .type = FRAME_STDERR};
+    g.stdout_ = (struct stream){.fd = -1, .type = DSB_FRAME_STDOUT};
+    g.stderr_ = (struct stream){.fd = -1, .type = DSB_FRAME_STDERR};
     g.session.point.fd = g.session.coming.fd = -1;
     g.report_fd = open_report();
     open_listeners(g.session.name, sizeof g.session.name);
@@ -91,9 +91,9 @@ static void run_pending(void);
 static void on_up(void)
 {
     g.session.up = true;
-    send_frame(FRAME_READY, 0, "{}", 2);
+    send_frame(DSB_FRAME_READY, 0, "{}", 2);
     if (g.session.reset_pending)
-        send_frame(FRAME_ANSWER, g.session.control_id, "{}", 2);
+        send_frame(DSB_FRAME_ANSWER, g.session.control_id, "{}", 2);
     g.session.reset_pending = false;
     if (g.phase == READY)
         g.deadline = now_ms() + g.idle_ms;
@@ -214,15 +214,15 @@ static void finish_control(bool dead)
 {
     struct buf answer = {0}, text = {0};
 
-    if (!dead && (g.report_fd < 0 || !send_memory(FRAME_ANSWER, g.session.control_id)))
-        send_frame(FRAME_ANSWER, g.session.control_id, "{\"error\":\"no answer\"}", 21);
+    if (!dead && (g.report_fd < 0 || !send_memory(DSB_FRAME_ANSWER, g.session.control_id)))
+        send_frame(DSB_FRAME_ANSWER, g.session.control_id, "{\"error\":\"no answer\"}", 21);
     if (dead) {
         buf_printf(&answer, "{\"error\":");
         buf_printf(&text, "the interpreter ended: %s", g.session.outcome.reason);
         json_string(&answer, (const char *) buf_head(&text), buf_len(&text));
         write_state(&answer, &g.session.outcome);
         buf_printf(&answer, "}");
-        send_frame(FRAME_ANSWER, g.session.control_id, buf_head(&answer), buf_len(&answer));
+        send_frame(DSB_FRAME_ANSWER, g.session.control_id, buf_head(&answer), buf_len(&answer));
     }
     buf_free(&answer);
     buf_free(&text);
@@ -286,7 +286,7 @@ void session_finish(bool dead)
     buf_free(&g.in_data);
     g.session.last = g.id;
     if (g.report_fd >= 0)
-        send_memory(FRAME_REPORT, g.id);
+        send_memory(DSB_FRAME_REPORT, g.id);
     give_back_report();
     send_done();
     g.phase = ANSWERED;
@@ -468,7 +468,7 @@ static void answer_error(uint32_t id, const char *text)
     buf_printf(&answer, "{\"error\":");
     json_string(&answer, text, strlen(text));
     buf_printf(&answer, "}");
-    send_frame(FRAME_ANSWER, id, buf_head(&answer), buf_len(&answer));
+    send_frame(DSB_FRAME_ANSWER, id, buf_head(&answer), buf_len(&answer));
     buf_free(&answer);
 }
 
@@ -503,7 +503,7 @@ void session_give_up_control(void)
 void session_on_control(uint32_t id, const unsigned char *data, size_t n)
 {
     struct command c;
-    const char *wrong = command_read(&c, FRAME_CONTROL, data, n);
+    const char *wrong = command_read(&c, DSB_FRAME_CONTROL, data, n);
 
     if (wrong)
         fail("bad control frame", wrong);
@@ -520,7 +520,7 @@ void session_on_control(uint32_t id, const unsigned char *data, size_t n)
     g.session.control = true;
     g.session.control_id = id;
     g.session.restores = part_is(&c.name, "restore");
-    g.timeout_ms = c.numbers[CONTROL_TIMEOUT_MS];
+    g.timeout_ms = c.numbers[DSB_CONTROL_TIMEOUT_MS];
     g.grace_ms = CONTROL_GRACE_MS;
     g.output_kill = g.output_keep = false;
     buf_free(&g.code);

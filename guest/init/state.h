@@ -35,7 +35,7 @@ struct keep {
 
 struct stream {
     int fd;
-    enum frame_type type;
+    enum dsb_frame_type type;
     int64_t bytes, piped; /* all of them, and those that came through the pipe */
     bool truncated;
     int quick, idle;             /* reads in a row that came soon after each other; that found nothing */
@@ -174,11 +174,11 @@ extern struct state g;
 /* --- frames.c --- */
 
 _Noreturn void leave(int status);
-void send_frame(enum frame_type type, uint32_t id, const void *data, size_t n);
+void send_frame(enum dsb_frame_type type, uint32_t id, const void *data, size_t n);
 /** Room for a frame's payload of up to `n` bytes, for frame_written(); nothing else may be sent in between. */
 unsigned char *frame_room(size_t n);
 /** The first `n` bytes there are a frame. */
-void frame_written(enum frame_type type, uint32_t id, size_t n);
+void frame_written(enum dsb_frame_type type, uint32_t id, size_t n);
 void flush_out(void);
 /** Reads what the host has sent and acts on it. */
 void read_host(void);
@@ -233,7 +233,7 @@ int open_report(void);
 /** How long the interpreter draws figures, or wants to: its own word, so no more than DRAWING_MAX_MS. */
 int64_t drawing_ms(void);
 /** Sends what the interpreter has left in the report's memory; false: nothing. */
-bool send_memory(enum frame_type type, uint32_t id);
+bool send_memory(enum dsb_frame_type type, uint32_t id);
 /** The memory of the report counts against the user's limit. */
 void give_back_report(void);
 void send_done(void);

@@ -106,7 +106,7 @@ static void tell_returned(const struct tool_call *call)
     unsigned char number[4];
 
     put_number(number, call->number, sizeof number);
-    send_frame(FRAME_RETURNED, g.id, number, sizeof number);
+    send_frame(DSB_FRAME_RETURNED, g.id, number, sizeof number);
 }
 
 static void drop_call(int i)
@@ -162,7 +162,7 @@ static bool ask(struct tool_call *call)
     unsigned char *to = frame_room(sizeof number + all);
     memcpy(to, number, sizeof number);
     memcpy(to + sizeof number, head, all);
-    frame_written(FRAME_CALL, g.id, sizeof number + all);
+    frame_written(DSB_FRAME_CALL, g.id, sizeof number + all);
     buf_free(&call->in);
     count_open(1);
     return true;

@@ -44,7 +44,7 @@ static void check_again(const struct command *c, const uint8_t *data, size_t siz
     PROMISE(again->len == size && memcmp(again->data, data, size) == 0);
 }
 
-static void check(enum frame_type type, const uint8_t *data, size_t size)
+static void check(enum dsb_frame_type type, const uint8_t *data, size_t size)
 {
     struct command c;
     if (command_read(&c, type, data, size) != NULL)
@@ -52,15 +52,15 @@ static void check(enum frame_type type, const uint8_t *data, size_t size)
     PROMISE(is_within(&c.text, data, size) && is_within(&c.name, data, size) && c.name.n <= DSB_COMMAND_NAME);
     PROMISE(c.arguments <= DSB_COMMAND_ARGUMENTS && c.variables <= DSB_COMMAND_VARIABLES);
     PROMISE(c.numbers[0] > 0);
-    for (int i = 0; i < COMMAND_NUMBERS; i++)
+    for (int i = 0; i < DSB_COMMAND_NUMBERS; i++)
         PROMISE(c.numbers[i] >= 0);
     check_again(&c, data, size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    check(FRAME_CONFIG, data, size);
-    check(FRAME_EXEC, data, size);
-    check(FRAME_CONTROL, data, size);
+    check(DSB_FRAME_CONFIG, data, size);
+    check(DSB_FRAME_EXEC, data, size);
+    check(DSB_FRAME_CONTROL, data, size);
     return 0;
 }

@@ -46,7 +46,7 @@ int64_t now_ms(void) { return 1000000; }
 
 void start_one_shot(const struct message *config)
 {
-    PROMISE(config->type == 'C' && config->n <= FRAME_MAX_CONTROL && g.python[0] != '\0');
+    PROMISE(config->type == 'C' && config->n <= DSB_FRAME_MAX_CONTROL && g.python[0] != '\0');
     g.kernel.pid = 2;
     g.phase = STARTING;
 }
@@ -68,7 +68,7 @@ void session_on_control(uint32_t id, const unsigned char *data, size_t n)
 {
     struct command c;
     g.session.control_id = id;
-    if (command_read(&c, FRAME_CONTROL, data, n) == NULL)
+    if (command_read(&c, DSB_FRAME_CONTROL, data, n) == NULL)
         PROMISE(c.name.at > data && c.name.at + c.name.n <= data + n);
 }
 
@@ -90,7 +90,7 @@ void terminal_resize(uint32_t window) { g.child.window = window; }
 /* As the real ones, without their socket. */
 void tools_names(uint32_t id, const unsigned char *data, size_t n)
 {
-    PROMISE(!g.pending && g.phase != RUNNING && n <= FRAME_MAX_CONTROL);
+    PROMISE(!g.pending && g.phase != RUNNING && n <= DSB_FRAME_MAX_CONTROL);
     g.tools.id = id;
     buf_free(&g.tools.names);
     buf_add(&g.tools.names, data, n);
@@ -100,7 +100,7 @@ bool tools_given(void) { return buf_len(&g.tools.names) > 0 && g.tools.id == g.i
 
 void tools_return(const unsigned char *data, size_t n)
 {
-    PROMISE(g.phase == RUNNING && n <= FRAME_MAX_EXEC && (n == 0 || data != NULL));
+    PROMISE(g.phase == RUNNING && n <= DSB_FRAME_MAX && (n == 0 || data != NULL));
 }
 
 void relay_stdin(void) { buf_consume(&g.in_data, buf_len(&g.in_data)); }

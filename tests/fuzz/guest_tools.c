@@ -34,17 +34,17 @@ static struct buf room;
 
 unsigned char *frame_room(size_t n) { return buf_reserve(&room, n); }
 
-void frame_written(enum frame_type type, uint32_t id, size_t n)
+void frame_written(enum dsb_frame_type type, uint32_t id, size_t n)
 {
-    PROMISE(type == FRAME_CALL && id == 0 && n >= 9 + 1 && n <= 9 + NAME_MAX_BYTES + ARGUMENTS_MAX);
+    PROMISE(type == DSB_FRAME_CALL && id == 0 && n >= 9 + 1 && n <= 9 + NAME_MAX_BYTES + ARGUMENTS_MAX);
     const unsigned char *frame = buf_head(&room);
     PROMISE(is_name(frame + 9, frame[4]) && n == 9 + frame[4] + get_number(frame + 5, 4));
     told++;
 }
 
-void send_frame(enum frame_type type, uint32_t id, const void *data, size_t n)
+void send_frame(enum dsb_frame_type type, uint32_t id, const void *data, size_t n)
 {
-    PROMISE(type == FRAME_RETURNED && id == 0 && n == 4 && data != NULL);
+    PROMISE(type == DSB_FRAME_RETURNED && id == 0 && n == 4 && data != NULL);
     ended++;
 }
 

@@ -133,7 +133,7 @@ static void do_word(struct fake_pid1 *fake, const char *word, const char *argume
 }
 
 /* A command as text: flags, numbers, what parts there are. NULL: it is none. */
-static char *describe(enum frame_type type, const struct dsb_frame *frame, struct command *c)
+static char *describe(enum dsb_frame_type type, const struct dsb_frame *frame, struct command *c)
 {
     const char *wrong = command_read(c, type, frame->payload, frame->size);
     if (wrong != NULL) {
@@ -142,7 +142,7 @@ static char *describe(enum frame_type type, const struct dsb_frame *frame, struc
     }
     GString *text = g_string_new(NULL);
     g_string_append_printf(text, "flags %u; numbers", c->flags);
-    for (int i = 0; i < COMMAND_NUMBERS; i++)
+    for (int i = 0; i < DSB_COMMAND_NUMBERS; i++)
         g_string_append_printf(text, " %" G_GINT64_FORMAT, c->numbers[i]);
     g_string_append_printf(text, "; %u arguments, %u variables;", c->arguments, c->variables);
     /* The parts, with their lengths as what is between them. */
@@ -199,7 +199,7 @@ static void hear(struct fake_pid1 *fake, const struct dsb_frame *frame)
     struct command c;
     gboolean is_command =
         frame->type == DSB_FRAME_CONFIG || frame->type == DSB_FRAME_EXEC || frame->type == DSB_FRAME_CONTROL;
-    g_autofree char *text = is_command ? describe((enum frame_type) frame->type, frame, &c) : NULL;
+    g_autofree char *text = is_command ? describe((enum dsb_frame_type) frame->type, frame, &c) : NULL;
     fake->ended |= is_command && text == NULL;
     if (fake->ended)
         return;
@@ -207,7 +207,7 @@ static void hear(struct fake_pid1 *fake, const struct dsb_frame *frame)
         g_mutex_lock(&fake->mutex);
         g_string_append_printf(fake->configs, "%s\n", text);
         g_mutex_unlock(&fake->mutex);
-        if (c.flags & CONFIG_SESSION)
+        if (c.flags & DSB_CONFIG_SESSION)
             say(fake, DSB_FRAME_READY, 0, "{}");
     } else if (frame->type == DSB_FRAME_EXEC) {
         fake->execution = frame->execution;

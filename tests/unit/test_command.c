@@ -169,7 +169,7 @@ static void a_control_operation_is_written_so(void **state)
 }
 
 /* In a block of its own, so that reading on is seen. */
-static const char *read_exactly(struct command *c, enum frame_type type, const guint8 *data, gsize size)
+static const char *read_exactly(struct command *c, enum dsb_frame_type type, const guint8 *data, gsize size)
 {
     g_autofree guint8 *block = g_memdup2(data, size);
     return command_read(c, type, block != NULL ? block : (const guint8 *) "", size);
@@ -180,27 +180,27 @@ static void pid_1_reads_it_so(void **state)
     (void) state;
     struct command c;
     g_autoptr(GByteArray) config = golden("config");
-    assert_null(command_read(&c, FRAME_CONFIG, config->data, config->len));
-    assert_int_equal(c.flags, CONFIG_SESSION);
-    assert_int_equal(c.numbers[CONFIG_IDLE_MS], 900000);
-    assert_int_equal(c.numbers[CONFIG_LIFE_MS], 86400000);
-    assert_int_equal(c.numbers[CONFIG_RESULTS_LIMIT], 8 << 20);
-    assert_int_equal(c.numbers[CONFIG_MEMORY], 512 << 20);
+    assert_null(command_read(&c, DSB_FRAME_CONFIG, config->data, config->len));
+    assert_int_equal(c.flags, DSB_CONFIG_SESSION);
+    assert_int_equal(c.numbers[DSB_CONFIG_IDLE_MS], 900000);
+    assert_int_equal(c.numbers[DSB_CONFIG_LIFE_MS], 86400000);
+    assert_int_equal(c.numbers[DSB_CONFIG_RESULTS_LIMIT], 8 << 20);
+    assert_int_equal(c.numbers[DSB_CONFIG_MEMORY], 512 << 20);
     assert_int_equal(c.variables, 1);
     assert_int_equal(c.arguments, 1);
     g_autoptr(GByteArray) exec = golden("exec");
-    assert_null(command_read(&c, FRAME_EXEC, exec->data, exec->len));
-    assert_int_equal(c.flags, EXEC_OUTPUT_KILL);
-    assert_int_equal(c.numbers[EXEC_TIMEOUT_MS], 30000);
-    assert_int_equal(c.numbers[EXEC_GRACE_MS], 500);
-    assert_int_equal(c.numbers[EXEC_OUTPUT_LIMIT], 1 << 20);
+    assert_null(command_read(&c, DSB_FRAME_EXEC, exec->data, exec->len));
+    assert_int_equal(c.flags, DSB_EXEC_OUTPUT_KILL);
+    assert_int_equal(c.numbers[DSB_EXEC_TIMEOUT_MS], 30000);
+    assert_int_equal(c.numbers[DSB_EXEC_GRACE_MS], 500);
+    assert_int_equal(c.numbers[DSB_EXEC_OUTPUT_LIMIT], 1 << 20);
     assert_int_equal(c.arguments, 2);
     assert_int_equal(c.variables, 2);
     assert_true(part_is(&c.text, code));
     assert_true(part_is(&c.name, "main.py"));
     g_autoptr(GByteArray) program = golden("program");
-    assert_null(command_read(&c, FRAME_EXEC, program->data, program->len));
-    assert_int_equal(c.flags, EXEC_OUTPUT_KEEP | EXEC_PROGRAM);
+    assert_null(command_read(&c, DSB_FRAME_EXEC, program->data, program->len));
+    assert_int_equal(c.flags, DSB_EXEC_OUTPUT_KEEP | DSB_EXEC_PROGRAM);
     assert_true(part_is(&c.name, "data") && c.text.n == 0 && c.arguments == 3 && c.variables == 1);
     static const char *const words[] = {"sh", "-c", "echo $A \xc3\xa4", "A", "b=c"};
     for (gsize i = 0; i < G_N_ELEMENTS(words); i++) {
@@ -210,17 +210,17 @@ static void pid_1_reads_it_so(void **state)
     assert_int_equal(c.rest.n, 0);
     assert_false(part_is(&c.name, "main.p"));
     g_autoptr(GByteArray) terminal = golden("terminal");
-    assert_null(command_read(&c, FRAME_EXEC, terminal->data, terminal->len));
-    assert_int_equal(c.flags, EXEC_OUTPUT_KILL | EXEC_PROGRAM | EXEC_TERMINAL);
-    assert_int_equal(c.numbers[EXEC_WINDOW], 24 << 16 | 80);
-    terminal->data[4] = EXEC_PROGRAM; /* the flags */
-    assert_string_equal(command_read(&c, FRAME_EXEC, terminal->data, terminal->len),
+    assert_null(command_read(&c, DSB_FRAME_EXEC, terminal->data, terminal->len));
+    assert_int_equal(c.flags, DSB_EXEC_OUTPUT_KILL | DSB_EXEC_PROGRAM | DSB_EXEC_TERMINAL);
+    assert_int_equal(c.numbers[DSB_EXEC_WINDOW], 24 << 16 | 80);
+    terminal->data[4] = DSB_EXEC_PROGRAM; /* the flags */
+    assert_string_equal(command_read(&c, DSB_FRAME_EXEC, terminal->data, terminal->len),
                         "a window without a terminal, or the other way round");
-    terminal->data[4] = EXEC_TERMINAL;
-    assert_string_equal(command_read(&c, FRAME_EXEC, terminal->data, terminal->len), "flags that do not go together");
+    terminal->data[4] = DSB_EXEC_TERMINAL;
+    assert_string_equal(command_read(&c, DSB_FRAME_EXEC, terminal->data, terminal->len), "flags that do not go together");
     g_autoptr(GByteArray) control = golden("control");
-    assert_null(command_read(&c, FRAME_CONTROL, control->data, control->len));
-    assert_int_equal(c.numbers[CONTROL_TIMEOUT_MS], 5000);
+    assert_null(command_read(&c, DSB_FRAME_CONTROL, control->data, control->len));
+    assert_int_equal(c.numbers[DSB_CONTROL_TIMEOUT_MS], 5000);
     assert_true(part_is(&c.name, "get"));
 }
 
@@ -230,8 +230,8 @@ static void pid_1_takes_no_more_and_no_less(void **state)
     (void) state;
     static const struct {
         const char *name;
-        enum frame_type type;
-    } kinds[] = {{"config", FRAME_CONFIG}, {"exec", FRAME_EXEC}, {"control", FRAME_CONTROL}};
+        enum dsb_frame_type type;
+    } kinds[] = {{"config", DSB_FRAME_CONFIG}, {"exec", DSB_FRAME_EXEC}, {"control", DSB_FRAME_CONTROL}};
     struct command c;
     for (gsize k = 0; k < G_N_ELEMENTS(kinds); k++) {
         g_autoptr(GByteArray) good = golden(kinds[k].name);
@@ -253,7 +253,6 @@ static void pid_1_takes_no_more_and_no_less(void **state)
 static void both_have_the_same_bounds(void **state)
 {
     (void) state;
-    G_STATIC_ASSERT(DSB_PROTOCOL == PROTOCOL && DSB_COMMAND_NUMBERS == COMMAND_NUMBERS);
     const guint64 numbers[DSB_COMMAND_NUMBERS] = {1, 1, 1};
     g_autofree char *name = g_strnfill(DSB_COMMAND_NAME + 1, 'n');
     struct command c;
@@ -267,7 +266,7 @@ static void both_have_the_same_bounds(void **state)
             dsb_command_add_variable(variables, "V", 1, "");
         const GByteArray *const all[] = {named, arguments, variables};
         for (gsize i = 0; i < G_N_ELEMENTS(all); i++)
-            assert_true((command_read(&c, FRAME_EXEC, all[i]->data, all[i]->len) == NULL) == (over == 0));
+            assert_true((command_read(&c, DSB_FRAME_EXEC, all[i]->data, all[i]->len) == NULL) == (over == 0));
     }
 }
 
