@@ -3,7 +3,8 @@
 import os
 import tempfile
 
-from cli_harness import WORK, EngineCase
+from cli_harness import LONG, WORK, EngineCase
+from speed import setting
 
 PNG = b"\x89PNG\r\n\x1a\n"
 FIGURES = "import matplotlib.pyplot as plt\nfor n in range(2):\n    plt.plot([n]); plt.show()\nplt.bar([1], [2]);"
@@ -61,10 +62,11 @@ class Files(EngineCase):
 
     def test_out_of_a_run_that_fails(self):
         code = "open('part', 'w').write('1'); print('on', flush=True)\n"
-        for end, status in (("raise SystemExit(3)", 3), ("while True: pass", 124), ("import os; os.kill(os.getpid(), 9)", 137)):
+        for end, limit, status in (("raise SystemExit(3)", LONG, 3), ("while True: pass", ("--timeout", setting(3)), 124),
+                                   ("import os; os.kill(os.getpid(), 9)", LONG, 137)):
             with self.subTest(end):
                 name = f"out{status}"
-                done = self.dsb("--timeout", "3s", "-c", code + end, *self.out(name))
+                done = self.dsb(*limit, "-c", code + end, *self.out(name))
                 self.assertEqual((done.status, self.found(name)), (status, ["part"]), done)
 
     def test_hostile_names_and_links(self):

@@ -27,7 +27,7 @@ TOOLS = {"search": search, "fails": fails, "add": lambda a, b: a + b, "large": l
 
 class Tools(EngineCase):
     def session(self):
-        session = Session(client=self.client, base_dir=self.base, timeout=scaled(60), **self.options())
+        session = Session(client=self.client, base_dir=self.base, timeout=scaled(60), policy={"grace": "60s"}, **self.options())
         self.addCleanup(session.close, delete_files=True)
         return session
 
@@ -90,11 +90,11 @@ class Tools(EngineCase):
         result = session.run("try: hangs()\nexcept TimeoutError as e: print('late')", tools={"hangs": hangs}, call_timeout=1)
         self.ok(result, "late\n")
         self.assertEqual(result.calls[0].status, "timeout")
-        result = session.run("hangs()", tools={"hangs": hangs}, timeout=scaled(.3))
+        result = session.run("hangs()", tools={"hangs": hangs}, timeout=scaled(1))
         self.assertEqual((result.status, result.state.outcome), ("timeout", "kept"), result.raw)
 
     def test_the_clock_stops(self):
-        limit = scaled(.2)
+        limit = scaled(.6)
         result = self.session().run("f()\nprint('on')", tools={"f": lambda: time.sleep(2 * limit)}, timeout=limit, calls_stop_clock=True)
         self.ok(result, "on\n")
 

@@ -3,6 +3,8 @@
 import asyncio
 
 from common import EngineCase, wait_until
+from speed import set_seconds, setting
+
 from dsandbox import NotFoundError, Session
 from dsandbox.workspace import (FileEntry, Workspace, WorkspaceOutputLimitError, WorkspaceRef, WorkspaceTimeoutError,
                                 WorkspaceUnavailableError)
@@ -38,7 +40,7 @@ class Workspaces(EngineCase):
     def test_limits(self):
         async def work(workspace):
             with self.assertRaises(WorkspaceTimeoutError) as late:
-                await workspace.run("echo before; sleep 60", shell=True, timeout=1)
+                await workspace.run("echo before; sleep 600", shell=True, timeout=set_seconds(3))
             self.assertEqual(late.exception.stdout, "before\n")
             with self.assertRaises(WorkspaceOutputLimitError) as much:
                 await workspace.run(["head", "-c", "5000", "/dev/zero"])
@@ -89,7 +91,7 @@ class Workspaces(EngineCase):
         self.use(work)
 
     def test_one_that_was_idle_goes_on_with_its_files(self):
-        session = Session(client=self.client, base_dir=self.base, idle_timeout="1s", **self.options())
+        session = Session(client=self.client, base_dir=self.base, idle_timeout=setting(5), **self.options())
         self.addCleanup(session.close, True)
         session.files.write("file", b"content")
         self.assertTrue(wait_until(lambda: session.id not in [one.id for one in self.client.sessions()]))

@@ -18,6 +18,10 @@ def ask(name, text):
 
 
 class Tools(SessionCase):
+    def setUp(self):
+        super().setUp()
+        self.be_patient()
+
     def begin(self, code, tools=("search",), path=None, **more):
         body = {"code": code, "tools": list(tools), **more}
         if path:
@@ -118,7 +122,7 @@ class Tools(SessionCase):
         self.refused(404, "not_found", self.back, stream, call, 1)
 
     def test_time_limit_and_cancel_while_a_call_waits(self):
-        stream = self.begin("x = 1\nsearch()", timeout=scaled(.3))
+        stream = self.begin("x = 1\nsearch()", timeout=scaled(1))
         stream.until("call")
         result = self.end(stream, "timeout")
         self.assertEqual((result["state"]["outcome"], result["calls"][0]["status"]), ("kept", "abandoned"))
@@ -129,7 +133,7 @@ class Tools(SessionCase):
         self.assertEqual(self.ok("x")["results"][-1]["text/plain"], "1")
 
     def test_clock_that_stops(self):
-        limit = scaled(.2)
+        limit = scaled(.6)
         stream = self.begin("search()\nwhile True: pass", timeout=limit, calls_stop_clock=True)
         call = stream.until("call")
         time.sleep(2 * limit)
