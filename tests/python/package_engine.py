@@ -296,9 +296,10 @@ class Engine(EngineCase):
 
 
 class Example(EngineCase):
-    def test_agent(self):
-        """examples/agent.py, as a reader would run it."""
-        path = os.path.join(TOP, "examples", "agent.py")
+    """examples/, as a reader would run them."""
+
+    def said(self, name):
+        path = os.path.join(TOP, "examples", name)
         options = self.options()
         env = dict(os.environ, PYTHONPATH=PACKAGE, XDG_RUNTIME_DIR=self.dir, DSANDBOX_PROGRAM=PROGRAM, DSANDBOX_BACKEND=options["backend"])
         if options["host"]:
@@ -309,7 +310,14 @@ class Example(EngineCase):
         done = subprocess.run(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
         with environment(XDG_RUNTIME_DIR=self.dir):
             os.kill(Client(start=False).version()["pid"], 15)
-        text = done.stdout.decode()
-        self.assertEqual(done.returncode, 0, text)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return done.stdout.decode()
+
+    def test_agent(self):
+        text = self.said("agent.py")
         for line in ("mean 20.5", "NameError", "report.txt"):
             self.assertIn(line, text)
+
+    def test_tools(self):
+        self.assertEqual(self.said("tools.py"), "without bob - these are not for models\ncleo spent most: 400\n"
+                         "customers: ok\norders: ok\norders: error\norders: ok\n")
