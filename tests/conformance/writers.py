@@ -4,15 +4,17 @@ Who writes to files below a directory of a machine that others use, too: the ker
 write, and what that process is, is looked at right then. For root; without fanotify nobody is known.
 """
 import ctypes
+import errno
 import os
 import struct
 import threading
 
 CLOEXEC, NONBLOCK, UNLIMITED_QUEUE = 0x1, 0x2, 0x10
-ADD, FILESYSTEM = 0x1, 0x100
-CLOSE_WRITE = 0x8
+ADD, ONLY_DIRECTORIES = 0x1, 0x8
+CLOSE_WRITE, ON_CHILD = 0x8, 0x08000000
 AT_FDCWD = -100
 EVENT = struct.Struct("=IBBHQii")  # length, version, reserved, length of this, mask, descriptor, process
+AT_ONCE = 64  # each comes with a descriptor
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -33,17 +35,26 @@ class Writers:
         self.top, self.ours = top.rstrip("/") + "/", ours
         self.seen = {}  # directory: who wrote there, as (whose, what)
         self.queue = LIBC.fanotify_init(CLOEXEC | UNLIMITED_QUEUE, os.O_RDONLY | os.O_CLOEXEC)
-        self.known = self.queue >= 0 and LIBC.fanotify_mark(
-            self.queue, ADD | FILESYSTEM, ctypes.c_uint64(CLOSE_WRITE), AT_FDCWD, top.encode()) == 0
-        if self.known:
+        # Each directory for itself: what all others on the machine write would be looked at too late.
+        if self.queue >= 0 and all([self.mark(folder) for folder, _, _ in os.walk(top)]):
             threading.Thread(target=self.read, daemon=True).start()
+
+    def mark(self, folder):
+        return LIBC.fanotify_mark(self.queue, ADD | ONLY_DIRECTORIES, ctypes.c_uint64(CLOSE_WRITE | ON_CHILD), AT_FDCWD, os.fsencode(folder)) == 0
 
     def read(self):
         while True:
-            data = os.read(self.queue, 1 << 16)
+            try:
+                data = os.read(self.queue, AT_ONCE * EVENT.size)
+            except OSError as problem:
+                if problem.errno in (errno.EBADF, errno.EINVAL):
+                    return
+                continue  # that file cannot be opened; the next one may
             while data:
                 size, *_, file, pid = EVENT.unpack_from(data)
                 data = data[size:]
+                if file < 0:
+                    continue
                 try:
                     path = os.readlink(f"/proc/self/fd/{file}")
                 finally:
