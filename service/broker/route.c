@@ -11,6 +11,7 @@
 #include "broker/idempotency.h"
 #include "broker/queue.h"
 #include "broker/record.h"
+#include "broker/replaced.h"
 #include "broker/revive.h"
 #include "broker/upgrade.h"
 #include "broker/warm.h"
@@ -537,49 +538,6 @@ static gboolean is_events(char **path)
            (strcmp(path[n - 2], "run") == 0 || strcmp(path[n - 2], "execute") == 0);
 }
 
-/* --- files that were replaced ------------------------------------------------ */
-
-/* What makes a sandbox or asks an engine loads plugins and the guest's files. */
-static gboolean loads_files(const struct request *request)
-{
-    static const char *const by_itself[] = {"sessions", "run", "gc", NULL};
-    guint n = g_strv_length(request->path);
-    if (n == 1 && strcmp(request->path[0], "mcp") == 0)
-        return TRUE;
-    if (n < 2 || strcmp(request->path[0], "v1") != 0)
-        return FALSE;
-    gboolean in_session = strcmp(request->path[1], "sessions") == 0 && n > 3;
-    gboolean post = strcmp(request->method, "POST") == 0;
-    if (!in_session)
-        return post && g_strv_contains(by_itself, request->path[1]);
-    const struct session *session = session_find(request->service, request->path[2]);
-    gboolean vars = strcmp(request->path[3], "vars") == 0;
-    gboolean one_that_is = post && strcmp(request->path[3], "stdin") != 0 && strcmp(request->path[3], "interrupt") != 0;
-    return (vars || one_that_is) && (session == NULL || !session->open);
-}
-
-/*
- * An old service never mixes with new files: it leaves its sessions to the next one where nobody notices, and refuses
- * where somebody would. One that was started with options of its own is for who started it.
- */
-static gboolean files_are_ours(struct request *request)
-{
-    struct service *service = request->service;
-    if (!loads_files(request) || !upgrade_seen())
-        return TRUE;
-    gboolean leaves = service->options.plain || service->options.stay;
-    if (leaves && !service_is_busy(service, 1)) {
-        service->status = SERVICE_EXIT_REPLACED;
-        service_stop(service, "its files were replaced", TRUE);
-        fail(request, DSB_ERROR_UNAVAILABLE, SERVICE_ENDING "; nothing was done: try again, with the next one");
-    } else {
-        fail(request, DSB_ERROR_UNAVAILABLE,
-             SERVICE_REPLACED ": %s" "end it: kill %d (its sessions go on with the next service)",
-             leaves ? "try again when what runs has ended, or " : "", (int) getpid());
-    }
-    return FALSE;
-}
-
 /* --- the way of a request ----------------------------------------------------- */
 
 void route_again(struct request *request)
@@ -589,7 +547,7 @@ void route_again(struct request *request)
         fail(request, DSB_ERROR_UNAVAILABLE, SERVICE_ENDING "; nothing was done: try again, with the next one");
         return;
     }
-    if (!files_are_ours(request))
+    if (!files_are_current(request))
         return;
     request->events |= is_events(request->path);
     if (try_rows(request, allow) || try_session_rows(request, allow))
