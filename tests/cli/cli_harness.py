@@ -238,6 +238,11 @@ def engine_get(path):
         time.sleep(0.05)
 
 
+def is_known(row):
+    """Of a list of containers: Docker 20.10 goes on listing some that it does not know any more."""
+    return row["State"] not in ("removing", "dead") or engine_get(f"/containers/{row['Id']}/json") is not None
+
+
 def containers():
     """Names of all containers of ours that have a mount below our base directory."""
     if BACKEND == "oci":

@@ -352,8 +352,9 @@ class Witness(EngineCase):
         if BACKEND == "oci":
             return [name for name, record in oci_engine.records(cli_harness.WORK.path).items() if record["session"].startswith("dsbx-")]
         path = "/v4.0.0/libpod/containers/json?all=true" if BACKEND == "podman" else "/containers/json?all=true"
-        return [row["Id"] for row in engine_json(path) or [] if (row.get("Labels") or {}).get("dsandbox.session", "").startswith("dsbx-")
+        rows = [row for row in engine_json(path) or [] if (row.get("Labels") or {}).get("dsandbox.session", "").startswith("dsbx-")
                 and any(cli_harness.WORK.base in json.dumps(mount) for mount in row.get("Mounts") or [])]
+        return [row["Id"] for row in rows if cli_harness.is_known(row)]
 
     def cgroups(self, ids):
         return [path for path, _, _ in os.walk("/sys/fs/cgroup") if any(name in path for name in ids)]

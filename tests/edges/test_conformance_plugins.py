@@ -56,7 +56,7 @@ def of_contracts():
     """Ids of all containers of contract suites."""
     filters = urllib.parse.quote(json.dumps({"label": ["dsandbox.owner"]}))
     rows = engine_get("/containers/json?all=1&filters=" + filters) or []
-    return [row["Id"] for row in rows if row["Labels"]["dsandbox.owner"].startswith("dsandbox-contract-")]
+    return [row["Id"] for row in rows if row["Labels"]["dsandbox.owner"].startswith("dsandbox-contract-") and cli_harness.is_known(row)]
 
 
 class ConformancePlugins(cli_harness.EngineCase):

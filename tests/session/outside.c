@@ -66,10 +66,27 @@ gboolean outside_kill(const struct dsb_run_options *options, const char *id)
     return killed;
 }
 
+/* One container's row. Docker 20.10 goes on listing some that it does not know any more. */
+static gboolean is_known(const struct dsb_run_options *options, const char *row)
+{
+    if (strstr(row, "\"State\":\"removing\"") == NULL && strstr(row, "\"State\":\"dead\"") == NULL)
+        return TRUE;
+    g_autofree char *path = g_strdup_printf("/containers/%.64s/json", row);
+    g_autofree char *answer = ask_engine(options, "GET", path);
+    return strstr(answer, " 404 ") == NULL;
+}
+
 char *outside_list(const struct dsb_run_options *options)
 {
     if (g_str_equal(options->backend, "oci"))
         return ask_shell(list_owners, g_getenv("XDG_RUNTIME_DIR"));
     g_autofree char *answer = ask_engine(options, "GET", "/containers/json?all=1");
-    return strstr(answer, " 200 ") != NULL ? g_steal_pointer(&answer) : NULL;
+    g_auto(GStrv) rows = g_strsplit(answer, "{\"Id\":\"", -1);
+    if (strstr(answer, " 200 ") == NULL)
+        return NULL;
+    g_autoptr(GString) known = g_string_new(rows[0]);
+    for (char **row = rows + 1; *row != NULL; row++)
+        if (is_known(options, *row))
+            g_string_append(known, *row);
+    return g_string_free(g_steal_pointer(&known), FALSE);
 }
