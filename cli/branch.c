@@ -26,8 +26,13 @@ static gboolean make(struct branch *branch, GError **error)
     struct json_object *body = json_object_new_object();
     json_add(body, "id", branch->to.session);
     json_add(body, "like", branch->from.session);
-    branch->made = remote_call(branch->to.client, "POST", "/v1/sessions", body, error);
+    g_autoptr(GError) local = NULL;
+    branch->made = remote_call(branch->to.client, "POST", "/v1/sessions", body, &local);
     json_object_put(body);
+    if (g_error_matches(local, DSB_ERROR, DSB_ERROR_CONFLICT))
+        g_set_error(error, DSB_ERROR, DSB_ERROR_CONFLICT, "session %s exists: take another id", branch->to.session);
+    else if (local != NULL)
+        g_propagate_error(error, g_steal_pointer(&local));
     return branch->made != NULL;
 }
 

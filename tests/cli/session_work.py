@@ -480,7 +480,7 @@ class Files(SessionCase):
         self.assertGreater(report["ms"], 0)
         asked = {row["name"]: row["asked"] for row in report["session"]["policy"]["controls"]}
         self.assertEqual(asked["memory"], "300MiB")
-        for args, words in (((other, self.s), "exists"), (("no-such-one", "n"), "no session"), ((other, "../n"), "an id has 1 to 64")):
+        for args, words in (((other, self.s), f"session {self.s} exists: take another id\n"), (("no-such-one", "n"), "no session"), ((other, "../n"), "an id has 1 to 64")):
             with self.subTest(args):
                 self.assertIn(words, self.text("session", "branch", *args, status=125).stderr)
         self.assertNotIn("n", [row["id"] for row in self.json("session", "ls")["sessions"]])
