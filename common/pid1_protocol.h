@@ -41,8 +41,12 @@ enum dsb_frame_type {
 
 /* --- commands: the payload of config, exec and control --- */
 
-#define DSB_COMMAND_HEAD 48
+#define DSB_COMMAND_HEAD 48 /* u32 protocol, flags, arguments, variables; u64 numbers[4] */
 #define DSB_COMMAND_NUMBERS 4
+/* What process 1 takes, at most: arguments, variables, bytes of a name. */
+#define DSB_COMMAND_ARGUMENTS 65536u
+#define DSB_COMMAND_VARIABLES 1024u
+#define DSB_COMMAND_NAME 4096u
 
 /* Flags. */
 #define DSB_CONFIG_SESSION 1u
@@ -62,5 +66,11 @@ enum dsb_config_number { DSB_CONFIG_IDLE_MS, DSB_CONFIG_LIFE_MS, DSB_CONFIG_RESU
 enum dsb_exec_number { DSB_EXEC_TIMEOUT_MS, DSB_EXEC_GRACE_MS, DSB_EXEC_OUTPUT_LIMIT, DSB_EXEC_WINDOW };
 /** Of a control. */
 enum dsb_control_number { DSB_CONTROL_TIMEOUT_MS };
+
+/* --- calls of tools --- */
+
+#define DSB_TOOL_NAME 64               /**< bytes of a tool's name, at most */
+#define DSB_CALLS_AT_ONCE 64           /**< process 1 has as many connections */
+#define DSB_CALL_ARGUMENTS (1u << 20)  /**< bytes of a call's arguments, at most */
 
 #endif

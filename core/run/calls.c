@@ -12,15 +12,11 @@
 #include <unistd.h>
 
 #define TOOLS_MAX 64
-#define NAME_BYTES 64
 #define CALLS_MAX 10000
-#define AT_ONCE 64 /* pid 1 has as many connections */
-#define ARGUMENTS_MAX (1u << 20)
 #define ANSWER_MAX (15u << 20)
 #define WAITING_MAX (64u << 20) /* bytes of answers that the code has not taken */
 #define ON_THE_WAY (1u << 20)   /* one that is larger goes alone: pid 1 has it in memory that is the sandbox's */
 #define DEPTH 32
-#define USUAL_MS 300000
 #define DIGITS_EXACT 18
 #define HEAD 5 /* of a return: u32 number, u8 whether it is an error */
 
@@ -182,8 +178,8 @@ void dsb_call_raise(dsb_call *call, const char *type, const char *message)
         return;
     g_autofree char *kind = g_utf8_make_valid(type != NULL ? type : "ToolError", -1);
     g_autofree char *text = g_utf8_make_valid(message != NULL ? message : "", -1);
-    if (strlen(text) > ARGUMENTS_MAX)
-        *g_utf8_find_prev_char(text, text + ARGUMENTS_MAX) = '\0';
+    if (strlen(text) > DSB_CALL_ARGUMENTS)
+        *g_utf8_find_prev_char(text, text + DSB_CALL_ARGUMENTS) = '\0';
     call_done(call, error_answer(call->number, kind, text));
 }
 
@@ -196,7 +192,7 @@ uint32_t dsb_call_number(const dsb_call *call) { return call != NULL ? call->num
 static gboolean is_name(const char *name, gsize size)
 {
     static const char *const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
-    if (size == 0 || size > NAME_BYTES || g_ascii_isdigit(name[0]))
+    if (size == 0 || size > DSB_TOOL_NAME || g_ascii_isdigit(name[0]))
         return FALSE;
     for (gsize i = 0; i < size; i++)
         if (name[i] == '\0' || strchr(letters, name[i]) == NULL)
@@ -217,7 +213,7 @@ gboolean dsb_calls_check(const struct dsb_request *request, GError **error)
         g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID,
                     "tool %s: there may be %d tools, each with a name of its own of 1 to %d letters, digits and _, not "
                     "starting with a digit",
-                    quoted, TOOLS_MAX, NAME_BYTES);
+                    quoted, TOOLS_MAX, DSB_TOOL_NAME);
         return FALSE;
     }
     return TRUE;
@@ -231,7 +227,7 @@ struct dsb_calls *dsb_calls_new(const struct dsb_request *request, struct dsb_re
     if (mailbox == NULL)
         return NULL;
     struct dsb_calls *calls = g_new0(struct dsb_calls, 1);
-    gint64 limit_ms = request->call_timeout_ms > 0 ? request->call_timeout_ms : USUAL_MS;
+    gint64 limit_ms = request->call_timeout_ms > 0 ? request->call_timeout_ms : DSB_CALL_TIMEOUT_MS;
     *calls = (struct dsb_calls){.mailbox = mailbox,
                                 .names = g_strdupv((char **) request->tools),
                                 .result = result,
@@ -350,8 +346,8 @@ static void pass_on(struct dsb_calls *calls, uint32_t number, char *name, const 
         refuse(calls, number, "%d calls have been made, and no more are possible in one execution", CALLS_MAX);
         return;
     }
-    if (calls->owed >= AT_ONCE) {
-        refuse(calls, number, "%d calls are under way, and no more are possible at once", AT_ONCE);
+    if (calls->owed >= DSB_CALLS_AT_ONCE) {
+        refuse(calls, number, "%d calls are under way, and no more are possible at once", DSB_CALLS_AT_ONCE);
         return;
     }
     if (has_long_number(text, size)) {
@@ -400,7 +396,7 @@ gboolean dsb_calls_take(struct dsb_calls *calls, const struct dsb_frame *frame, 
         return dsb_pid1_broken("a call where there is none", error);
     uint32_t number = get_u32(data), size = get_u32(data + 5);
     gsize name = data[4];
-    if (number != calls->last + 1 || size > ARGUMENTS_MAX || frame->size != 9 + name + size ||
+    if (number != calls->last + 1 || size > DSB_CALL_ARGUMENTS || frame->size != 9 + name + size ||
         !is_name((const char *) data + 9, name))
         return dsb_pid1_broken("a bad call", error);
     calls->last = number;

@@ -9,11 +9,6 @@
  * What pid 1 is told to do: the payload of config, exec and control. A head of numbers, then parts that begin with
  * their length; guest/PROTOCOL.md is the contract, guest/init/command.c the reader.
  */
-/* What pid 1 takes, at most. */
-#define DSB_COMMAND_ARGUMENTS 65536u
-#define DSB_COMMAND_VARIABLES 1024u
-#define DSB_COMMAND_NAME 4096u
-
 /** A command with its numbers, a text of any bytes and a name; what it does not have is 0, NULL (g_byte_array_unref). */
 GByteArray *dsb_command_new(guint32 flags, const guint64 numbers[DSB_COMMAND_NUMBERS], const char *text, gsize size,
                             const char *name);

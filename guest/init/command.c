@@ -4,10 +4,6 @@
 
 #include <string.h>
 
-#define HEAD 48 /* u32 protocol, flags, arguments, variables; u64 numbers[4] */
-#define ARGUMENTS_MAX 65536
-#define VARIABLES_MAX 1024
-#define NAME_BYTES_MAX 4096
 #define TIME_MAX_MS (INT64_C(366) * 24 * 3600 * 1000)
 #define CONTROL_MAX_MS (INT64_C(600) * 1000)
 #define REPORT_LEAST ((int64_t) (2 * MIB))
@@ -84,7 +80,7 @@ static const char *read_parts(struct command *c, const struct form *form, struct
         return "its text or name";
     if ((c->text.n > 0 && !form->text) || (c->name.n > 0 && !form->name) || (c->arguments > 0 && !form->arguments))
         return "a part that does not belong here";
-    if (c->name.n > NAME_BYTES_MAX)
+    if (c->name.n > DSB_COMMAND_NAME)
         return "its name is too long";
     c->rest = rest;
     for (uint32_t i = 0; i < c->arguments; i++)
@@ -120,20 +116,20 @@ const char *command_read(struct command *c, enum dsb_frame_type type, const unsi
     if (n < 4 || get_number(data, 4) != DSB_PROTOCOL)
         return "not version " DSB_PROTOCOL_TEXT " of the protocol: the program outside and the guest files have to be of one "
                "version";
-    if (n < HEAD)
+    if (n < DSB_COMMAND_HEAD)
         return "too short";
     c->flags = (uint32_t) get_number(data + 4, 4);
     c->arguments = (uint32_t) get_number(data + 8, 4);
     c->variables = (uint32_t) get_number(data + 12, 4);
     if (c->flags & ~form->flags)
         return "unknown flags";
-    if (c->arguments > ARGUMENTS_MAX || c->variables > VARIABLES_MAX)
+    if (c->arguments > DSB_COMMAND_ARGUMENTS || c->variables > DSB_COMMAND_VARIABLES)
         return "too many arguments or variables";
     const char *wrong = read_flags(c, type);
     if (!wrong)
         wrong = read_numbers(c, form, data + 16);
     if (!wrong)
-        wrong = read_parts(c, form, (struct part){data + HEAD, n - HEAD});
+        wrong = read_parts(c, form, (struct part){data + DSB_COMMAND_HEAD, n - DSB_COMMAND_HEAD});
     if (!wrong && type == DSB_FRAME_EXEC && (c->flags & DSB_EXEC_PROGRAM) && c->text.n > 0)
         return "a program and code";
     if (!wrong && type == DSB_FRAME_EXEC && (c->numbers[DSB_EXEC_WINDOW] > 0) != ((c->flags & DSB_EXEC_TERMINAL) > 0))

@@ -217,7 +217,7 @@ static void loop_once(void)
     bool hold = buf_len(&g.out_queue) > OUT_QUEUE_HIGH;
     bool stuck = buf_len(&g.in_data) > STDIN_QUEUE_HIGH;
     int64_t now = now_us();
-    struct pollfd p[COUNT + BACKGROUND_MAX + 1 + TOOL_CALLS_MAX] = {
+    struct pollfd p[COUNT + BACKGROUND_MAX + 1 + DSB_CALLS_AT_ONCE] = {
         [IN] = {g.in, stuck ? 0 : POLLIN, 0},
         [OUT] = {buf_len(&g.out_queue) > 0 ? g.out : -1, POLLOUT, 0},
         [SIGNALS] = {g.signals, POLLIN, 0},

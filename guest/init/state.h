@@ -19,7 +19,6 @@
 #define OUT_QUEUE_HIGH (256 * KIB) /* above this the user's pipes are left alone: back-pressure */
 #define DRAWING_MAX_MS 30000 /* pictures of figures may take so much on top of the time limit */
 #define STDIN_QUEUE_HIGH (1 * MIB)
-#define TOOL_CALLS_MAX 64 /* at once; more of them wait */
 
 enum phase { WAIT_CONFIG, STARTING, READY, RUNNING, ANSWERED };
 enum reason { REASON_NONE, REASON_TIMEOUT, REASON_CANCELLED, REASON_OUTPUT };
@@ -130,7 +129,7 @@ struct tools {
     uint32_t id;      /* of the execution */
     struct buf names; /* one a line */
     int listener;     /* -1: no execution with tools runs */
-    struct tool_call calls[TOOL_CALLS_MAX];
+    struct tool_call calls[DSB_CALLS_AT_ONCE];
     int count;
     uint32_t last; /* number of a call */
     bool stops_clock;
@@ -295,7 +294,7 @@ bool tools_given(void);
 void tools_begin(struct buf *message);
 /** The host's answer to a call. */
 void tools_return(const unsigned char *data, size_t n);
-/** Returns how many were written to `p`: TOOL_CALLS_MAX + 1 at most. `hold`: nothing new for the host now. */
+/** Returns how many were written to `p`: DSB_CALLS_AT_ONCE + 1 at most. `hold`: nothing new for the host now. */
 int tools_poll(struct pollfd *p, bool hold);
 /** With what became of them. */
 void tools_turn(const struct pollfd *p, int n);

@@ -15,11 +15,9 @@
 #include <unistd.h>
 
 #define ASK_HEAD 5
-#define NAME_MAX_BYTES 64
 #define NAMES_MAX (8 * KIB)
-#define ARGUMENTS_MAX (1 * MIB)
 #define READ_AT_ONCE (64 * KIB)
-#define WAITING_MAX 4096 /* who connects beyond TOOL_CALLS_MAX waits; the kernel's own bound may be lower */
+#define WAITING_MAX 4096 /* who connects beyond DSB_CALLS_AT_ONCE waits; the kernel's own bound may be lower */
 
 static bool is_name(const unsigned char *text, size_t n)
 {
@@ -28,7 +26,7 @@ static bool is_name(const unsigned char *text, size_t n)
         if (!letter && text[i] != '_' && (i == 0 || text[i] < '0' || text[i] > '9'))
             return false;
     }
-    return n > 0 && n <= NAME_MAX_BYTES;
+    return n > 0 && n <= DSB_TOOL_NAME;
 }
 
 /* --- what an execution has --- */
@@ -136,7 +134,7 @@ static void accept_calls(void)
 {
     int fd;
 
-    while (g.tools.count < TOOL_CALLS_MAX &&
+    while (g.tools.count < DSB_CALLS_AT_ONCE &&
            (fd = accept4(g.tools.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
         g.tools.calls[g.tools.count++] = (struct tool_call){.fd = fd_high(fd)};
 }
@@ -151,7 +149,7 @@ static bool ask(struct tool_call *call)
     if (have < ASK_HEAD)
         return true;
     size_t name = head[0], arguments = get_number(head + 1, 4), all = ASK_HEAD + name + arguments;
-    if (name == 0 || name > NAME_MAX_BYTES || arguments > ARGUMENTS_MAX || have > all)
+    if (name == 0 || name > DSB_TOOL_NAME || arguments > DSB_CALL_ARGUMENTS || have > all)
         return false;
     if (have < all)
         return true;
@@ -221,7 +219,7 @@ int tools_poll(struct pollfd *p, bool hold)
 {
     if (g.tools.listener < 0)
         return 0;
-    p[0] = (struct pollfd){g.tools.count < TOOL_CALLS_MAX ? g.tools.listener : -1, POLLIN, 0};
+    p[0] = (struct pollfd){g.tools.count < DSB_CALLS_AT_ONCE ? g.tools.listener : -1, POLLIN, 0};
     for (int i = 0; i < g.tools.count; i++) {
         const struct tool_call *call = &g.tools.calls[i];
         short in = hold && call->number == 0 ? 0 : POLLIN;

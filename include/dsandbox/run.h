@@ -17,6 +17,9 @@ G_BEGIN_DECLS
  */
 #define DSB_FD_NONE (-2)
 
+/** How long a call of a tool may take, in ms, where nothing is said. */
+#define DSB_CALL_TIMEOUT_MS 300000u
+
 /** What DSB_RUN_OPTIONS_INIT and DSB_REQUEST_INIT put into `init`: a structure of zeros is INVALID, and does nothing. */
 #define DSB_INIT 0x64736221u
 
@@ -146,7 +149,7 @@ struct dsb_request {
      * can call nothing else, whatever it does. In asyncio's loop a call is to be awaited.
      */
     const char *const *tools;
-    uint32_t call_timeout_ms;  /**< of each call; then the code gets a TimeoutError; 0: 300 000 */
+    uint32_t call_timeout_ms;  /**< of each call; then the code gets a TimeoutError; 0: DSB_CALL_TIMEOUT_MS */
     uint32_t calls_stop_clock; /**< not 0: while a call is under way the time of the execution stands still */
 };
 #define DSB_REQUEST_INIT                                                                                               \

@@ -24,7 +24,6 @@
 
 #define DELETE_MS 60000
 #define GC_MS 600000
-#define USUAL_CALL_MS 300000 /* the library's */
 
 static const struct settings *settings_of(const struct job *job)
 {
@@ -201,7 +200,7 @@ gboolean dispatch_return(struct job *job, const GByteArray *pack, GError **error
 /* The clock of the execution may stand still as long as the call takes. */
 static void on_call(struct job *job, guint32 number, const char *event)
 {
-    guint64 ms = job->execution.call_timeout_ms > 0 ? job->execution.call_timeout_ms : USUAL_CALL_MS;
+    guint64 ms = job->execution.call_timeout_ms > 0 ? job->execution.call_timeout_ms : DSB_CALL_TIMEOUT_MS;
     enum phase phase = first_phase(job);
     if (job->execution.calls_stop_clock && !job->cancelled)
         process_expect(job->process, phase, time_for(job, phase) + ms);

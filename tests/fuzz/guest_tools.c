@@ -36,7 +36,7 @@ unsigned char *frame_room(size_t n) { return buf_reserve(&room, n); }
 
 void frame_written(enum dsb_frame_type type, uint32_t id, size_t n)
 {
-    PROMISE(type == DSB_FRAME_CALL && id == 0 && n >= 9 + 1 && n <= 9 + NAME_MAX_BYTES + ARGUMENTS_MAX);
+    PROMISE(type == DSB_FRAME_CALL && id == 0 && n >= 9 + 1 && n <= 9 + DSB_TOOL_NAME + DSB_CALL_ARGUMENTS);
     const unsigned char *frame = buf_head(&room);
     PROMISE(is_name(frame + 9, frame[4]) && n == 9 + frame[4] + get_number(frame + 5, 4));
     told++;
