@@ -52,6 +52,16 @@ def _start(call: Callable[[], T]) -> "asyncio.Future[T]":
     return future
 
 
+async def _until(running: "asyncio.Future[T]", hangup: Hangup) -> T:
+    """What comes of an execution. A caller that is cancelled ends it, and does not wait for its end."""
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        hangup.hang_up()
+        running.add_done_callback(_forget)
+        raise
+
+
 async def _call(call: Callable[[], T]) -> T:
     return await _start(call)
 
@@ -167,12 +177,7 @@ class AsyncSession:
             if callback is not None:
                 how[name] = _in_loop(loop, callback)  # type: ignore[literal-required]
         running = _start(lambda: execute(hangup))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            hangup.hang_up()
-            running.add_done_callback(_forget)
-            raise
+        return await _until(running, hangup)
 
     async def interrupt(self) -> bool:
         session = await self.opened()

@@ -28,7 +28,7 @@ from ._environment import (
     environment_of,
 )
 from ._http import Hangup
-from .aio import _call, _forget, _start
+from .aio import _call, _start, _until
 from .client import Client
 from .results import Result
 from .sandbox import Data, OptionValues, Time
@@ -153,12 +153,7 @@ class Workspace:
         hangup, where = Hangup(), None if cwd is None else absolute(cwd)
         environment, variables = self._environment, environment_of(self._env, env)
         running = _start(lambda: environment.run(command, cwd=where, env=variables, stdin=stdin, timeout=timeout, hangup=hangup))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            hangup.hang_up()
-            running.add_done_callback(_forget)
-            raise
+        return await _until(running, hangup)
 
     async def _do(self, call: Callable[[], T]) -> T:
         """What is begun comes to its end: a session that is being made is not forgotten when nobody waits for it any more."""
