@@ -11,6 +11,7 @@ import subprocess
 import termios
 import time
 
+import example_names
 from cli_harness import (AS, BACKEND, EXAMPLES, HARD_LIMIT, RUNS, WORK, Done, EngineCase, command, container_pid, containers, dsandbox,
                          environment, gate, kill_container, let_go, processes, running, scaled, wait_until)
 from speed import setting
@@ -454,9 +455,7 @@ class Verbs(EngineCase):
 class Examples(EngineCase):
     def test_all_are_here(self):
         with_tests = {n[5:-3] if n.endswith("_py") else n[5:] for n in dir(self) if n.startswith("test_")}
-        names = {n[:-3] for n in os.listdir(EXAMPLES) if n.endswith(".py")}
-        names.discard("agent")  # runs outside of a sandbox; tests/python has it
-        self.assertLessEqual(names, with_tests)
+        self.assertLessEqual(example_names.inside(EXAMPLES), with_tests)
 
     def example(self, name, *args):
         return self.result(self.dsb(*args, os.path.join(EXAMPLES, name)))

@@ -14,6 +14,7 @@ from unittest import mock
 from common import PACKAGE, PROGRAM, TOP, Case, EngineCase, environment, scaled, wait_until
 
 import dsandbox
+import example_names
 from dsandbox import Client, Sandbox, Session
 from dsandbox.sandbox import default_base_dir
 from package_client import content
@@ -297,6 +298,10 @@ class Engine(EngineCase):
 
 class Example(EngineCase):
     """examples/, as a reader would run them."""
+
+    def test_all_are_here(self):
+        with_tests = {n[5:] for n in dir(self) if n.startswith("test_")}
+        self.assertLessEqual(example_names.outside(os.path.join(TOP, "examples")), with_tests)
 
     def said(self, name):
         path = os.path.join(TOP, "examples", name)
