@@ -140,14 +140,9 @@ int cli_backend(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
     struct dsb_run_options options;
-    gboolean one = g_strcmp0(cli->args[1], "show") == 0;
-    guint least = one && cli->plugin == NULL ? 3 : 2; /* a plugin file has one name, its own */
-    if (!cli_options(cli, &options, &error) || !cli_operands(cli, least, one ? 3 : 2, &error))
+    gboolean one = strcmp(cli->args[1], "show") == 0;
+    /* A plugin file has one name, its own. */
+    if (!cli_options(cli, &options, &error) || (one && cli->plugin == NULL && !cli_operands(cli, 3, 3, &error)))
         return cli_fail(cli, error);
-    if (one)
-        return show(cli, &options);
-    if (strcmp(cli->args[1], "ls") == 0)
-        return list(cli, &options);
-    g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "backend: use 'ls' or 'show NAME', not '%s'", cli->args[1]);
-    return cli_fail(cli, error);
+    return one ? show(cli, &options) : list(cli, &options);
 }

@@ -59,7 +59,6 @@ int cli_end_output(int status);
 int cli_run(const struct cli *cli);
 int cli_exec(const struct cli *cli);
 int cli_repl(const struct cli *cli);
-int cli_session(const struct cli *cli);
 int cli_cp(const struct cli *cli);
 int cli_backend(const struct cli *cli);
 int cli_policy_verb(const struct cli *cli);
@@ -68,7 +67,10 @@ int cli_doctor(const struct cli *cli);
 int cli_gc(const struct cli *cli);
 int cli_pool(const struct cli *cli);
 int cli_mcp(const struct cli *cli);
+int cli_version(const struct cli *cli);
 /** Becomes the program of the verb, where it has one of its own. TRUE: that failed, and was said. */
 gboolean cli_helper(char **argv);
+/** Prints what the last word of a command line may become, where the arguments ask for that. FALSE: they do not. */
+gboolean cli_complete(char **argv);
 
 #endif

@@ -141,8 +141,6 @@ int cli_cp(const struct cli *cli)
     g_autoptr(GError) error = NULL;
     g_autofree char *from_id = NULL, *to_id = NULL;
     const char *from_path = NULL, *to_path = NULL;
-    if (!cli_operands(cli, 3, 3, &error))
-        return cli_fail(cli, error);
     gboolean from = is_remote(cli->args[1], &from_id, &from_path), to = is_remote(cli->args[2], &to_id, &to_path);
     if (from == to) {
         g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID,

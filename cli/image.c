@@ -221,13 +221,7 @@ int cli_image(const struct cli *cli)
     g_autoptr(GError) error = NULL;
     struct dsb_run_options options;
     const char *name = cli->tag != NULL ? cli->tag : DSB_DEFAULT_IMAGE;
-    if (!cli_options(cli, &options, &error) || !cli_operands(cli, 2, 2, &error))
-        return cli_fail(cli, error);
-    if (strcmp(cli->args[1], "build") != 0) {
-        g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "image: use 'build', not '%s'", cli->args[1]);
-        return cli_fail(cli, error);
-    }
-    if (!cli_catch_signals(&error))
+    if (!cli_options(cli, &options, &error) || !cli_catch_signals(&error))
         return cli_fail(cli, error);
     options.cancel_fd = cli_cancel_fd();
     return build(cli, &options, name);
@@ -256,7 +250,7 @@ int cli_gc(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
     struct dsb_run_options options;
-    if (!cli_options(cli, &options, &error) || !cli_operands(cli, 1, 1, &error))
+    if (!cli_options(cli, &options, &error))
         return cli_fail(cli, error);
     return cli_guard_gc(cli, remove_left, &options);
 }

@@ -49,20 +49,10 @@ static int policy_show(const struct cli *cli, const dsb_policy *policy)
 int cli_policy_verb(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
-    gboolean check = g_strcmp0(cli->args[1], "check") == 0;
-    if (!cli_operands(cli, check ? 3 : 2, check ? 3 : 2, &error))
-        return cli_fail(cli, error);
-    if (check) {
-        g_autoptr(dsb_policy) policy = dsb_policy_new();
-        if (!dsb_policy_load_file(policy, cli->args[2], &error))
-            return cli_fail(cli, error);
-        return policy_show(cli, policy);
-    }
-    if (strcmp(cli->args[1], "show") != 0) {
-        g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "policy: use 'show' or 'check FILE', not '%s'", cli->args[1]);
-        return cli_fail(cli, error);
-    }
-    g_autoptr(dsb_policy) policy = cli_policy(cli, &error);
+    struct cli with_file = *cli;
+    if (strcmp(cli->args[1], "check") == 0)
+        with_file.policy_file = cli->args[2];
+    g_autoptr(dsb_policy) policy = cli_policy(&with_file, &error);
     return policy != NULL ? policy_show(cli, policy) : cli_fail(cli, error);
 }
 
@@ -169,7 +159,7 @@ int cli_doctor(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
     struct dsb_run_options options;
-    if (!cli_options(cli, &options, &error) || !cli_operands(cli, 1, 1, &error))
+    if (!cli_options(cli, &options, &error))
         return cli_fail(cli, error);
     struct json_object *backends = backends_ask(cli, &options);
     struct json_object *findings = look_at_machine(cli, &options);

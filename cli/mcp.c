@@ -12,13 +12,8 @@
 
 static gboolean check(const struct cli *cli, GError **error)
 {
-    if (!cli_operands(cli, 1, 1, error))
-        return FALSE;
-    if (cli->no_service || cli->json || cli->code != NULL || cli->stdin_file != NULL || cli->env != NULL ||
-        cli->cwd != NULL)
-        g_set_error_literal(
-            error, DSB_ERROR, DSB_ERROR_INVALID,
-            "mcp: clients say what is run; --no-service, --json, -c, --stdin, --env and --cwd are for other verbs");
+    if (cli->json)
+        g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID, "mcp speaks with clients: --json is for other verbs");
     else
         return cli->session == NULL || remote_check_id(cli->session, error);
     return FALSE;

@@ -57,10 +57,6 @@ static void show_pool(struct json_object *answer)
 int cli_pool(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
-    if (g_strcmp0(cli->args[1], "ls") != 0 || cli->args[2] != NULL)
-        g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID, "pool: use ls, and nothing after it");
-    if (error != NULL)
-        return cli_fail(cli, error);
     struct json_object *answer = NULL;
     /* No service, no pool: none is started to say so. */
     g_autoptr(dsb_client) client = dsb_client_connect(DSB_CLIENT_FIND, -1, &error);

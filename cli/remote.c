@@ -41,10 +41,6 @@ char *remote_is_old(const dsb_client *client)
 
 dsb_client *remote_connect(const struct cli *cli, const char *what, GError **error)
 {
-    if (cli->no_service) {
-        g_set_error(error, DSB_ERROR, DSB_ERROR_INVALID, "%s needs the service: leave out --no-service", what);
-        return NULL;
-    }
     dsb_client *client = dsb_client_connect(DSB_CLIENT_START, cli_cancel_fd(), error);
     if (client == NULL) {
         g_prefix_error(error, "%s needs the service: ", what);

@@ -197,11 +197,9 @@ static char *history_path(void)
 
 static gboolean check(const struct cli *cli, GError **error)
 {
-    if (cli->args != NULL && !cli_operands(cli, 1, 1, error))
-        return FALSE;
-    if (cli->json || cli->code != NULL || cli->stdin_file != NULL)
+    if (cli->json)
         g_set_error_literal(error, DSB_ERROR, DSB_ERROR_INVALID,
-                            "repl is for people: --json, -c and --stdin are for 'dsandbox run' and 'dsandbox exec'");
+                            "repl is for people: --json is for 'dsandbox run' and 'dsandbox exec'");
     else if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
         g_set_error_literal(
             error, DSB_ERROR, DSB_ERROR_INVALID,

@@ -240,9 +240,6 @@ int cli_exec(const struct cli *cli)
     if (cli->args[1] == NULL)
         g_set_error_literal(&error, DSB_ERROR, DSB_ERROR_INVALID,
                             "which session? dsandbox exec SESSION [FILE | - | -c CODE | -- CMD ARG…]");
-    else if (cli->session != NULL && strcmp(cli->session, cli->args[1]) != 0)
-        g_set_error(&error, DSB_ERROR, DSB_ERROR_INVALID, "both session %s and --session %s are given", cli->args[1],
-                    cli->session);
     if (error != NULL)
         return cli_fail(cli, error);
     run.session = cli->args[1];

@@ -21,7 +21,7 @@ char *session_query(const struct cli *cli)
     return g_string_free(path, FALSE);
 }
 
-static int session_new(const struct cli *cli)
+int session_new(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(dsb_client) client = NULL;
@@ -47,7 +47,7 @@ static int session_new(const struct cli *cli)
     return 0;
 }
 
-static int session_ls(const struct cli *cli)
+int session_ls(const struct cli *cli)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *path = session_query(cli);
@@ -107,21 +107,22 @@ static void show_any_history(const struct cli *cli, struct json_object *answer)
 static const struct simple {
     const char *verb, *method, *tail;
     void (*show)(struct json_object *answer);
-    guint operands; /* after the id, at most */
 } simple[] = {
-    {"show", "GET", "", show_session, 0},       {"vars", "GET", "/vars", show_vars, 0},
-    {"files", "GET", "/files", show_files, 1},  {"history", "GET", "/history", show_history, 0},
-    {"reset", "POST", "/reset", show_reset, 0}, {"interrupt", "POST", "/interrupt", show_interrupted, 0},
-    {"save", "POST", "/save", show_saved, 0},   {"restore", "POST", "/restore", show_restored, 0},
+    {"show", "GET", "", show_session},       {"vars", "GET", "/vars", show_vars},
+    {"files", "GET", "/files", show_files},  {"history", "GET", "/history", show_history},
+    {"reset", "POST", "/reset", show_reset}, {"interrupt", "POST", "/interrupt", show_interrupted},
+    {"save", "POST", "/save", show_saved},   {"restore", "POST", "/restore", show_restored},
 };
 
-static int simple_verb(const struct cli *cli, const struct simple *row)
+int session_call(const struct cli *cli)
 {
+    const struct simple *row = simple;
+    while (strcmp(row->verb, cli->args[1]) != 0)
+        row++; /* the table of verbs has none that is not here */
     g_autoptr(GError) error = NULL;
     g_autoptr(dsb_client) client = NULL;
     const char *id = cli->args[2];
-    if (!cli_operands(cli, 3, 3 + row->operands, &error) || !remote_check_id(id, &error) ||
-        (client = remote_connect(cli, "session", &error)) == NULL)
+    if (!remote_check_id(id, &error) || (client = remote_connect(cli, "session", &error)) == NULL)
         return cli_fail(cli, error);
     g_autofree char *base = dsb_client_path("/v1/sessions/%s", id);
     g_autofree char *below = cli->args[3] != NULL ? dsb_client_path("?path=%s", cli->args[3]) : g_strdup("");
@@ -137,37 +138,4 @@ static int simple_verb(const struct cli *cli, const struct simple *row)
         row->show(answer);
     json_object_put(answer);
     return 0;
-}
-
-static int bad_verb(const struct cli *cli, const char *verb)
-{
-    g_autoptr(GError) error = NULL;
-    g_set_error(
-        &error, DSB_ERROR, DSB_ERROR_INVALID,
-        "session: use new, ls, show, vars, files, history, interrupt, reset, save, restore, branch, export, import or rm%s%s%s",
-        verb != NULL ? ", not '" : "", verb != NULL ? verb : "", verb != NULL ? "'" : "");
-    return cli_fail(cli, error);
-}
-
-int cli_session(const struct cli *cli)
-{
-    static const struct {
-        const char *verb;
-        int (*run)(const struct cli *);
-        guint least, most;
-    } verbs[] = {{"new", session_new, 2, 3},
-                 {"ls", session_ls, 2, 2},
-                 {"rm", session_rm, 2, 1000},
-                 {"export", session_export, 3, 4},
-                 {"import", session_import, 3, 4},
-                 {"branch", session_branch, 4, 4}};
-    g_autoptr(GError) error = NULL;
-    const char *verb = cli->args[1];
-    for (gsize i = 0; verb != NULL && i < G_N_ELEMENTS(verbs); i++)
-        if (strcmp(verb, verbs[i].verb) == 0)
-            return cli_operands(cli, verbs[i].least, verbs[i].most, &error) ? verbs[i].run(cli) : cli_fail(cli, error);
-    for (gsize i = 0; verb != NULL && i < G_N_ELEMENTS(simple); i++)
-        if (strcmp(verb, simple[i].verb) == 0)
-            return simple_verb(cli, &simple[i]);
-    return bad_verb(cli, verb);
 }

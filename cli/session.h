@@ -20,6 +20,10 @@ void show_names(struct json_object *answer, const char *what);
 void print_program(const char *session, struct json_object *history);
 void print_notebook(struct json_object *history);
 
+int session_new(const struct cli *cli);
+int session_ls(const struct cli *cli);
+/** The verbs that are one call about one session: show, vars, files, history, interrupt, reset, save, restore. */
+int session_call(const struct cli *cli);
 int session_rm(const struct cli *cli);
 int session_export(const struct cli *cli);
 int session_import(const struct cli *cli);

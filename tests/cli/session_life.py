@@ -72,7 +72,7 @@ class WithoutEngine(Refusing):
     def test_verbs_and_operands(self):
         for args, word in ((("session",), "use new, ls"), (("session", "fly"), "not 'fly'"), (("session", "show"), "operand is missing"),
                            (("session", "rm"), "--label"), (("session", "rm", "a", "--all"), "not both"), (("exec",), "which session"),
-                           (("exec", "a", "-c", "1", "-s", "b"), "both session"), (("exec", "a", "x.py", "-c", "1"), "both -c"),
+                           (("exec", "a", "-c", "1", "-s", "b"), "exec does not take --session"), (("exec", "a", "x.py", "-c", "1"), "both -c"),
                            (("cp", "a", "b"), "session:path"), (("cp", "a:x", "b:y"), "one of both"), (("cp", "a"), "operand is missing"),
                            (("cp", "a:../x", "y"), "below /sandbox"), (("cp", "a:/etc/passwd", "y"), "below /sandbox"),
                            (("run", "--label", "a=b", "-c", "1"), "--session"), (("exec", "a", "-i", "--stdin", "x", "-c", "1"), "exclude"),

@@ -185,7 +185,7 @@ class BadClients(Case):
         server.close()
 
     def test_options(self):
-        for args, words in ((["mcp", "x"], "unexpected operand"), (["mcp", "--no-service"], "mcp: clients say"),
+        for args, words in ((["mcp", "x"], "unexpected operand"), (["mcp", "--no-service"], "mcp does not take --no-service"),
                             (["mcp", "--memory", "1"], "memory"), (["mcp", "--session", "../x"], "session")):
             done = dsandbox(*args)
             self.assertEqual((done.status, done.out), (125, b""), done)

@@ -28,7 +28,7 @@ group() {
 			libcmocka-dev libseccomp-dev libsoup-3.0-dev libedit-dev
 		;;
 	check)
-		echo clang libclang-rt-dev valgrind python3 python3-venv curl openssl nodejs npm golang-go bindfs
+		echo clang libclang-rt-dev valgrind python3 python3-venv curl openssl nodejs npm golang-go bindfs zsh fish
 		;;
 	engine)
 		echo docker.io
