@@ -50,14 +50,17 @@ class ProgramPlugins(cli_harness.EngineCase):
 
     def processes(self):
         """Those of the programs that we started."""
-        return [pid for pid in filter(str.isdigit, os.listdir("/proc")) if self.base.encode() in cli_harness.read(f"/proc/{pid}/cmdline")]
+        mark = f"DSB_TEST_BASE={self.base}\0".encode()
+        return [pid for pid in filter(str.isdigit, os.listdir("/proc")) if mark in cli_harness.read(f"/proc/{pid}/environ")]
 
     def begin(self, fault, *args, engine_timeout=ENGINE_TIMEOUT, **more):
         file = cli_harness.WORK.file(fault)
         os.chmod(file, 0o666)
-        env = {"DSB_TEST_INNER": INNER, "DSB_TEST_FAULT": file, **more}
-        options = ["--no-service", "--plugin", FAULT, "--base-dir", self.base, "--engine-timeout", str(engine_timeout)]
-        if self.allow:
+        env = {"DSB_TEST_INNER": INNER, "DSB_TEST_FAULT": file, "DSB_TEST_BASE": self.base, **more}
+        options = ["--no-service", "--plugin", FAULT, "--engine-timeout", str(engine_timeout)]
+        if not {"backend", "image"} & set(args):
+            options += ["--base-dir", self.base]
+        if self.allow and {"run", "doctor"} & set(args):
             options.append("--allow-unenforced=" + ",".join(self.allow))
         process = cli_harness.start(*options, *args, env=env, start_new_session=True)
         process.fault = file

@@ -64,9 +64,10 @@ class Short(SessionCase):
         return cli_harness.Done(args, done.returncode, done.stdout, done.stderr, 0)
 
     def verbs(self, backend=BACKEND):
-        ours = ("--backend", backend, "--no-service", "--base-dir", self.base)
+        engine = ("--backend", backend, "--no-service")
+        ours = (*engine, "--base-dir", self.base)
         return {"run": (*ours, "run", "-c", CODE), "json": (*ours, "--json", "run", "-c", CODE), "doctor": (*ours, "doctor"),
-                "ls": (*ours, "backend", "ls"), "show": (*ours, "backend", "show", backend), "gc": (*ours, "gc"),
+                "ls": (*engine, "backend", "ls"), "show": (*engine, "backend", "show", backend), "gc": (*ours, "gc"),
                 "auto": ("--no-service", "--base-dir", self.base, "run", "-c", CODE), "policy": ("policy", "show"),
                 "sessions": ("session", "ls"), "vars": ("session", "vars", self.s), "history": ("session", "history", self.s),
                 "interrupt": ("session", "interrupt", self.s), "exec": ("exec", self.s, "-c", "print(6 * 7)"),
