@@ -23,6 +23,7 @@ struct mock {
     enum mock_kind kind;
     gsize size;
     GBytes *answer;
+    guint plans;        /* how many there were */
     GArray *held;       /* int */
     GPtrArray *streams; /* GThread: attached connections, which others come beside */
     guint unknown;
@@ -205,13 +206,15 @@ static gboolean spoil(struct mock *mock, int fd, char *request, gsize request_by
     /* Closing a unix socket with something unread resets it, after what was sent has arrived. */
     if (recv(fd, request, kind == MOCK_RESET ? request_bytes - 1 : request_bytes, MSG_WAITALL) < 0)
         g_warning("mock: recv: %s", g_strerror(errno));
+    guint plan = mock->plans;
     g_mutex_unlock(&mock->lock);
     send_bytes(fd, data, size, kind == MOCK_TRICKLE ? 1 : G_MAXSSIZE);
     g_mutex_lock(&mock->lock);
     g_bytes_unref(answer);
-    if (kind == MOCK_STALL)
-        g_array_append_val(mock->held, fd);
-    return kind != MOCK_STALL;
+    if (kind != MOCK_STALL || mock->plans != plan) /* another plan came meanwhile, and let go of what was held */
+        return TRUE;
+    g_array_append_val(mock->held, fd);
+    return FALSE;
 }
 
 static void serve(struct mock *mock, int fd)
@@ -309,6 +312,7 @@ void mock_plan(struct mock *mock, const char *target, enum mock_kind kind, gsize
     join_streams(mock);
     g_mutex_lock(&mock->lock);
     let_go(mock);
+    mock->plans++;
     g_free(mock->target);
     mock->target = g_strdup(target);
     mock->kind = kind;
