@@ -19,7 +19,7 @@ static inline GQuark dsb_error_quark(void) { return g_quark_from_static_string("
 static inline gboolean dsb_errno_is_shortage(int number)
 {
     return number == EMFILE || number == ENFILE || number == ENOMEM || number == ENOBUFS || number == ENOSPC ||
-           number == EDQUOT || number == EROFS;
+           number == EDQUOT || number == EROFS || number == ETOOMANYREFS;
 }
 
 /** The code of a failed system call: `otherwise`, unless it failed for a shortage, or a broken disk. */
@@ -46,6 +46,9 @@ static inline const char *dsb_errno_text(int number)
         return "Disk quota exceeded: make room there, or have the quota raised";
     case EROFS:
         return "Read-only file system: choose another place, or have it mounted for writing";
+    case ETOOMANYREFS:
+        return "Too many references: this user's processes may have no more descriptors on their way; a session of this "
+               "user that has sent so many, or another program, has to end (session rm)";
     default:
         return g_strerror(number);
     }

@@ -214,6 +214,14 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     return n;
 }
 
+/* And those that may not go: of all that a user's processes have sent, the kernel lets so many wait to be taken. */
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    if (message->msg_controllen > 0 && fails(INJECT_SENT, "sendmsg"))
+        return -1;
+    return REAL(sendmsg)(fd, message, flags);
+}
+
 /* --- threads and processes --------------------------------------------------------- */
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)

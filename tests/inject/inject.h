@@ -9,7 +9,7 @@
 #define INJECT_SPARED 4
 #define INJECT_FRAMES 10
 
-enum { INJECT_THREADS = 1, INJECT_DESCRIPTORS, INJECT_PROCESSES, INJECT_DISK };
+enum { INJECT_THREADS = 1, INJECT_DESCRIPTORS, INJECT_PROCESSES, INJECT_DISK, INJECT_SENT };
 
 struct inject {
     int32_t class;                  /* 0: none */

@@ -7,8 +7,8 @@ import struct
 
 HEAD = struct.Struct("=iiIIIII4I32s2000s")  # struct inject of inject.h
 AT_CLASS, AT_COUNT, AT_FIRED = 0, 16, 20
-THREADS, DESCRIPTORS, PROCESSES, DISK = range(1, 5)
-CLASSES = {THREADS: "thread", DESCRIPTORS: "descriptor", PROCESSES: "process", DISK: "disk"}
+THREADS, DESCRIPTORS, PROCESSES, DISK, SENT = range(1, 6)
+CLASSES = {THREADS: "thread", DESCRIPTORS: "descriptor", PROCESSES: "process", DISK: "disk", SENT: "sent descriptor"}
 
 
 class Injector:
@@ -56,4 +56,4 @@ def words(code):
 
 
 ERRORS = {THREADS: (errno.EAGAIN,), DESCRIPTORS: (errno.EMFILE, errno.ENFILE), PROCESSES: (errno.EAGAIN,),
-          DISK: (errno.ENOSPC, errno.EIO)}
+          DISK: (errno.ENOSPC, errno.EIO), SENT: (errno.ETOOMANYREFS,)}

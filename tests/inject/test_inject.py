@@ -25,7 +25,7 @@ import harness  # noqa: E402
 import runner  # noqa: E402
 from fake_pid1 import FakePid1  # noqa: E402
 from harness import Failure, Service, children, wait_for  # noqa: E402
-from injector import CLASSES, DESCRIPTORS, DISK, ERRORS, PROCESSES, THREADS, Injector, words  # noqa: E402
+from injector import CLASSES, DESCRIPTORS, DISK, ERRORS, PROCESSES, SENT, THREADS, Injector, words  # noqa: E402
 from speed import scaled  # noqa: E402
 
 BUILT = os.path.join(os.path.dirname(os.path.dirname(harness.PROGRAM)), "tests")
@@ -332,6 +332,27 @@ class Inject(unittest.TestCase):
 
     def test_session_disk(self):
         self.every(DISK, "dsandbox-session")
+
+
+    def test_descriptors_that_may_not_be_sent(self):
+        """A sandbox of the same user can bring that about for as long as it lives: it costs no session its variables."""
+        large = json.dumps({"out": LARGE})
+        for process, code, failed in (("dsandbox-serve", "{}", "nothing was run"), ("dsandbox-session", large, "its result could not be handed over")):
+            with self.subTest(process):
+                self.injector.arm(SENT, errno.ETOOMANYREFS, 1, process, span=1 << 20)
+                for name, ask in (("in a session", lambda: self.api.run("a", code)),
+                                  ("one-shot", lambda: self.api.post("/v1/run", {"code": code, **self.create(self.pid1s["run"])}))):
+                    with self.subTest(name):
+                        said = ""
+                        try:
+                            said = str(ask())
+                        except Failure as failure:
+                            said = failure.message
+                        self.assertIn(failed, said)
+                        self.assertIn("Too many references: this user", said)
+                self.injector.disarm()
+                result = self.api.run("a", '{"give": true}')
+                self.assertEqual((result["status"], result["stdout"], result["state"]["outcome"]), ("ok", "variable", "kept"), result)
 
 
 class Start(unittest.TestCase):

@@ -4,7 +4,9 @@
 What the kernel counts for all processes of a user, or once for the machine: one sandbox takes all that it can get of
 it, the others work. Environment and last line as in tests/cli/cli_harness.py.
 """
-from common import ORDINARY, ORDINARY_SAYS, OWN_UID, RedCase, cli_harness
+import resource
+
+from common import ORDINARY, ORDINARY_SAYS, OWN_UID, RedCase, cli_harness, dsb
 
 # Sends a pair of sockets through itself until the user may have no more descriptors in flight.
 IN_FLIGHT = """
@@ -22,6 +24,24 @@ while not full and len(held) < 400:
         assert full, error
 print(full, flying)
 """
+# The same with as many as a policy lets a sandbox have: more than the service may have on their way to its sessions' processes.
+MANY_IN_FLIGHT = """
+import array, errno, resource, socket
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+held, full, some = [], False, array.array('i', [0] * 250)
+while not full and len(held) < 400:
+    held.append(pair := socket.socketpair())
+    pair[0].setblocking(False)
+    try:
+        while True: pair[0].sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, some)])
+    except BlockingIOError: pass
+    except OSError as error:
+        full = error.errno == errno.ETOOMANYREFS
+        assert full, error
+print(full)
+"""
+SERVICE_NOFILE = 8192  # service/broker/main.c
 # All large pipes, then as many small ones as this process may have.
 PIPES = """
 import fcntl, os, resource
@@ -127,6 +147,24 @@ print([libc.setsockopt(end.fileno(), 1, option, ctypes.byref(program), 16) for o
 class Shared(RedCase):
     def test_descriptors_in_flight(self):
         self.assert_others_work(IN_FLIGHT)
+
+    def test_descriptors_in_flight_beyond_the_services(self):
+        """Where all sandboxes are one user's, as its service, no code runs meanwhile; no session loses anything."""
+        policy = cli_harness.WORK.file('{"nofile": %d}' % (SERVICE_NOFILE + 1000))
+        if OWN_UID:
+            self.assert_others_work(MANY_IN_FLIGHT, "--policy", policy)
+            return
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < SERVICE_NOFILE + 1000:
+            self.skipTest("no sandbox of this user may have so many")
+        self.run_("kept = 'still here'")
+        with self.session_attacker(MANY_IN_FLIGHT, "--policy", policy) as said:
+            self.assertEqual(said, ["True"])
+            for where in (["--session", self.s], []):
+                done = dsb("run", *where, *self.settings(), "-c", "print('not run')")
+                self.assertEqual((done.status, done.stdout), (125, ""), done)
+                self.assertIn("Too many references: this user", done.stderr)
+        result = self.run_("print(kept)")
+        self.assertEqual((result["stdout"], result["state"]["outcome"]), ("still here\n", "kept"))
 
     def test_locked_memory(self):
         victim = ORDINARY + LOCKED[:LOCKED.index("for _")] + "print(lock(1 << 20))\n"
