@@ -125,9 +125,20 @@ def silenced(source, statement):
     return rest.lstrip(b" \t\f\\").startswith(b";")
 
 
+def make_tree(source, filename):
+    try:
+        return compile(source, filename, "exec", ONLY_AST, True)
+    except SyntaxError as error:
+        if error.lineno is not None or "\0" not in read_text(source):
+            raise
+    # Of a string the interpreter does not say where it is; of a file it does.
+    before = read_text(source).partition("\0")[0].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    raise SyntaxError("source code cannot contain null bytes", (filename, len(before), None, before[-1]))
+
+
 def make_code(source, filename, sink, flags=0):
     """The code, or None where the interpreter allows no try statement around it."""
-    tree = compile(source, filename, "exec", ONLY_AST, True)
+    tree = make_tree(source, filename)
     body = tree.body
     if not body:
         return compile(tree, filename, "exec", flags, True)

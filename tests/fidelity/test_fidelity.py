@@ -263,8 +263,10 @@ class Sessions(SessionCase):
     def test_a_nul_is_the_interpreters_own_error(self):
         for session in (False, True):
             with self.subTest(session=session):
-                result = self.run_file("nul.py", b"x = 1\0\n", session=session, status="error")
+                result = self.run_file("nul.py", b"x = 1\r\n  y = 2\0\n", session=session, status="error")
                 self.assertEqual((result["exit_code"], result["error"]["name"]), (1, "SyntaxError"))
+                self.assertEqual(result["stderr"], '  File "/sandbox/nul.py", line 2\n    y = 2\n'
+                                                   "SyntaxError: source code cannot contain null bytes\n")
 
     def test_what_dies_later_does_not_speak_in_another_execution(self):
         code = "class Noisy:\n    def __del__(self): raise ValueError('late')\nnoisy = Noisy()\nnoisy.itself = noisy\ndel noisy"
