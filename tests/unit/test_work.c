@@ -9,6 +9,7 @@
 #include "common/strictjson.h"
 #include "engine/engine.h"
 #include "hostdir/scan.h"
+#include "run/calls.h"
 #include "run/file_changes.h"
 #include "run/pid1.h"
 #include "run/user_report.h"
@@ -179,6 +180,32 @@ static void parse_answer(const char *text, gsize size)
     json_object_put(dsb_pid1_control(&frame, NULL));
 }
 
+static void on_call(void *data, dsb_call *call)
+{
+    (void) data;
+    dsb_call_return(call, NULL, 0);
+}
+
+/* The arguments of a tool. */
+static void parse_call(const char *text, gsize size)
+{
+    static const char *const names[] = {"t", NULL};
+    static const struct dsb_run_options options = {.call = on_call};
+    const struct dsb_request request = {.tools = names};
+    const guint32 number = GUINT32_TO_LE(1), bytes = GUINT32_TO_LE((guint32) size);
+    g_autoptr(dsb_result) result = dsb_result_new();
+    g_autoptr(GByteArray) payload = g_byte_array_new();
+    struct dsb_calls *calls = dsb_calls_new(&request, result, NULL);
+    g_byte_array_append(payload, (const guint8 *) &number, sizeof number);
+    g_byte_array_append(payload, (const guint8 *) "\1", 1); /* of the name */
+    g_byte_array_append(payload, (const guint8 *) &bytes, sizeof bytes);
+    g_byte_array_append(payload, (const guint8 *) "t", 1);
+    g_byte_array_append(payload, (const guint8 *) text, (guint) size);
+    const struct dsb_frame frame = {DSB_FRAME_CALL, 1, payload->data, payload->len};
+    assert_true(dsb_calls_take(calls, &frame, &options, NULL));
+    dsb_calls_end(calls);
+}
+
 static void parse_hello(const char *text, gsize size)
 {
     const struct dsb_host_facts host = {0};
@@ -199,6 +226,7 @@ static void json_is_linear(void **state)
     (void) state;
     check_json("report", parse_report, "displays", DSB_FRAME_MAX);
     check_json("control answer", parse_answer, "restored", DSB_FRAME_MAX / 8); /* the same parser */
+    check_json("tool call", parse_call, "args", DSB_CALL_ARGUMENTS);
     check_json("hello", parse_hello, "mounts", 256 << 10);
     check_json("policy", parse_policy, "binds", 1 << 20);
     check_json("engine", parse_engine, "Mounts", DSBE_BODY_MAX / 2);
