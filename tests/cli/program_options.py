@@ -181,17 +181,30 @@ class Operands(Case):
         "session": ([], ["nonsense"]), "session new": (None, ["s", "t"]), "session ls": (None, ["x"]),
         "session show": ([], ["s", "t"]), "session vars": ([], ["s", "t"]), "session files": ([], ["s", "d", "e"]),
         "session history": ([], ["s", "t"]), "session interrupt": ([], ["s", "t"]), "session reset": ([], ["s", "t"]),
-        "session save": ([], ["s", "t"]), "session restore": ([], ["s", "t"]), "session export": ([], ["s", "f", "g"]),
+        "session save": ([], ["s", "t"]), "session restore": ([], ["s", "t"]),
+        "session branch": (["s"], ["s", "t", "u"]), "session export": ([], ["s", "f", "g"]),
         "session import": ([], ["s", "f", "g"]), "session rm": ([], ["s", "--all"]),
         "backend": ([], ["nonsense"]), "backend ls": (None, ["x"]), "backend show": ([], ["podman", "x"]),
         "policy": ([], ["nonsense"]), "policy show": (None, ["x"]), "policy check": ([], ["a.json", "b.json"]),
         "image": ([], ["nonsense"]), "image build": (None, ["x"]), "serve": (None, ["x"]),
-        "pool": ([], ["nonsense"]), "pool ls": (None, ["x"]),
+        "pool": ([], ["nonsense"]), "pool ls": (None, ["x"]), "mcp": (None, ["x"]), "conformance": (None, ["x"]),
     }
+
+    GROUPS = ("session", "backend", "policy", "image", "pool")  # of verbs
+
+    def test_all_verbs_are_here(self):
+        found = set()
+        for line in dsandbox("--help").stdout.partition("Options:")[0].splitlines()[1:]:
+            verb, *rest = re.split(r" {3,}", line.strip())[0].split() or [""]
+            if verb in self.GROUPS:  # "session new [ID] | ls | policy check FILE", a word after another verb's name
+                found |= {f"{verb} {word}" for word in rest if word.islower() and word != verb}
+            elif verb:
+                found.add(verb)
+        self.assertEqual(set(self.VERBS) - set(self.GROUPS), found)
 
     def assert_invalid(self, *args):
         done = dsandbox(*args, limit=60)
-        self.assertEqual((done.status, done.stdout), (125, ""), done)
+        self.assertEqual((done.status, done.stdout), (2 if args[0] == "conformance" else 125, ""), done)
         self.assertIn("dsandbox", done.stderr, done)
 
     def test_too_few_and_too_many(self):
