@@ -7,12 +7,17 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
+import time
+import unittest
 
 import cli_harness
 from cli_harness import wait_until
 from engine_proxy import EngineProxy
 from session_harness import SessionCase, dsb, popen
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 
 
 class Leftovers(SessionCase):
@@ -123,5 +128,30 @@ class Lasting(SessionCase):
             self.assertEqual(dsb("session", "rm", "--files", name).status, 0)
 
 
+class Cleaner(unittest.TestCase):
+    """systemd-tmpfiles and what is installed for it, below a root directory of its own."""
+
+    @unittest.skipUnless(shutil.which("systemd-tmpfiles") and os.getuid() == 0, "needs systemd-tmpfiles and root")
+    def test_old_files_of_sessions_stay(self):
+        root = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, root)
+        ours = ["sandboxes/a/file", "sandboxes-1000/a/file", ".dsandbox-1000/api.lock"]
+        for name in (*ours, "other/file"):
+            path = os.path.join(root, "tmp", name)
+            os.makedirs(os.path.dirname(path))
+            open(path, "w", encoding="utf-8").close()
+            os.utime(path, (0, 0))
+        config = os.path.join(root, "usr/lib/tmpfiles.d")
+        os.makedirs(config)
+        with open(os.path.join(config, "tmp.conf"), "w", encoding="utf-8") as file:
+            file.write("q /tmp 1777 root root 1s\n")
+        shutil.copy(os.path.join(TOP, "doc/tmpfiles.conf"), os.path.join(config, "dsandbox.conf"))
+        time.sleep(1.1)  # it looks at when a file was made, too
+        subprocess.run(["systemd-tmpfiles", f"--root={root}", "--clean"], check=True, timeout=60)
+        left = [os.path.relpath(os.path.join(top, name), os.path.join(root, "tmp"))
+                for top, _, names in os.walk(os.path.join(root, "tmp")) for name in names]
+        self.assertEqual(sorted(left), sorted(ours))
+
+
 if __name__ == "__main__":
-    cli_harness.main([Leftovers, Removal, Lasting])
+    cli_harness.main([Leftovers, Removal, Lasting, Cleaner])
