@@ -23,11 +23,16 @@
  */
 
 #define DELETE_MS 60000
-#define GC_MS 600000
 
 static const struct settings *settings_of(const struct job *job)
 {
     return job->session != NULL ? job->session->settings : job->settings;
+}
+
+/* However much there is to remove, and however slow each removal is. */
+static guint64 until_given_up(const struct job *job)
+{
+    return (guint64) MAX((job->given_up - g_get_monotonic_time()) / 1000, 1);
 }
 
 static guint64 time_for(const struct job *job, enum phase phase)
@@ -44,7 +49,9 @@ static guint64 time_for(const struct job *job, enum phase phase)
     case PHASE_CLOSE:
         return deadline_close(settings) + (job->delete_files ? DELETE_MS : 0);
     case PHASE_GC:
-        return GC_MS;
+        return until_given_up(job);
+    case PHASE_GC_CALL:
+        return MIN(deadline_gc_call(settings), until_given_up(job));
     case PHASE_RUN:
     case N_PHASES:
     default:

@@ -5,6 +5,7 @@
 #include "broker/record.h"
 
 #define ENGINES_MAX 16
+#define GIVEN_UP_SECONDS 600
 
 static void detach(struct request *request)
 {
@@ -33,6 +34,7 @@ static void start(struct service *service, struct request *request, struct setti
     job->settings = settings;
     job->dry_run = dry_run;
     job->background = request == NULL;
+    job->given_up = g_get_monotonic_time() + GIVEN_UP_SECONDS * G_USEC_PER_SEC;
     if (request != NULL)
         request_hold(request, on_request_gone);
     (*(job->background ? &service->background : &service->threads))++;
@@ -65,7 +67,7 @@ void gc_done(struct job *job)
 
 void gc_request(struct request *request)
 {
-    static const char *const names[] = {"backend", "host", "base_dir", "dry_run", NULL};
+    static const char *const names[] = {"backend", "host", "base_dir", "engine_timeout", "dry_run", NULL};
     GError *error = NULL;
     gboolean dry_run = FALSE;
     struct settings *settings = NULL;
@@ -98,7 +100,7 @@ static void gc_behind(struct service *service, struct json_object *body)
 /* Where an engine is, of what a sandbox was made with. */
 static struct json_object *engine_of(struct json_object *create)
 {
-    static const char *const names[] = {"backend", "plugin", "host", "base_dir"};
+    static const char *const names[] = {"backend", "plugin", "host", "base_dir", "engine_timeout"};
     struct json_object *engine = json_object_new_object(), *value = NULL;
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         if (json_object_object_get_ex(create, names[i], &value))

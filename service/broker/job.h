@@ -33,6 +33,7 @@ struct job {
     gboolean delete_files; /**< JOB_CLOSE: the session's too */
     gboolean dry_run;      /**< JOB_GC */
     gboolean background;   /**< JOB_GC: nobody waits for it */
+    gint64 given_up;       /**< JOB_GC: when all of it is, in monotonic time */
     struct idempotency *kept;     /**< of an execution with an Idempotency-Key: it runs on when its client is gone */
     struct process *process; /**< that has the order */
     gboolean begun;          /**< it is not behind others of its session's any more */

@@ -8,6 +8,7 @@
 #include "session/calls.h"
 #include "session/outcome.h"
 
+#include <dsandbox/admin.h>
 #include <dsandbox/files.h>
 #include <errno.h>
 #include <string.h>
@@ -322,12 +323,22 @@ static void run_once(struct work *work, struct task *task)
     outcome_take(&task->outcome, result, task->order.id, 0, NULL, NULL);
 }
 
+/* The deadline is that of one call, while there is one: of many that answer, each may take its time. */
+static void on_gc_call(void *data, const char *plugin, const char *operation, guint64 at_most_ms)
+{
+    (void) plugin;
+    (void) at_most_ms;
+    tell_phase(data, operation != NULL ? PHASE_GC_CALL : PHASE_GC);
+}
+
 static void gc(struct work *work, struct task *task)
 {
     struct dsb_run_options options = options_of(work, task);
     unsigned removed = 0;
+    dsb_set_call_hook(on_gc_call, task);
     if (same_files(work, &task->outcome.error))
         dsb_gc(&options, task->order.flag, &removed, &task->outcome.error);
+    dsb_set_call_hook(NULL, NULL);
     task->outcome.removed = removed;
 }
 

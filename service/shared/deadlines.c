@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "shared/deadlines.h"
 
+#include "common/call_limit.h"
+
 #define ENGINE_MS 60000 /* of one call, where nothing is said: as the backends have it */
 #define CREATE_CALLS 3  /* that take their whole time, before the rest is hopeless */
 #define CONTROL_MS 30000
@@ -39,6 +41,8 @@ guint64 deadline_run(const struct settings *settings, guint64 timeout_ms)
 {
     return deadline_create(settings) + deadline_execute(settings, timeout_ms) + deadline_close(settings);
 }
+
+guint64 deadline_gc_call(const struct settings *settings) { return dsb_call_limit_ms("list", settings->engine_timeout_ms); }
 
 guint64 deadline_cancelled(const struct settings *settings)
 {

@@ -16,6 +16,8 @@ guint64 deadline_execute(const struct settings *settings, guint64 timeout_ms);
 guint64 deadline_close(const struct settings *settings);
 /** All of that, one after the other. */
 guint64 deadline_run(const struct settings *settings, guint64 timeout_ms);
+/** Of one operation of a backend in gc. */
+guint64 deadline_gc_call(const struct settings *settings);
 /** After it was cancelled. */
 guint64 deadline_cancelled(const struct settings *settings);
 

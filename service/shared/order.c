@@ -15,7 +15,7 @@ const char *const fact_names[N_FACTS] = {"container", "backend", "engine", "imag
 
 const char *phase_name(enum phase phase)
 {
-    static const char *const names[N_PHASES] = {"create", "restore", "execute", "control", "close", "run", "gc"};
+    static const char *const names[N_PHASES] = {"create", "restore", "execute", "control", "close", "run", "gc", "gc"};
     return names[phase];
 }
 

@@ -34,8 +34,8 @@ enum job_kind {
 /** End of the reason for a loss. It goes with the session until a sandbox is there: the directory is made anew before. */
 #define FILES_GONE "; its files are gone, too"
 
-/** Names: phase_name(). */
-enum phase { PHASE_CREATE, PHASE_RESTORE, PHASE_EXECUTE, PHASE_CONTROL, PHASE_CLOSE, PHASE_RUN, PHASE_GC, N_PHASES };
+/** Names: phase_name(). PHASE_GC_CALL: the part of gc that a backend does. */
+enum phase { PHASE_CREATE, PHASE_RESTORE, PHASE_EXECUTE, PHASE_CONTROL, PHASE_CLOSE, PHASE_RUN, PHASE_GC, PHASE_GC_CALL, N_PHASES };
 const char *phase_name(enum phase phase);
 
 /**

@@ -218,6 +218,7 @@ class Collecting(cli_harness.EngineCase):
                 api.post("/v1/gc", body)
             self.assertEqual(caught.exception.code, "lost")
             self.assertIn("the session's process " + WAYS[how].format("gc"), caught.exception.message)
+        self.given_up(api, body, set_fault)
         set_fault("list:1:hang")
         connection = harness.UnixConnection(service.socket)
         self.addCleanup(connection.close)
@@ -234,6 +235,17 @@ class Collecting(cli_harness.EngineCase):
         self.assertLess(time.monotonic() - begin, scaled(DEADLINE))
         wait_for(lambda: all(harness.is_gone(one) for one in pids))
         wait_for(lambda: not cli_harness.containers())
+
+
+    def given_up(self, api, body, set_fault):
+        """At the deadline of one of the backend's operations."""
+        set_fault("list:1:hang")
+        begin = time.monotonic()
+        with self.assertRaises(Failure) as caught:
+            api.post("/v1/gc", {**body, "engine_timeout": TIMES["engine_timeout"]})
+        self.assertEqual(caught.exception.code, "lost")
+        self.assertIn(WAYS["hang"].format("gc"), caught.exception.message)
+        self.assertLess(time.monotonic() - begin, scaled(DEADLINE))
 
 
 if __name__ == "__main__":

@@ -131,6 +131,17 @@ class ProgramPlugins(cli_harness.EngineCase):
     def test_gc(self):
         self.each_way(LOUD_WAYS, [(("gc",), "list", "list")], "--json")
 
+    def test_gc_of_a_container(self):
+        """As it is to be removed, which was made and never started."""
+        process = self.begin("start:1:hang", *PLAIN)
+        self.until_it_hangs(process)
+        process.kill()
+        process.communicate(timeout=scaled(10))
+        self.told = True
+        self.assertEqual(len(containers()), 1, containers())
+        self.each_way(("crash", "hang"), [(("gc",), "destroy", "destroy")], "--json")
+        self.assertEqual(len(containers()), 1, containers())
+
     def test_listings(self):
         """What is asked of one backend is a problem of that one; the rest of the answer is there."""
         for how in LOUD_WAYS:
