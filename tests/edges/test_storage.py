@@ -120,6 +120,20 @@ class Full(StoreCase):
         self.assertEqual((done.status, done.stdout), (0, "42\n"), done)
         self.nothing_left(self.small)
 
+    def test_a_base_directory_that_is_mounted_with_care(self):
+        """Without devices and without programs: code is read, not executed, and is all that there is to run."""
+        self.mount("nodev", "noexec", "nosuid")
+        code = "import runpy; open('own.py', 'w').write('value = 42'); print(runpy.run_path('own.py')['value'])"
+        for verb in (("run", "-c", code), ("run", "--no-service", "-c", code)):
+            done = dsb(*verb, *self.options(self.small))
+            self.assertEqual((done.status, done.stdout, done.stderr), (0, "42\n", ""), done)
+        self.assertEqual(dsb("session", "new", self.s, *self.options(self.small)).status, 0)
+        done = dsb("exec", self.s, "-c", code)
+        self.assertEqual((done.status, done.stdout, done.stderr), (0, "42\n", ""), done)
+        self.assertEqual(os.listdir(self.space.path(f"{self.small}/{self.s}")), ["own.py"])
+        self.assertEqual(dsb("session", "rm", "--files", self.s).status, 0)
+        self.nothing_left(self.small)
+
     def test_what_cannot_be_removed(self):
         """Something is mounted in it: it is said where, and goes when that has gone."""
         self.new()
