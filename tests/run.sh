@@ -504,7 +504,10 @@ fi
 
 # shellcheck disable=SC2086
 engine_steps setup_steps $here
-if [ -n "$stop_rig" ] && has podman-rootless "$here"; then engine_steps fault_steps podman-rootless; fi
+if [ -n "$stop_rig" ] && has podman-rootless "$here"; then
+	engine_steps edges_steps podman-rootless
+	engine_steps fault_steps podman-rootless
+fi
 end_lanes
 compare
 exit

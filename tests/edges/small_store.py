@@ -19,8 +19,8 @@ import session_harness
 from cli_harness import BACKEND, WORK
 
 RIG = os.environ.get("DSB_TEST_RIG", "")
-ENGINE = {"docker-api": "docker", "docker-cli": "docker", "podman": "podman"}.get(cli_harness.SETUP, "")
-CAN = bool(RIG and ENGINE) and os.getuid() == 0 and not cli_harness.AS
+ENGINE = {"docker-api": "docker", "docker-cli": "docker", "podman": "podman", "podman-rootless": "rootless"}.get(cli_harness.SETUP, "")
+CAN = bool(RIG and ENGINE) and os.getuid() == 0 and not cli_harness.AS  # the store of another user is mapped to ids of his
 WHY = "needs root, and an engine of tests/rig"
 SIZE = "32m"
 

@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import tarfile
-import tempfile
 import time
 
 import own_service
@@ -100,7 +99,7 @@ class Sparse(harness.SessionCase):
         self.create = {**self.create, "set": {"disk": "8MiB"}}
         self.ok("import os\nfor i in range(20):\n    with open(f's{i}', 'wb') as f: f.truncate(8 << 20)\n"
                 "with open('s7', 'r+b') as f: f.seek(4 << 20); f.write(b'mid')")
-        self.place = tempfile.mkdtemp(dir=cli_harness.WORK.path)
+        self.place = cli_harness.WORK.dir("out", 0o700)
 
     def dsb(self, *args, **more):
         done = subprocess.run(self.service.command(harness.PROGRAM, *args), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,

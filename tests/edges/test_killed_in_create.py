@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: MIT
 """
 A program, its child, a session's process or all of them killed between the creation of a container and its start: nobody
-holds its stream then, and somebody has to remove it. Environment and last line as in tests/cli/cli_harness.py.
+holds its stream then, and somebody has to remove it; and the program in each phase, which is a request to the engine.
+Environment and last line as in tests/cli/cli_harness.py.
 """
 import os
+import re
 import signal
 import threading
 
@@ -13,6 +15,7 @@ from cli_harness import wait_until
 from engine_proxy import EngineProxy
 from session_harness import SessionCase, dsb, end_service, is_gone, kill_all, parent_of, popen
 
+ROOTLESS = "who made the container is another user's process, in name spaces of his"
 # The engine has not heard of it, has made it and nobody knows, and it was to be started just now.
 POINTS = (("/containers/create", "request"), ("/containers/create", "answer"), ("/attach", "request"))
 
@@ -30,12 +33,34 @@ class Hold:
         self.going.wait()
 
 
+class Nth(Hold):
+    """Whichever request it is."""
+    REQUEST = re.compile(rb"(GET|HEAD|POST|DELETE) /")
+
+    def __init__(self, number):
+        super().__init__(b"", "request")
+        self.number, self.line, self.lock = number, None, threading.Lock()
+
+    def is_it(self, data):
+        if not self.REQUEST.match(data):
+            return False
+        with self.lock:
+            self.number -= 1
+            if self.number == -1:
+                self.line = re.sub(r"[0-9a-f]{12,}", "ID", data.split(b"\r\n", 1)[0].decode())
+            return self.number == -1
+
+
 class Between(EngineProxy):
     """Holds one request, or its answer, until release()."""
     now = None
 
     def hold(self, words, what):
         self.now = Hold(words.encode(), what)
+        return self.now
+
+    def hold_number(self, number):
+        self.now = Nth(number)
         return self.now
 
     def on_data(self, data, to_engine, source, seen):
@@ -170,6 +195,35 @@ class Killed(SessionCase):
                 self.assertEqual(dsb("session", "rm", "other", env=self.env).status, 0)
                 self.nothing_left()
                 end_service()
+
+
+    def test_program_in_each_phase(self):
+        """What a killed one leaves a single gc removes."""
+        lines = []
+        while len(lines) < 20:  # one that finds something to remove asks more
+            hold = self.engine.hold_number(len(lines))
+            process = popen("run", "--no-service", "-c", "print('whole')", *self.settings(), env=self.env)
+            while not hold.held.wait(0.05) and process.poll() is None:
+                pass
+            if not hold.held.is_set():
+                break
+            with self.subTest(hold.line):
+                lines.append(hold.line)
+                child = child_of(process.pid)
+                process.kill()
+                process.communicate()
+                self.assertTrue(wait_until(lambda child=child: is_gone(child), 10))
+                self.engine.release()
+                self.dsb("gc")
+                self.nothing_left()
+                self.assertEqual([name for name in os.listdir(cli_harness.WORK.base) if name.startswith(".run-")], [])
+        self.engine.release()
+        out, err = process.communicate()
+        self.assertEqual((process.returncode, out, err), (0, b"whole\n", b""))
+        text = "\n".join(lines)
+        for phase in ("/containers/create", "/attach", "/start", "/json"):
+            self.assertIn(phase, text)
+        print(f"killed at {len(lines)} requests: {lines}")
 
 
 if __name__ == "__main__":

@@ -120,6 +120,7 @@ class Lasting(SessionCase):
         options = [option for option in self.settings() if option not in ("--base-dir", cli_harness.WORK.base)]
         for place, said in (("/tmp", True), ("/var/tmp", False)):
             base = tempfile.mkdtemp(dir=place)
+            os.chown(base, cli_harness.WORK.uid, -1)
             self.addCleanup(shutil.rmtree, base, ignore_errors=True)
             name = f"{self.s[:40]}-{place[1:4]}"
             self.assertEqual(dsb("session", "new", name, "--base-dir", base, *options).status, 0)

@@ -21,6 +21,7 @@ from harness import process_size
 from speed import scaled
 from test_adoption import AdoptionCase
 
+ROOTLESS = "sessions belong to a user who is not root, and so do their sockets"
 KILLS = int(os.environ.get("DSB_TEST_KILLS", "20"))
 SESSIONS = int(os.environ.get("DSB_TEST_SESSIONS", "4"))
 SEED = os.environ.get("DSB_TEST_SEED", "1")

@@ -62,6 +62,7 @@ class Ids(EngineCase):
 
 
 @unittest.skipUnless(all(SOCKETS.values()), "one engine of the rig is not there")
+@unittest.skipIf(cli_harness.AS, "the user may use neither of the two")
 class Images(EngineCase):
     def test_the_other_engine_has_it(self):
         """The daemon's image under a name that Podman does not know."""

@@ -337,8 +337,8 @@ class Upgrade(Case):
         build = os.path.dirname(os.path.dirname(cli_harness.PROGRAM))
         serve = os.path.join(cli_harness.WORK.path, "dsandbox-serve")
         shutil.copy(os.path.join(build, "service/dsandbox-serve"), serve)
-        _, env = session_harness.command([])
-        process = subprocess.Popen([serve, "--idle", "1h"], env={**env, "LD_LIBRARY_PATH": os.path.join(build, "core")},
+        argv, env = session_harness.command([], {"LD_LIBRARY_PATH": os.path.join(build, "core")})
+        process = subprocess.Popen([*argv[:-1], serve, "--idle", "1h"], env=env,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
@@ -352,7 +352,7 @@ class Upgrade(Case):
         for verb in verbs:
             done = dsb(*verb)
             self.assertIn(old, done.stdout if verb == ["doctor"] else done.stderr, done)
-            self.assertIn(f"kill {process.pid}", str(done))
+            self.assertIn(f"kill {process.pid}", done.stdout + done.stderr)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import re
 import threading
 
 import cli_harness
-from session_harness import SessionCase, service_pid
+from session_harness import SessionCase, popen, service_pid
 
 SIZE = 40 << 20
 CODE = f"import sys\nfor _ in range({SIZE} >> 16): sys.stdout.write('x' * 65535 + '\\n')"
@@ -25,7 +25,7 @@ def served():
 class Slow(SessionCase):
     def read_slowly(self, *args):
         """How many bytes come, what is said, and the exit status. Pipes and the service's own buffers are full at first."""
-        process = cli_harness.start(*args, "--timeout", "10m", "-c", CODE)
+        process = popen(*args, "--timeout", "10m", "-c", CODE)
         watch = threading.Timer(cli_harness.scaled(300), process.kill)
         watch.start()
         try:

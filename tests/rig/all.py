@@ -7,6 +7,7 @@ tests/cli/cli_harness.py:
     DSB_TEST_SETUP=... DSB_TEST_BACKEND=... DSB_TEST_ENDPOINT=... python3 tests/rig/all.py tests/redteam [-k PATTERN]
 
 A file that says `ONCE = "why"` is left out where DSB_TEST_ONCE is 0: another set-up has it (asks in tests/rig/setups.sh).
+Where DSB_TEST_ROOTLESS is 1 only those are taken that say `ROOTLESS = "why"`: what can be otherwise there.
 """
 import glob
 import importlib
@@ -21,6 +22,8 @@ def cases(directory):
         name = os.path.basename(path)[:-3]
         module = importlib.import_module(name)
         if hasattr(module, "ONCE") and os.environ.get("DSB_TEST_ONCE") == "0":
+            continue
+        if not hasattr(module, "ROOTLESS") and os.environ.get("DSB_TEST_ROOTLESS") == "1":
             continue
         for _, case in inspect.getmembers(module, inspect.isclass):
             if issubclass(case, unittest.TestCase) and case.__module__ == name:

@@ -207,12 +207,15 @@ setup_steps() { # set-up
 	fi
 }
 
-# On engines of this run's own only: these are stopped and killed.
+# On engines of this run's own only: these are stopped and killed. Rootless, what can be otherwise there.
 edges_steps() { # set-up
-	case $1 in docker-api | podman)
-		if has edges "$only"; then DSB_TEST_RIG=$top/$rig all_of edges "$1"; fi
-		;;
+	rootless=0
+	case $1 in
+	docker-api | podman) ;;
+	podman-rootless) [ -n "${DSB_TEST_EVERYWHERE:-}" ] || rootless=1 ;;
+	*) return ;;
 	esac
+	if has edges "$only"; then DSB_TEST_ROOTLESS=$rootless DSB_TEST_RIG=$top/$rig all_of edges "$1"; fi
 }
 
 fault_steps() { # set-up
