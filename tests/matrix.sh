@@ -169,7 +169,7 @@ vm_leg() {
 	case $1 in docker*-crun | podman*-runc) setting=$4 ;; esac
 	DSB_VM_SECONDS=1500 timeout -s KILL 1600 sh tests/rig/vm.sh "$2" "$build" "set -e
 		$4 --version | head -n 1 >&2
-		allow=\$(python3 unenforced.py env dsandbox --backend $5 ${6:+--host $6} run --base-dir \$(mktemp -d) ${setting:+--runtime $setting})
+		allow=\$(python3 src/tests/rig/unenforced.py env dsandbox --backend $5 ${6:+--host $6} run --base-dir \$(mktemp -d) ${setting:+--runtime $setting})
 		echo \"allow: \$allow\" >&2
 		exec dsandbox conformance --backend $5 ${6:+--host $6} --json --setup ${1%-*} \
 			\${allow:+--allow-unenforced \$allow} ${setting:+--set runtime=$setting}" >"$out/$5.json" 2>"$out/log"

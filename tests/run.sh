@@ -400,7 +400,8 @@ if [ "${DSB_TEST_LANE:-}" = beside ]; then
 		DSB_VM_SECONDS=$((1200 * slow))
 		export DSB_VM_SECONDS
 		suite vm 2400 sh tests/rig/vm.sh test "$build" "$logs/conformance-podman-rootless-v2.json"
-		suite vm-guest 1500 sh tests/rig/vm.sh root "$build" "python3 guest.py"
+		suite vm-guest 1500 sh tests/rig/vm.sh root "$build" "python3 src/tests/rig/guest.py"
+		suite vm-edges 900 sh tests/rig/vm.sh edges "$build" -k Killed -k Mixture
 	fi
 	if has compilers "$only"; then compilers; fi
 	if has fuzz "$only"; then suite fuzz 2400 sh tests/fuzz/run.sh "${DSB_TEST_FUZZ:-20000x}"; fi

@@ -82,7 +82,8 @@ def kill_all():
     pid = service_pid()
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(name) == pid]
     for one in (pid, *pids):
-        os.kill(one, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # one that waited ends with its service
+            os.kill(one, signal.SIGKILL)
     wait_until(lambda: all(is_gone(one) for one in (pid, *pids)), 30)
 
 

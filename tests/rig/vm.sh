@@ -5,9 +5,11 @@
 #
 #   vm.sh build                      make the machine, if that is not done yet
 #   vm.sh run BUILD COMMAND          what BUILD (a build directory of dsandbox) installs is in the guest;
-#                                    COMMAND runs there as the user, in a shell; its output and status are ours
+#                                    COMMAND runs there as the user, in a shell; its output and status are ours;
+#                                    tests/ is in src/tests, but for what needs a build directory
 #   vm.sh root BUILD COMMAND         the same as root
 #   vm.sh test BUILD REPORT.json     the conformance suite there; the last line is "N passed, N failed, N skipped"
+#   vm.sh edges BUILD [-k PATTERN]   those of tests/edges that can be otherwise for a rootless engine; last line as well
 #   vm.sh purge                      delete it
 #
 # vm-make.sh makes the guest; each run boots it, and starts from the same disk. The guest's packages are as new as the cache;
@@ -31,7 +33,7 @@ die() {
 }
 
 usage() {
-	die "usage: vm.sh build | run BUILD COMMAND | root BUILD COMMAND | test BUILD REPORT.json | purge"
+	die "usage: vm.sh build | run BUILD COMMAND | root BUILD COMMAND | test BUILD REPORT.json | edges BUILD [-k PATTERN] | purge"
 }
 
 [ "$(id -u)" = 0 ] || die "needs root"
@@ -75,8 +77,8 @@ run() { # build-directory seconds command [run|root]
 		cat "$work/log" >&2
 		die "meson install failed"
 	}
-	mkdir -p "$work/tree/home/$user"
-	for f in unenforced guest prerequisites settings units mapped nfs clock; do cp "$rig/$f.py" "$work/tree/home/$user/"; done
+	mkdir -p "$work/tree/home/$user/src"
+	tar -C "$top" -cf - tests/cli tests/edges tests/rig tests/service bindings/python doc/openapi.json doc/result.schema.json | tar -C "$work/tree/home/$user/src" -xf -
 	chmod -R go-w "$work/tree"
 	tar -C "$work/tree" --owner=0 --group=0 -cf "$work/files.tar" .
 	timeout -s KILL $(($2 + 30)) python3 "$rig/vm.py" "$dir" "$2" "$work/files.tar" \
@@ -113,6 +115,14 @@ test)
 	set -e
 	python3 "$top/tests/conformance/summary.py" "$3" || [ $status != 0 ] || status=1
 	exit $status
+	;;
+edges)
+	[ $# -ge 2 ] || usage
+	build=$2
+	shift 2
+	run "$build" "${DSB_VM_SECONDS:-900}" "cd src && exec env DSB_TEST_ROOTLESS=1 DSB_TEST_MIXTURE=20 \
+		DSB_TEST_SETUP=podman-rootless-v2 DSB_TEST_BACKEND=podman DSB_TEST_ENDPOINT=unix:///run/user/$uid/podman/podman.sock \
+		DSB_TEST_PROGRAM=/usr/local/bin/dsandbox python3 tests/rig/all.py tests/edges $*"
 	;;
 purge) rm -rf --one-file-system "$cache" ;;
 *) usage ;;
