@@ -331,6 +331,7 @@ static void add_report(struct json_object *to, const struct dsb_result *result)
         json_object_array_add(results, json_object_get(value));
     json_object_object_add(to, "error", json_object_is_type(error, json_type_object) ? json_object_get(error) : NULL);
     json_object_object_add(to, "results", results);
+    json_add_bool(to, "results_value", json_object_is_type(value, json_type_object));
     json_object_object_add(to, "results_omitted",
                            omitted != NULL ? json_object_get(omitted) : json_object_new_array());
 }

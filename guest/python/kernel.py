@@ -174,7 +174,8 @@ class Execution:
         if hook is None:
             sys.stderr.write("sys.excepthook is missing\n" + text)
         elif hook is sys.__excepthook__ and text is not None:
-            sys.stderr.write(text)
+            if os.environ.get("DSANDBOX_ERRORS") != "report":
+                sys.stderr.write(text)
         else:
             try:
                 hook(type(error), error, tb)

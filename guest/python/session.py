@@ -185,6 +185,7 @@ class Session:
         self.variables = variables["Variables"](self.main.__dict__)
         v = self.variables
         self.operations = {"vars": v.op_vars, "get": v.op_get, "save": v.op_save, "restore": v.op_restore, "exit": self.op_exit}
+        self.operations.update(complete=partial(self.look, "complete"), inspect=partial(self.look, "inspection"))
         take_environment(config.variables)
         self.out_errors, self.in_errors, self.err_errors = sys.stdout.errors, sys.stdin.errors, sys.stderr.errors
         self.stdout = self.stderr = None
@@ -507,6 +508,9 @@ class Session:
         if self.report:
             self.report.write(answer if len(answer) <= self.report.room else b'{"error":"the answer is too big"}')
         self.link.send(b"D", 0, 0, number, nonce)
+
+    def look(self, question, request):
+        return part("lookup.py")[question](self.main.__dict__, request)
 
     @staticmethod
     def op_exit(request):

@@ -155,14 +155,29 @@ class Tool:
         return value["result"]
 
 
+def asking(tool):
+    """In the place of the builtin input(), which waits wherever it is called."""
+
+    def input(prompt="", /):
+        """Asks for a line of text."""
+        sys.stdout.flush()
+        return str(tool.sync(str(prompt)))
+
+    return input
+
+
 def give(namespace, text):
     """The names of the tools stand for them in the code's namespace.  Gives what takes them back."""
     place, *names = text.decode().split("\n")
     tools = {name: Tool(name, "\0" + place) for name in names}
-    before = {name: namespace[name] for name in names if name in namespace}
+    input_before, input_now = builtins.input, asking(tools.pop("input")) if "input" in tools else None
+    builtins.input = input_now or input_before
+    before = {name: namespace[name] for name in tools if name in namespace}
     namespace.update(tools)
 
     def take_back():
+        if input_now and builtins.input is input_now:
+            builtins.input = input_before
         for name, tool in tools.items():
             if namespace.get(name) is not tool:
                 continue  # the code has put something else there

@@ -146,7 +146,8 @@ struct dsb_request {
     /**
      * Functions that code may call while it runs, by names that are NULL-terminated, or NULL: at most 64 of 1 to 64 letters, digits
      * and _. Each call comes to options->call, at most 64 at once and 10 000 in all, with at most 1 MiB of arguments; the code
-     * can call nothing else, whatever it does. In asyncio's loop a call is to be awaited.
+     * can call nothing else, whatever it does. In asyncio's loop a call is to be awaited. `input` takes the place of the
+     * builtin function, which waits.
      */
     const char *const *tools;
     uint32_t call_timeout_ms;  /**< of each call; then the code gets a TimeoutError; 0: DSB_CALL_TIMEOUT_MS */

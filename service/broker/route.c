@@ -9,6 +9,7 @@
 #include "broker/front.h"
 #include "broker/gc.h"
 #include "broker/idempotency.h"
+#include "broker/lookup.h"
 #include "broker/queue.h"
 #include "broker/record.h"
 #include "broker/replaced.h"
@@ -220,14 +221,30 @@ static void delete_session(struct request *request, struct session *session)
     session_end(session, NULL, request);
 }
 
-static void control(struct request *request, struct session *session, const char *op)
+/* Takes the operation, unless it is NULL: then the request is answered. */
+static void submit_control(struct request *request, struct session *session, char *op)
 {
-    if (!nothing_in_body(request))
+    if (op == NULL)
         return;
     struct job *job = job_new(request->service, JOB_CONTROL, session, request);
-    job->op = g_strdup_printf("{\"op\":\"%s\"}", op);
+    job->op = op;
     job->timeout_ms = CONTROL_MS;
     submit(request, session, job);
+}
+
+static void control(struct request *request, struct session *session, const char *op)
+{
+    submit_control(request, session, nothing_in_body(request) ? g_strdup_printf("{\"op\":\"%s\"}", op) : NULL);
+}
+
+static void post_complete(struct request *request, struct session *session)
+{
+    submit_control(request, session, lookup_operation(request, "complete"));
+}
+
+static void post_inspect(struct request *request, struct session *session)
+{
+    submit_control(request, session, lookup_operation(request, "inspect"));
 }
 
 static void get_vars(struct request *request, struct session *session) { control(request, session, "vars"); }
@@ -436,6 +453,8 @@ static const struct {
     {"DELETE", NULL, delete_session, "files"},
     {"GET", "vars", get_vars, NULL},
     {"GET", "history", get_history, NULL},
+    {"POST", "complete", post_complete, NULL},
+    {"POST", "inspect", post_inspect, NULL},
     {"POST", "reset", post_reset, NULL},
     {"POST", "save", post_save, NULL},
     {"POST", "restore", post_restore, NULL},

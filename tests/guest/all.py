@@ -10,6 +10,7 @@ import test_checkpoint
 import test_frames
 import test_guest
 import test_hostile
+import test_lookup
 import test_output
 import test_preload
 import test_programs
@@ -18,7 +19,7 @@ import test_start
 import test_terminals
 import test_tools
 
-FILES = (test_bounds, test_checkpoint, test_frames, test_guest, test_hostile, test_output, test_preload, test_programs, test_session,
+FILES = (test_bounds, test_checkpoint, test_frames, test_guest, test_hostile, test_lookup, test_output, test_preload, test_programs, test_session,
          test_start, test_terminals, test_tools)
 
 

@@ -352,6 +352,18 @@ class InSession(Case, Base):
         self.assertEqual([row["name"] for row in self.live.control("vars")["vars"]], ["a"])
 
     @once
+    def test_input(self):
+        """A tool of that name stands for the builtin function, in modules and where a loop runs, too; and only for this execution."""
+        code = ("import asyncio, types\nm = types.ModuleType('m')\nexec('def f(): return input(42)', m.__dict__)\n"
+                "async def g(): return input('in a loop')\nprint(input('first'), m.f(), asyncio.run(g()), input())")
+        self.run_code(code, lambda call: call.given["args"][0] + "!", names=("input", "search"))
+        self.assertEqual(self.out, b"first! 42! in a loop! !\n", self.err)
+        self.run_code("await asyncio.sleep(0)\nprint(input('p'))", lambda call: 7, names=("input",))
+        self.assertEqual(self.out, b"7\n", self.err)
+        self.run_code("print(input is __builtins__.input, input.__class__.__name__, 'input' in globals())", lambda call: 1)
+        self.assertEqual(self.out, b"True builtin_function_or_method False\n", self.err)
+
+    @once
     def test_await_outside_a_function(self):
         self.run_code("import asyncio\nprint(await search(1), await asyncio.gather(*[search(i) for i in range(3)]))",
                       lambda call: call.given["args"][0])

@@ -102,6 +102,7 @@ class Fake(socketserver.ThreadingUnixStreamServer):
         os.chmod(path, 0o600)
         self.sessions, self.calls, self.answers = {}, [], []
         self.contexts = None  # what the results of executions for a context have besides
+        self.lookups = []  # the answers of complete and inspect
         self.images = {"dsandbox-sandbox:latest"}
         self.failure = None  # of every POST that needs an engine
         self.interrupted = threading.Event()
@@ -303,6 +304,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif parts == ["interrupt"]:
             server.interrupted.set()
             self.answer(200, {"interrupted": session.lock.locked()})
+        elif parts in (["complete"], ["inspect"]):
+            self.answer(200, server.lookups.pop(0))
         elif parts == ["stdin"]:
             self.answer(200, {"taken": len(self.data)})
         elif parts == ["reset"]:

@@ -314,6 +314,28 @@ class Running(FakeCase):
 
 
 class Sessions(FakeCase):
+    def test_lookups(self):
+        """What is around the cursor is sent, and of the answer no more than was promised."""
+        code, far = "x" * 10000 + ".ab\0" + "y" * 10000, 10003
+        with Session() as session:
+            path = f"/v1/sessions/{session.id}/"
+            self.service.lookups = [{"matches": ["abc", 5, "n" * 500], "start": 4094, "end": 4096, "truncated": True},
+                                    {"matches": ["a"] * 2000, "start": 0, "end": 0}, {"found": True, "text": "t" * 100000}, {"found": False, "text": "t"}]
+            found = session.complete(code, far)
+            self.assertEqual((found.names, found.start, found.end, found.truncated), (("abc", "n" * 200), 10001, 10003, True))
+            sent = self.bodies(path + "complete")[0]
+            self.assertEqual((sent["code"][:4096], sent["cursor"], len(sent["code"])), (code[far - 4096 : far], 4096, 4296))
+            self.assertEqual(len(session.complete("a", 99).names), 1000)
+            self.assertEqual(session.inspect("print", 3, detail=True), "t" * 65536)
+            self.assertIsNone(session.inspect("print", -1))
+            self.assertEqual([(body["cursor"], body["detail"]) for body in self.bodies(path + "inspect")], [(3, True), (0, False)])
+            for lie in ({}, {"matches": "a", "start": 0, "end": 1}, {"matches": ["a"], "start": 1, "end": 0}, {"matches": ["a"], "start": -1, "end": 1},
+                        {"matches": ["a"], "start": 0, "end": 3}, {"matches": [["a"]], "start": True, "end": 1}, {"matches": {}, "start": 0, "end": "1"}):
+                self.service.lookups = [lie]
+                found = session.complete("ab", 1)
+                self.assertEqual(found.names, ())
+                self.assertTrue(0 <= found.start <= found.end <= 2)
+
     def test_variables(self):
         with Session() as session:
             session.run("x = 41")

@@ -14,9 +14,9 @@ def nodes(value):
 
 
 # Operations on a session that its 201 does not link to: they need something of it that a new one does not have.
-NOT_LINKED = {"executeEvents", "writeSessionStdin", "restoreVariables"}
+NOT_LINKED = {"executeEvents", "writeSessionStdin", "restoreVariables", "completeCode", "inspectCode"}
 # What waits for its turn in a session; runs and new sessions have limits of their own.
-QUEUED = {"execute", "executeEvents", "getVariables", "resetSession", "saveVariables", "restoreVariables"}
+QUEUED = {"execute", "executeEvents", "getVariables", "completeCode", "inspectCode", "resetSession", "saveVariables", "restoreVariables"}
 NEW = {"run", "runEvents", "createSession"}
 BUSY = {"run", "runEvents", "createSession", "writeSessionStdin", "writeStdin", "resizeTerminal", "answerCall", "writeFile", "deleteFile", *QUEUED}
 REFUSED = {"run", "runEvents", "createSession", "execute", "executeEvents", "deleteSession", "deleteFile", "collectGarbage"}

@@ -37,6 +37,12 @@ class Basics(SessionCase):
         result = self.ok("x += 1; x")
         self.assertEqual(result["results"][-1]["text/plain"], "2")
         self.assertIn("x", [row["name"] for row in self.api.get(self.path("/vars"))["vars"]])
+        place = {"code": "import os\nos.path.joi", "cursor": 21}
+        self.assertEqual(self.api.post(self.path("/complete"), {"code": "x = prin", "cursor": 8}),
+                         {"matches": ["print"], "start": 4, "end": 8, "truncated": False})
+        self.assertEqual(self.api.post(self.path("/complete"), place)["matches"], [])  # that import has not run
+        self.assertIn("Type: int", self.api.post(self.path("/inspect"), {"code": "x", "cursor": 1, "detail": True})["text"])
+        self.assertEqual(len(self.api.get(self.path("/history"))["executions"]), 2)
         after = self.api.get(self.path())
         self.assertEqual((after["executions"], after["container"]), (2, made["container"]))
         self.ok("def f():\n    return 1 / 0")

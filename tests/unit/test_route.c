@@ -141,6 +141,7 @@ static void no_such_session(void **state)
     const char *lines[] = {"GET /v1/sessions/a", "DELETE /v1/sessions/a", "GET /v1/sessions/a/vars",
                            "GET /v1/sessions/a/history", "POST /v1/sessions/a/reset",
                            "POST /v1/sessions/a/save", "POST /v1/sessions/a/restore",
+                           "POST /v1/sessions/a/complete", "POST /v1/sessions/a/inspect",
                            "POST /v1/sessions/a/stdin", "POST /v1/sessions/a/interrupt"};
     for (gsize i = 0; i < G_N_ELEMENTS(lines); i++)
         fails(lines[i], NULL, DSB_ERROR_NOT_FOUND, "there is no session 'a'");
@@ -227,6 +228,38 @@ static void execute(void **state)
     assert_int_equal(session->executions, 2);
 }
 
+/* What an editor asks becomes an operation of the session, whatever is in the code. */
+static void lookup(void **state)
+{
+    struct session *session = idle("a");
+    (void) state;
+    static const struct {
+        const char *body, *words;
+    } bad[] = {{"{}", "'cursor'"},
+               {"{\"cursor\":0}", "'code' is missing"},
+               {"{\"code\":1,\"cursor\":0}", "'code' must be a text"},
+               {"{\"code\":\"\\u0000\",\"cursor\":0}", "'code' must be a text"},
+               {"{\"code\":\"a\"}", "'cursor' must be a number"},
+               {"{\"code\":\"a\",\"cursor\":-1}", "'cursor' must be a number"},
+               {"{\"code\":\"a\",\"cursor\":32769}", "'cursor' must be a number"},
+               {"{\"code\":\"a\",\"cursor\":\"1\"}", "'cursor' must be a number"},
+               {"{\"code\":\"a\",\"cursor\":1,\"detail\":1}", "'detail' must be true or false"},
+               {"{\"code\":\"a\",\"cursor\":1,\"op\":\"reset\"}", "unknown member 'op'"}};
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++)
+        fails("POST /v1/sessions/a/complete", bad[i].body, DSB_ERROR_INVALID, bad[i].words);
+    g_autofree char *code = g_strnfill(32769, 'a');
+    g_autofree char *large = g_strdup_printf("{\"code\":\"%s\",\"cursor\":1}", code);
+    fails("POST /v1/sessions/a/inspect", large, DSB_ERROR_INVALID, "'code' can have 32 KiB at most");
+    struct fake_request *it = ask("POST /v1/sessions/a/complete", "{\"code\":\"\\\"op\\\":\\\"reset\\\"\",\"cursor\":3}");
+    assert_string_equal(it->request.job->op,
+                        "{\"op\":\"complete\",\"code\":\"\\\"op\\\":\\\"reset\\\"\",\"cursor\":\"3\",\"detail\":\"0\"}");
+    fake_done(NULL);
+    it = ask("POST /v1/sessions/a/inspect", "{\"code\":\"len\",\"cursor\":3,\"detail\":true}");
+    assert_string_equal(it->request.job->op, "{\"op\":\"inspect\",\"code\":\"len\",\"cursor\":\"3\",\"detail\":\"1\"}");
+    fake_done(NULL);
+    assert_int_equal(session->executions, 0);
+}
+
 static void run_once(void **state)
 {
     struct fake_request *one = ask("POST /v1/run", "{\"code\":\"1\"}");
@@ -299,6 +332,7 @@ int main(void)
         CASE(no_such_session),
         CASE(create),
         CASE(execute),
+        CASE(lookup),
         CASE(run_once),
         CASE(what_was_there),
         CASE(while_it_ends),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Optional, Set,
 from ._http import Hangup
 from ._tools import Tools, awaited
 from .client import Name, OutputCallback
-from .results import FileInfo, HistoryEntry, Listing, Result, SessionInfo, Variable
+from .results import FileInfo, HistoryEntry, Listing, Matches, Result, SessionInfo, Variable
 from .sandbox import Command, Data, ExecValues, Place, RunValues, Session, SessionValues
 
 if TYPE_CHECKING:
@@ -194,6 +194,14 @@ class AsyncSession:
     async def vars(self) -> Listing[Variable]:
         session = await self.opened()
         return await _call(session.vars)
+
+    async def complete(self, code: str, cursor: int) -> Matches:
+        session = await self.opened()
+        return await _call(lambda: session.complete(code, cursor))
+
+    async def inspect(self, code: str, cursor: int, detail: bool = False) -> Optional[str]:
+        session = await self.opened()
+        return await _call(lambda: session.inspect(code, cursor, detail))
 
     async def history(self) -> Listing[HistoryEntry]:
         session = await self.opened()

@@ -4,14 +4,14 @@ import base64
 import codecs
 import os
 import threading
-from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, TypeVar, Union
+from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 from urllib.parse import quote, urlencode
 
 from . import _service
 from ._http import Hangup, Http
 from ._tools import Tools
 from .errors import InvalidError, ProtocolError, UnavailableError
-from .results import FileInfo, HistoryEntry, Listing, Result, SessionInfo, Variable, file_info, variable
+from .results import FileInfo, HistoryEntry, Listing, Matches, Result, SessionInfo, Variable, file_info, matches, variable
 
 __all__ = ["Client", "OutputCallback"]
 
@@ -20,6 +20,8 @@ Body = Mapping[str, Any]
 Name = Union[str, bytes]
 T = TypeVar("T")
 PIECE = 64 << 10
+PLACE_BEFORE, PLACE_AFTER = 4096, 200  # characters of code around a cursor that are looked at
+DESCRIPTION_MAX = 64 << 10
 
 
 class Client:
@@ -136,6 +138,18 @@ class Client:
         """`truncated` where there are more than 1000."""
         answer = self._json("GET", _path(session, "vars"), patient=True)
         return Listing((variable(item) for item in _list(answer, "vars")), answer.get("truncated") is True)
+
+    def complete(self, session: str, code: str, cursor: int) -> Matches:
+        """Names that could stand where the cursor is, so many characters from the beginning of the code."""
+        first, body = _place(code, cursor)
+        found = matches(self._json("POST", _path(session, "complete"), body), body["code"], body["cursor"])
+        return Matches(found.names, first + found.start, first + found.end, found.truncated)
+
+    def inspect(self, session: str, code: str, cursor: int, detail: bool = False) -> Optional[str]:
+        """What is known of the name where the cursor is, or whose call it is in; `detail`: its source as well. None: nothing."""
+        answer = self._json("POST", _path(session, "inspect"), {**_place(code, cursor)[1], "detail": detail})
+        text = answer.get("text")
+        return text[:DESCRIPTION_MAX] if answer.get("found") is True and isinstance(text, str) else None
 
     def history(self, session: str) -> Listing[HistoryEntry]:
         """The last executions, oldest first; `truncated` where there were others before."""
@@ -318,6 +332,13 @@ def _path(session: str, *parts: Name) -> str:
         _check_name(name)
     quoted: Iterable[str] = [quote(part, safe="/" if i else "") for i, part in enumerate(parts)]
     return "/".join(["/v1/sessions", quote(session, safe=""), *quoted])
+
+
+def _place(code: str, cursor: int) -> Tuple[int, Dict[str, Any]]:
+    """What is around the cursor, and where that begins."""
+    cursor = max(0, min(cursor, len(code)))
+    first = max(0, cursor - PLACE_BEFORE)
+    return first, {"code": code[first : cursor + PLACE_AFTER].replace("\0", " "), "cursor": cursor - first}
 
 
 def _list(answer: Mapping[str, Any], key: str) -> List[Dict[str, Any]]:

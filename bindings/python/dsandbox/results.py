@@ -21,6 +21,7 @@ __all__ = [
     "FileInfo",
     "HistoryEntry",
     "Listing",
+    "Matches",
     "Missing",
     "Omitted",
     "Restored",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 Json = Mapping[str, Any]
+NAMES_MAX, NAME_MAX = 1000, 200
 T = TypeVar("T")
 
 
@@ -127,6 +129,19 @@ class Display:
             return base64.b64decode(text) if text is not None else None
         except (binascii.Error, ValueError):
             return None
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Names that could stand in code, in the place of what is from `start` to `end`; the sandbox's word, and at most 1000.
+
+    truncated: there are more, or they were not found in time.
+    """
+
+    names: Tuple[str, ...]
+    start: int
+    end: int
+    truncated: bool
 
 
 @dataclass(frozen=True)
@@ -306,6 +321,7 @@ class Result:
     warm: bool = False
     calls: Tuple[ToolCall, ...] = ()
     calls_total: Optional[int] = None
+    results_value: bool = False
 
     @property
     def ok(self) -> bool:
@@ -399,6 +415,7 @@ class Result:
             plugin=_object(data, "plugin") or None,
             leftover=_text(data, "leftover"),
             warm=data.get("warm") is True,
+            results_value=data.get("results_value") is True,
         )
 
 
@@ -534,6 +551,15 @@ def _file_changes(data: Json) -> FileChanges:
 
 def variable(item: Json) -> Variable:
     return Variable(_text(item, "name") or "", _text(item, "type") or "", _int(item, "size"), _text(item, "repr"))
+
+
+def matches(data: Json, code: str, cursor: int) -> Matches:
+    """No place that is not in the code, and no more than was promised."""
+    start, end, found = _int(data, "start"), _int(data, "end"), data.get("matches")
+    names = [text[:NAME_MAX] for text in found if isinstance(text, str)] if isinstance(found, list) else []
+    if start is None or end is None or not 0 <= start <= end <= len(code):
+        return Matches((), cursor, cursor, True)
+    return Matches(tuple(names[:NAMES_MAX]), start, end, data.get("truncated") is True)
 
 
 def _variables(data: Json, key: str) -> Tuple[Variable, ...]:

@@ -12,7 +12,7 @@ from ._http import Hangup
 from ._tools import Tool, Tools
 from .client import Client, Name, OutputCallback
 from .errors import ConflictError, InvalidError, NotFoundError
-from .results import FileInfo, HistoryEntry, Listing, Result, SessionInfo, Variable
+from .results import FileInfo, HistoryEntry, Listing, Matches, Result, SessionInfo, Variable
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # type checkers have it, wherever the package is used
@@ -538,6 +538,14 @@ class Session:
 
     def vars(self) -> Listing[Variable]:
         return self.client.variables(self.id)
+
+    def complete(self, code: str, cursor: int) -> Matches:
+        """Names that could stand in the code at the cursor. It is looked up inside, in a copy: no variable changes."""
+        return self.client.complete(self.id, code, cursor)
+
+    def inspect(self, code: str, cursor: int, detail: bool = False) -> Optional[str]:
+        """What is known inside of the name at the cursor, or of what is called there; `detail`: its source as well."""
+        return self.client.inspect(self.id, code, cursor, detail)
 
     def history(self) -> Listing[HistoryEntry]:
         return self.client.history(self.id)
