@@ -98,9 +98,10 @@ class Typing(Case):
         return wheel
 
     def without_adapters(self):
-        """Pyright wants their frameworks, which are beside them in test_frameworks.py."""
+        """Pyright wants what they are for, which is beside them in test_frameworks.py and test_jupyter.py."""
         at = self.run_([self.python, "-c", "import dsandbox; print(dsandbox.__path__[0])"], 60).strip()
-        shutil.rmtree(os.path.join(at, "adapters"))
+        for part in ("adapters", "jupyter"):
+            shutil.rmtree(os.path.join(at, part))
 
     def test_all(self):
         wheel = self.install()
@@ -109,7 +110,7 @@ class Typing(Case):
             metadata = file.read(next(name for name in names if name.endswith("METADATA"))).decode()
             self.assertTrue([name for name in names if name.endswith("LICENSE")], names)
             self.assertIn("dsandbox/py.typed", names)
-            self.assertIn("dsandbox/adapters/__init__.py", names)
+            self.assertLess({"dsandbox/adapters/__init__.py", "dsandbox/jupyter/__main__.py"}, set(names))
             self.assertIn("License-File: LICENSE", metadata)
             self.assertIn("License :: OSI Approved :: MIT License", metadata)
         with self.subTest("mypy"):

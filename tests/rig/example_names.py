@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The names of the programs in examples/, told apart by where they run: one that imports our package starts sandboxes itself."""
+"""The names of the programs and notebooks in examples/, told apart by where they run: a program that imports our package starts sandboxes itself."""
 import os
 import re
 
@@ -17,6 +17,11 @@ def _names(directory, starts_sandboxes):
 def inside(directory):
     """Those that run in a sandbox."""
     return _names(directory, False)
+
+
+def notebooks(directory):
+    """Those that Jupyter runs, in a kernel of ours."""
+    return {file[:-6] for file in os.listdir(directory) if file.endswith(".ipynb")}
 
 
 def outside(directory):

@@ -146,11 +146,12 @@ mcp_steps() { # set-up
 	suite "mcp-http-$1" 1800 python3 tests/mcp/test_mcp_http.py $http
 }
 
-# The suites of agent frameworks, whose packages come from PyPI the first time: each on one of two.
+# Jupyter's kernel on both; the suites of agent frameworks each on one of two. Their packages come from PyPI the first time.
 frameworks_steps() { # set-up
 	which=''
 	case $1 in docker-api | podman) ;; *) return ;; esac
 	has frameworks "$only" || return
+	suite "jupyter-$1" 1800 python3 "$copy/tests/python/test_jupyter.py"
 	if [ -z "${DSB_TEST_EVERYWHERE:-}" ] && has docker-api "$together" && has podman "$together"; then
 		case $1 in
 		docker-api) which='-k pydantic_ai -k smolagents -k pyright' ;;
