@@ -58,14 +58,15 @@ static GArray *make_options(void)
     g_array_append_vals(all, ours, G_N_ELEMENTS(ours));
     for (guint i = 0; i < rows->len; i++) {
         const struct dsb_policy_row *row = rows->pdata[i];
+        if (!row->option)
+            continue;
         const struct option key = {
             .name = g_strdelimit(g_strdup(row->key), "_", '-'),
             .kind = OPTION_KEY,
             .argument = g_strdup(row->argument),
             .help = g_strdup_printf("%s (%s)", row->help, row->value),
         };
-        if (row->option)
-            g_array_append_val(all, key);
+        g_array_append_val(all, key);
     }
     return all;
 }
