@@ -26,7 +26,7 @@ class Suite(SuiteCase):
         self.suite("deepagents", 81, "-o", "asyncio_mode=auto")
 
     def test_smolagents(self):
-        self.suite("smolagents", 13)
+        self.suite("smolagents", 15)
 
     def test_inspect_ai(self):
         self.suite("inspect_ai", 44)

@@ -3,6 +3,8 @@
 smolagents has no suite for others. What its tests ask of its own remote executors is asked here of ours, in our words; and an agent,
 with a stub for a model.
 """
+import os
+
 import pytest
 from PIL import Image
 from smolagents import CodeAgent, FinalAnswerTool, Tool
@@ -25,6 +27,18 @@ class Twice(Tool):
 
     def forward(self, number: int) -> int:
         return 2 * number
+
+
+class Where(Tool):
+    name = "where"
+    description = "The process that this runs in, with a word."
+    inputs = {"word": {"type": "string", "description": "any but 'no'"}}
+    output_type = "object"
+
+    def forward(self, word: str) -> dict:
+        if word == "no":
+            raise LookupError("no such word")
+        return {"word": word, "process": os.getpid()}
 
 
 class Script(Model):
@@ -116,6 +130,23 @@ def test_cleanup_ends_the_session():
         assert client.session(id).state != "ended"
     with pytest.raises(NotFoundError):
         client.session(id)
+
+
+def test_tools_of_this_process():
+    with DsandboxExecutor(host_tools={"where"}, **options()) as one:
+        one.send_tools({"final_answer": FinalAnswerTool(), "twice": Twice(), "where": Where()})
+        done = one("found = where(word='here')\nfinal_answer([twice(4), found['word'], found['process'], where('x')['word']])")
+        assert done.output == [8, "here", os.getpid(), "x"]
+        with pytest.raises(AgentError, match="LookupError: no such word"):
+            one("where('no')")
+        assert one("try:\n    where('no')\nexcept LookupError as error: print('caught', error)").logs == "caught no such word\n"
+
+
+def test_an_agent_with_a_tool_of_this_process():
+    model = Script("print('it is', where('near')['process'])", "final_answer('done')")
+    with DsandboxExecutor(host_tools={"where"}, **options()) as one:
+        assert CodeAgent(tools=[Where()], model=model, executor=one, verbosity_level=0).run("Look.") == "done"
+    assert f"it is {os.getpid()}" in model.seen[1]
 
 
 def test_an_agent():

@@ -7,12 +7,13 @@
         CodeAgent(tools=[], model=model, executor=executor).run("…")
 
 Tools are sent as source and run in the sandbox, as smolagents' other remote executors have it: without a network, and with the
-packages of the image. Nothing is unpickled here.
+packages of the image. Those that `host_tools` names stay here, with what they have (a network, keys, a database), and the code calls
+them as the others: their arguments are hostile input. Nothing is unpickled here.
 """
 import io
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Type
+from typing import TYPE_CHECKING, Any, Callable, Collection, Dict, List, Optional, Sequence, Type
 
 import PIL.Image
 from smolagents.local_python_executor import CodeOutput
@@ -54,7 +55,8 @@ class DsandboxExecutor(RemotePythonExecutor):
     """A session, whose variables stay from one step to the next.
 
     id: None, a new one, which cleanup() ends; otherwise that one, which is left. additional_imports: packages that the image must
-    have. The other keyword arguments are those of dsandbox.Session.
+    have. host_tools: names of tools that run in this process; what they take and give is JSON, or bytes. The other keyword arguments
+    are those of dsandbox.Session.
     """
 
     def __init__(
@@ -62,16 +64,19 @@ class DsandboxExecutor(RemotePythonExecutor):
         id: Optional[str] = None,
         *,
         additional_imports: Sequence[str] = (),
+        host_tools: Collection[str] = (),
         logger: Optional[AgentLogger] = None,
         **options: "Unpack[SessionValues]",
     ) -> None:
         super().__init__(list(additional_imports), logger or AgentLogger(level=LogLevel.ERROR))
+        self.host_tools: Collection[str] = host_tools
+        self._tools: Dict[str, Callable[..., Any]] = {}
         self.session: Session = Session(id, **options)
         self.installed_packages: List[str] = self.install_packages(list(additional_imports))
 
     def run_code_raise_errors(self, code: str) -> CodeOutput:
         """What the last expression was; a picture, where it is one. What went wrong is an AgentError, for the model to read."""
-        result = self.session.run(code)
+        result = self.session.run(code, tools=self._tools)
         logs = _logs(result)
         if result.error is not None and result.error.name == self.FINAL_ANSWER_EXCEPTION:
             return CodeOutput(output=self._answer(result.error.value), logs=logs, is_final_answer=True)
@@ -80,7 +85,8 @@ class DsandboxExecutor(RemotePythonExecutor):
         return CodeOutput(output=_output(result), logs=logs, is_final_answer=False)
 
     def send_tools(self, tools: Dict[str, Tool]) -> None:
-        super().send_tools(tools)
+        self._tools = {name: tool for name, tool in tools.items() if name in self.host_tools}
+        super().send_tools({name: tool for name, tool in tools.items() if name not in self._tools})
         if "final_answer" in tools:
             self.session.run(_KEEP).check()
 
