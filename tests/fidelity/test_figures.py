@@ -213,7 +213,7 @@ class Budget(Case):
         with ThreadPoolExecutor() as pool:
             at_once = [(check, pool.submit(self.ours, code, "--timeout", limit, session=session)) for check, code, limit, session in (
                 (self.check_drawing_without_end, without_end, setting(20), None), (self.check_drawing_without_end, without_end, setting(20), name),
-                (self.check_waits, waits, "60s", None), (self.check_computes, computes, "60s", None), (self.check_asks, asks, "2s", None))]
+                (self.check_waits, waits, setting(60), None), (self.check_computes, computes, setting(60), None), (self.check_asks, asks, "2s", None))]
         for check, done in at_once:
             with self.subTest(check.__name__):
                 check(done.result())
