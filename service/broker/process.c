@@ -282,8 +282,11 @@ static gboolean on_socket(gint fd, GIOCondition condition, gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+/* One that ended has said its last before: that is read first, and then its end is seen. */
 static void unreachable(struct process *process, int number)
 {
+    if ((number == EPIPE || number == ECONNRESET) && !process->closed)
+        return;
     kill_it(process, g_strdup_printf("the session's process cannot be reached in %s: %s", phase_name(process->phase),
                                      dsb_errno_text(number)));
 }

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import threading
 import time
 import unittest
@@ -196,6 +197,30 @@ class Rest(unittest.TestCase):
             self.assertEqual(service.stop(), 0, service.said())
 
 
+class Closing(unittest.TestCase):
+    ROUNDS = 150
+
+    def test_the_sandbox_ends_meanwhile(self):
+        """Its process says so, then that it closed the session, and is gone, all before the service, which is slow, has heard of it."""
+        chance, answers = random.Random(SEED), []
+        with Service() as service:
+            pid1 = FakePid1(os.path.join(service.run, "p"), os.path.join(service.base, "a"))
+            self.addCleanup(pid1.close)
+            create, pid = {"base_dir": service.base, "plugin": PLUGIN, "host": "unix:" + pid1.path}, service.pid
+            for _ in range(self.ROUNDS):
+                service.api.run("a", json.dumps({"rest": 0.01}), create=create)
+                time.sleep(chance.uniform(0.007, 0.009))
+                delete = threading.Thread(target=lambda: answers.append(service.api.call("DELETE", "/v1/sessions/a?files=1")))
+                delete.start()
+                time.sleep(chance.uniform(0.0002, 0.0015))
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(0.01)
+                os.kill(pid, signal.SIGCONT)
+                delete.join()
+            self.assertEqual(len(answers), self.ROUNDS, "one failed, see above")
+            self.assertEqual(service.stop(), 0, service.said())
+
+
 class Records(unittest.TestCase):
     def test_a_living_service_keeps_its_sessions(self):
         with Service() as first:
@@ -236,4 +261,4 @@ class Records(unittest.TestCase):
             service.api.delete("/v1/sessions/a?files=1")
 
 
-CASES = (Records, Rest, Schedule)
+CASES = (Closing, Records, Rest, Schedule)
