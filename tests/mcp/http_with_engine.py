@@ -103,6 +103,7 @@ class HttpSessions(HttpCase):
         os.kill(pid, signal.SIGKILL)
         with self.assertRaises((http.client.IncompleteRead, ConnectionError)):
             answer.last()
+        harness.wait_for(lambda: harness.is_gone(pid))  # until then it may be given what it never reads
         self.assertEqual(self.service.pid, service)
         self.ok(client, "close_session", session_id="cut", delete_files=True)
 
