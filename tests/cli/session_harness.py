@@ -110,8 +110,13 @@ class SessionCase(EngineCase):
     def setUp(self):
         self.s = re.sub("[^a-z0-9]", "-", self.id().split(".", 1)[1].lower())[-60:].lstrip("-")
 
+    @staticmethod
+    def where():
+        """For what needs an engine, and no sandbox."""
+        return ["--backend", BACKEND, "--base-dir", cli_harness.WORK.base]
+
     def settings(self):
-        options = ["--backend", BACKEND, "--base-dir", cli_harness.WORK.base]
+        options = self.where()
         if self.allow:
             options.append("--allow-unenforced=" + ",".join(self.allow))
         return options

@@ -254,7 +254,7 @@ class Verbs(SessionCase):
                  ("run", *ours, "--json", "-c", "1"), ("run", *ours, "--no-service", "-c", "print(1)"),
                  ("run", *ours, "--no-service", "--json", "-c", "1"), ("cp", self.s + ":f", "-"), ("session", "export", self.s),
                  *(("session", verb, self.s, *more) for verb in ("show", "vars", "history", "files") for more in ((), ("--json",))),
-                 ("session", "history", self.s, "-o", "py"), ("session", "history", self.s, "-o", "ipynb"), ("gc", *ours), ("gc", *ours, "--json"),
+                 ("session", "history", self.s, "-o", "py"), ("session", "history", self.s, "-o", "ipynb"), ("gc", *self.where()), ("gc", *self.where(), "--json"),
                  ("backend", "show", BACKEND), ("backend", "show", BACKEND, "--json")]
         ways = {">/dev/full": "No space left on device"}
         if not AS:  # what makes us another user may open something in its place

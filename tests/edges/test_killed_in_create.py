@@ -107,7 +107,7 @@ class Killed(SessionCase):
         self.addCleanup(self.engine.close)
         self.env = self.engine.env()
         # By the same way to the engine, by which notes of what was begun there are known.
-        self.addCleanup(dsb, "gc", *self.settings(), env=self.env)
+        self.addCleanup(dsb, "gc", *self.where(), env=self.env)
         self.addCleanup(end_service)
         self.assertTrue(none_there(), cli_harness.containers())
 
@@ -118,7 +118,7 @@ class Killed(SessionCase):
         return process
 
     def dsb(self, *args):
-        done = dsb(*args, *self.settings(), env=self.env)
+        done = dsb(*args, *(self.where() if args == ("gc",) else self.settings()), env=self.env)
         self.assertEqual(done.status, 0, done)
 
     def nothing_left(self):

@@ -54,7 +54,7 @@ class Cut(SessionCase):
     def setUp(self):
         super().setUp()
         end_service()
-        self.addCleanup(dsb, "gc", *self.settings())
+        self.addCleanup(dsb, "gc", *self.where())
         self.engine = Killer()
         self.addCleanup(self.engine.close)
         self.addCleanup(checked, "sh", RIG, "start", ENGINE)

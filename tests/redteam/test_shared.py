@@ -7,6 +7,7 @@ it, the others work. Environment and last line as in tests/cli/cli_harness.py.
 import resource
 
 from common import ORDINARY, ORDINARY_SAYS, OWN_UID, RedCase, cli_harness, dsb
+from session_harness import service_facts
 
 # Sends a pair of sockets through itself until the user may have no more descriptors in flight.
 IN_FLIGHT = """
@@ -157,6 +158,11 @@ class Shared(RedCase):
         if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < SERVICE_NOFILE + 1000:
             self.skipTest("no sandbox of this user may have so many")
         self.run_("kept = 'still here'")
+        # What a service gives itself where its user has less: one that was started with more has that.
+        service = service_facts()["pid"]
+        had = resource.prlimit(service, resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.prlimit, service, resource.RLIMIT_NOFILE, had)
+        resource.prlimit(service, resource.RLIMIT_NOFILE, (SERVICE_NOFILE, had[1]))
         with self.session_attacker(MANY_IN_FLIGHT, "--policy", policy) as said:
             self.assertEqual(said, ["True"])
             for where in (["--session", self.s], []):
