@@ -5,6 +5,7 @@ What the kernel counts for all processes of a user, or once for the machine: one
 it, the others work. Environment and last line as in tests/cli/cli_harness.py.
 """
 import resource
+import subprocess
 
 from common import ORDINARY, ORDINARY_SAYS, OWN_UID, RedCase, cli_harness, dsb
 from session_harness import service_facts
@@ -159,10 +160,10 @@ class Shared(RedCase):
             self.skipTest("no sandbox of this user may have so many")
         self.run_("kept = 'still here'")
         # What a service gives itself where its user has less: one that was started with more has that.
-        service = service_facts()["pid"]
-        had = resource.prlimit(service, resource.RLIMIT_NOFILE)
-        self.addCleanup(resource.prlimit, service, resource.RLIMIT_NOFILE, had)
-        resource.prlimit(service, resource.RLIMIT_NOFILE, (SERVICE_NOFILE, had[1]))
+        limit = [*([cli_harness.AS] if cli_harness.AS else []), "prlimit", "--pid", str(service_facts()["pid"])]
+        had = subprocess.run([*limit, "--nofile", "--output", "SOFT", "--noheadings"], check=True, stdout=subprocess.PIPE, timeout=60)
+        self.addCleanup(subprocess.run, [*limit, f"--nofile={int(had.stdout)}:"], check=True, timeout=60)
+        subprocess.run([*limit, f"--nofile={SERVICE_NOFILE}:"], check=True, timeout=60)
         with self.session_attacker(MANY_IN_FLIGHT, "--policy", policy) as said:
             self.assertEqual(said, ["True"])
             for where in (["--session", self.s], []):
