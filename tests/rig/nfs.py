@@ -89,7 +89,8 @@ class Nfs(unittest.TestCase):
             return as_user(*dsandbox("squash", "exec", session, "-c", code)[1:])
 
         def do(*argv):
-            return as_user(*dsandbox("squash", *argv)[1:]).stdout
+            makes = argv[:2] in (("session", "new"), ("session", "import"))
+            return as_user(*(dsandbox("squash", *argv)[1:] if makes else ("dsandbox", *argv))).stdout
 
         do("session", "new", "a", "--checkpoint", "always", "--policy", POLICY)
         exec_("a", HOLDS + "x = 41; os.mkdir('d')")
