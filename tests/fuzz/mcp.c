@@ -17,7 +17,7 @@ static void on_send(void *data, void *origin, enum mcp_sent what, char *line)
     PROMISE((what == MCP_SENT_NOTHING) == (line == NULL));
     if (line == NULL)
         return;
-    g_autoptr(dsb_json) said = dsb_json_parse(line, strlen(line), 64, "line", DSB_ERROR_INVALID, NULL);
+    g_autoptr(dsb_json) said = dsb_json_parse_request(line, strlen(line), 64, "line", DSB_ERROR_INVALID, NULL);
     PROMISE(said != NULL && strchr(line, '\n') == NULL);
     int kinds = json_object_object_get_ex(said, "result", NULL) + json_object_object_get_ex(said, "error", NULL) +
                 json_object_object_get_ex(said, "method", NULL);
